@@ -1,0 +1,110 @@
+"""Formulas: SymPy expressions in the coordinates x and the parameters theta, and their derivatives."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import sympy as sp
+from numpy.typing import ArrayLike, NDArray
+
+from sgdyn.codegen.symbols import Traced, expressions
+
+Objects = NDArray[np.object_]
+
+
+def coordinates(dim: int) -> tuple[sp.Symbol, ...]:
+    """x0, ..., x{dim-1}."""
+    return tuple(sp.Symbol(f"x{i}", real=True) for i in range(dim))
+
+
+def parameters(count: int, first: int = 0) -> tuple[sp.Symbol, ...]:
+    """theta{first}, ..."""
+    return tuple(sp.Symbol(f"theta{i}", real=True) for i in range(first, first + count))
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A tensor of formulas: `components` (any shape) in `dim` coordinates and `count` parameters."""
+
+    dim: int
+    count: int
+    components: Objects
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.components.shape
+
+    def digest(self) -> str:
+        text = f"{self.dim} {self.count} {self.shape} " + " ".join(sp.srepr(e) for e in self.components.flat)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def derivative(self) -> Expression:
+        """d f_{...} / d x_j, the index j last."""
+        out = np.empty((*self.shape, self.dim), dtype=object)
+        for index in np.ndindex(self.shape):
+            for j, x in enumerate(coordinates(self.dim)):
+                out[*index, j] = _differentiate(self.components[index], x)
+        return Expression(self.dim, self.count, out)
+
+    def trace(self) -> Expression:
+        """The sum over the last two indices set equal."""
+        return Expression(self.dim, self.count, np.asarray(np.trace(self.components, axis1=-2, axis2=-1), dtype=object))
+
+    def shifted(self, first: int) -> Objects:
+        """The components with theta0 renamed to theta{first}, and so on."""
+        renaming = dict(zip(parameters(self.count), parameters(self.count, first), strict=True))
+        out = np.empty(self.shape, dtype=object)
+        for index in np.ndindex(self.shape):
+            out[index] = sp.sympify(self.components[index]).xreplace(renaming)
+        return out
+
+
+def _differentiate(expression: Any, x: sp.Symbol) -> Any:
+    derivative = sp.diff(expression, x)
+    # Kinks: away from them the derivative is what it is, at them it is the one-sided one.
+    return derivative.replace(sp.DiracDelta, lambda *_: sp.Integer(0)) if derivative.has(sp.DiracDelta) else derivative
+
+
+def defaults(function: Callable[..., Any]) -> dict[str, NDArray[np.float64]]:
+    """The parameters of a function of x: its other arguments, whose defaults are numbers or arrays of numbers."""
+    names = list(inspect.signature(function).parameters.values())
+    if not names:
+        raise TypeError(f"{function.__name__}() takes no argument, expected the point x first; type def {function.__name__}(x): ...")
+    found: dict[str, NDArray[np.float64]] = {}
+    for parameter in names[1:]:
+        if parameter.default is parameter.empty or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise TypeError(f"{function.__name__}() has the argument {parameter} without a default; type {parameter.name}=1.0 to make it a parameter")
+        found[parameter.name] = numeric(parameter.name, parameter.default)
+    return found
+
+
+def numeric(name: str, value: ArrayLike) -> NDArray[np.float64]:
+    """A parameter's value as a finite float array."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"got {name}={value!r}, expected a number or an array of numbers; other constants belong outside the function")
+    if not np.all(np.isfinite(array)):
+        raise ValueError(f"got {name}={value!r}, expected finite numbers")
+    return array.astype(np.float64)
+
+
+def trace(function: Callable[..., Any], dim: int, given: Mapping[str, NDArray[np.float64]]) -> Expression:
+    """Write `function(x, **given)` down as formulas by calling it once with symbols."""
+    sizes = {name: value.size for name, value in given.items()}
+    symbols = parameters(sum(sizes.values()))
+    start, keywords = 0, {}
+    for name, value in given.items():
+        cells = np.array(symbols[start : start + value.size], dtype=object).reshape(value.shape)
+        keywords[name], start = Traced(cells), start + value.size
+    components = expressions(function(Traced(np.array(coordinates(dim), dtype=object)), **keywords))
+    return Expression(dim, len(symbols), components)
+
+
+def flattened(given: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    """theta: all parameters in one vector."""
+    return np.concatenate([np.zeros(0), *[np.ravel(v) for v in given.values()]])

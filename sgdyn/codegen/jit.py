@@ -1,0 +1,103 @@
+"""How Python functions become machine code: one set of options, one disk cache, nothing compiled before it is called."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import cache, cached_property, wraps
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
+
+import platformdirs
+from numba import njit, types
+
+MATRIX, VECTOR = types.float64[:, ::1], types.float64[::1]
+FIELD_BLOCK = types.FunctionType(types.void(MATRIX, VECTOR, MATRIX))
+"""`field(x[dim, n], theta, out[size, n])`: any tensor field on a block of n paths."""
+NOISE_BLOCK = types.FunctionType(types.void(MATRIX, VECTOR, MATRIX, MATRIX))
+"""`noise(x[dim, n], theta, z[rank, n], out[dim, n])`: sigma(x) z."""
+
+PIVOT_TOLERANCE = 1e-13
+"""A Cholesky pivot below this fraction of its diagonal element is the rounding error of a zero."""
+
+# No "reassoc": a number must not depend on the block it was computed in. No "nnan": a blow-up must be seen.
+_OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz", "arcp"}}
+helper: Callable[[Callable[..., Any]], Any] = njit(forceinline=True, **_OPTIONS)
+exact_helper: Callable[[Callable[..., Any]], Any] = njit(forceinline=True, nogil=True, error_model="numpy")
+
+
+def cache_directory() -> Path:
+    """Where generated sources and compiled code are kept: `$SGDYN_CACHE`, or the user's cache directory."""
+    chosen = os.environ.get("SGDYN_CACHE")
+    directory = Path(chosen) if chosen else Path(platformdirs.user_cache_dir("sgdyn", appauthor=False))
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return directory
+
+
+@cache
+def fingerprint() -> str:
+    """A digest of the sources that compiled code depends on.
+
+    Numba's cache looks only at the file a function stands in, so that a changed helper in another file would go unnoticed.
+    """
+    package = Path(__file__).parent.parent
+    sources = sorted([*package.glob("codegen/*.py"), *package.glob("sde/*.py")])
+    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
+
+
+def write_once(path: Path, text: str) -> None:
+    """Write a content-addressed file so that no other process ever sees half of it."""
+    if path.exists():
+        return
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".part", delete=False, encoding="utf-8") as part:
+        part.write(text)
+    os.replace(part.name, path)
+
+
+def load(path: Path) -> ModuleType:
+    """The module generated into `path`, registered in `sys.modules`: Numba's cache loader looks for it there."""
+    name = f"sgdyn_generated_{path.stem}"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None and spec.loader is not None
+        sys.modules[name] = module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return sys.modules[name]
+
+
+def compiled(function: Callable[..., Any], signature: Any) -> Any:
+    """`function` compiled for one signature, from disk if it was compiled before."""
+    return njit(signature, cache=True, **_OPTIONS)(function)
+
+
+def _stamped(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function, filed under the fingerprint of the package instead of its own file."""
+    stamp = cache_directory() / f"kernels_{fingerprint()}.py"
+    write_once(stamp, f'"""Marks the cache of the kernels whose sources have the digest {fingerprint()}."""\n')
+    code = function.__code__.replace(co_filename=str(stamp))  # type: ignore[attr-defined]
+    return wraps(function)(FunctionType(code, function.__globals__, function.__name__))  # type: ignore[attr-defined]
+
+
+class Kernel:
+    """A function that is compiled for its one signature at its first call, and found on disk by later processes."""
+
+    def __init__(self, function: Callable[..., Any], signature: Any) -> None:
+        self._function, self._signature = function, signature
+        self.__doc__ = function.__doc__
+
+    @cached_property
+    def compiled(self) -> Any:
+        return compiled(_stamped(self._function), self._signature)
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.compiled(*arguments)
+
+
+def kernel(*arguments: Any) -> Callable[[Callable[..., Any]], Kernel]:
+    """Declare a compiled function of these Numba argument types that returns nothing."""
+    return lambda function: Kernel(function, types.void(*arguments))

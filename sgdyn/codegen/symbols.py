@@ -1,0 +1,217 @@
+"""A NumPy-speaking array of SymPy expressions: plain NumPy functions are called with it and so written down as formulas."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator
+from functools import reduce
+from typing import Any, NoReturn
+
+import numpy as np
+import sympy as sp
+from sympy.codegen.cfunctions import expm1, log1p
+
+from sgdyn.errors import BranchError
+
+_HINT = "type np.where(condition, a, b) instead of if, np.maximum(a, b) instead of max(a, b), & and | instead of and and or"
+
+
+def _choose(condition: Any, a: Any, b: Any) -> Any:
+    return sp.Piecewise((a, condition), (b, True))
+
+
+def _maximum(a: Any, b: Any) -> Any:
+    return _choose(sp.Ge(a, b), a, b)
+
+
+def _minimum(a: Any, b: Any) -> Any:
+    return _choose(sp.Le(a, b), a, b)
+
+
+def _sign(a: Any) -> Any:
+    return sp.Piecewise((1, a > 0), (-1, a < 0), (0, True))
+
+
+def _logaddexp(a: Any, b: Any) -> Any:
+    return _maximum(a, b) + log1p(sp.exp(-_maximum(a - b, b - a)))
+
+
+_ELEMENTWISE: dict[str, Callable[..., Any]] = {
+    "add": operator.add, "subtract": operator.sub, "multiply": operator.mul, "divide": operator.truediv, "true_divide": operator.truediv,
+    "power": operator.pow, "float_power": operator.pow, "negative": operator.neg, "positive": lambda a: a, "conjugate": lambda a: a,
+    "square": lambda a: a**2, "reciprocal": lambda a: 1 / a, "sqrt": sp.sqrt, "cbrt": lambda a: _sign(a) * _maximum(a, -a) ** sp.Rational(1, 3),
+    "absolute": lambda a: _choose(a >= 0, a, -a), "fabs": lambda a: _choose(a >= 0, a, -a), "sign": _sign,
+    "maximum": _maximum, "minimum": _minimum, "fmax": _maximum, "fmin": _minimum, "heaviside": lambda a, h: sp.Piecewise((0, a < 0), (h, sp.Eq(a, 0)), (1, True)),
+    "exp": sp.exp, "exp2": lambda a: sp.exp(a * sp.log(2)), "expm1": expm1, "log": sp.log, "log1p": log1p, "logaddexp": _logaddexp,
+    "log2": lambda a: sp.log(a) / sp.log(2), "log10": lambda a: sp.log(a) / sp.log(10), "hypot": lambda a, b: sp.sqrt(a**2 + b**2),
+    "sin": sp.sin, "cos": sp.cos, "tan": sp.tan, "arcsin": sp.asin, "arccos": sp.acos, "arctan": sp.atan, "arctan2": sp.atan2,
+    "sinh": sp.sinh, "cosh": sp.cosh, "tanh": sp.tanh, "arcsinh": sp.asinh, "arccosh": sp.acosh, "arctanh": sp.atanh,
+    "deg2rad": lambda a: a * sp.pi / 180, "erf": sp.erf, "erfc": sp.erfc, "expit": lambda a: (1 + sp.tanh(a / 2)) / 2,
+    "less": sp.Lt, "less_equal": sp.Le, "greater": sp.Gt, "greater_equal": sp.Ge, "equal": sp.Eq, "not_equal": sp.Ne,
+    "logical_and": sp.And, "logical_or": sp.Or, "logical_not": sp.Not, "bitwise_and": sp.And, "bitwise_or": sp.Or, "invert": sp.Not,
+}  # fmt: skip
+
+_STRUCTURAL = frozenset(
+    "sum prod mean dot inner vdot outer trace stack concatenate hstack vstack roll diff cumsum reshape ravel transpose squeeze expand_dims "
+    "flip take tensordot einsum diag diagonal broadcast_to tile repeat atleast_1d kron cross append delete moveaxis swapaxes copy".split()
+)
+
+
+def number(value: Any) -> Any:
+    """The SymPy number equal to a float to the last bit, or an integer where it is one."""
+    if isinstance(value, bool | np.bool_):
+        return sp.true if value else sp.false
+    if isinstance(value, int | np.integer):
+        return sp.Integer(int(value))
+    if not isinstance(value, float | np.floating):
+        raise TypeError(f"got a constant of type {type(value).__name__}, expected real numbers; type float(...) around it")
+    if not np.isfinite(value):
+        raise ValueError(f"got the constant {value}, expected finite numbers")
+    return sp.Integer(int(value)) if float(value).is_integer() and abs(value) < 2**53 else sp.Float(float(value))
+
+
+def expressions(value: Any) -> np.ndarray[Any, np.dtype[np.object_]]:
+    """An object array of SymPy expressions from a traced array, numbers, or any nesting of both."""
+    if isinstance(value, Traced):
+        return value.data
+    array = np.asarray(value, dtype=object)
+    out = np.empty(array.shape, dtype=object)
+    for index, item in np.ndenumerate(array):
+        out[index] = item.data.item() if isinstance(item, Traced) else item if isinstance(item, sp.Basic) else number(item)
+    return out
+
+
+def _refuse(operation: str) -> Callable[[Any], NoReturn]:
+    def refuse(self: Any, *arguments: Any) -> NoReturn:
+        raise BranchError(f"{operation} needs the value of x, but the function is traced once for every x; {_HINT}")
+
+    return refuse
+
+
+def _elementwise(name: str) -> np.ufunc:
+    function = _ELEMENTWISE.get(name)
+    if function is None:
+        known = ", ".join(sorted(_ELEMENTWISE))
+        raise TypeError(f"np.{name} cannot be traced; the elementwise functions are {known}; for other functions type Potential.from_functions(...)")
+    return np.frompyfunc(function, function.__code__.co_argcount if hasattr(function, "__code__") else _arity(name), 1)
+
+
+def _arity(name: str) -> int:
+    return getattr(np, name).nin if hasattr(np, name) else 1
+
+
+class Traced(np.lib.mixins.NDArrayOperatorsMixin):
+    """Expressions (shape any) that answer to NumPy's functions, operators and indexing, and refuse to be looked at."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: Any) -> None:
+        self.data = np.asarray(data, dtype=object)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Any:
+        arrays = [expressions(value) for value in inputs]
+        if keywords.pop("out", None) is not None:
+            raise TypeError("out= cannot be traced: expressions have no memory; type y = f(x) instead of f(x, out=y)")
+        if ufunc.__name__ == "matmul":
+            return Traced(np.matmul(*arrays))
+        if method == "reduce":
+            return _reduced(ufunc.__name__, arrays[0], **keywords)
+        if method not in ("__call__", "outer"):
+            raise TypeError(f"np.{ufunc.__name__}.{method} cannot be traced; write the loop out")
+        return Traced(getattr(_elementwise(ufunc.__name__), method)(*arrays))
+
+    def __array_function__(self, function: Callable[..., Any], kinds: Any, args: Any, keywords: Any) -> Any:
+        own = _FUNCTIONS.get(function.__name__)
+        if own is not None:
+            return own(*args, **keywords)
+        if function.__name__ not in _STRUCTURAL:
+            known = ", ".join(sorted([*_FUNCTIONS, *_STRUCTURAL]))
+            raise TypeError(f"np.{function.__name__} cannot be traced; the array functions are {known}")
+        return Traced(function(*[_plain(a) for a in args], **{k: _plain(v) for k, v in keywords.items()}))
+
+    def __getitem__(self, index: Any) -> Traced:
+        if isinstance(index, Traced) or (isinstance(index, tuple) and any(isinstance(i, Traced) for i in index)):
+            raise BranchError(f"indexing by a traced value needs its value; {_HINT}")
+        return Traced(self.data[index])
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __iter__(self) -> Iterator[Traced]:
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        return f"Traced({self.data.tolist()})"
+
+    shape = property(lambda self: self.data.shape)
+    ndim = property(lambda self: self.data.ndim)
+    size = property(lambda self: self.data.size)
+    T = property(lambda self: Traced(self.data.T))
+    dtype = property(lambda self: np.dtype(np.float64))
+
+    def astype(self, *_: Any, **__: Any) -> Traced:
+        return self
+
+    __bool__ = _refuse("a branch (if, and, or, not, max, min)")
+    __float__ = _refuse("float(...) or a function of the math module (type np.exp for math.exp)")
+    __int__ = _refuse("int(...)")
+    __index__ = _refuse("an index or a loop bound (keyword defaults are parameters; take structural integers from outside the function)")
+    __complex__ = _refuse("complex(...)")
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _plain(value: Any) -> Any:
+    """Traced arrays inside an argument replaced by object arrays."""
+    if isinstance(value, Traced):
+        return value.data
+    if isinstance(value, list | tuple):
+        return type(value)(_plain(v) for v in value)
+    return value
+
+
+def _reduced(name: str, array: Any, axis: Any = 0, keepdims: bool = False, **_: Any) -> Traced:
+    if axis is None:
+        array, axis = array.ravel(), 0
+    function = _ELEMENTWISE[name]
+    moved = np.moveaxis(array, axis, 0)
+    out = np.asarray(reduce(lambda a, b: np.frompyfunc(function, 2, 1)(a, b), list(moved)), dtype=object)
+    return Traced(np.expand_dims(out, axis) if keepdims else out)
+
+
+def _where(condition: Any, a: Any, b: Any) -> Traced:
+    return Traced(np.frompyfunc(_choose, 3, 1)(*(expressions(v) for v in (condition, a, b))))
+
+
+def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+    if ord not in (None, 2, "fro"):
+        raise TypeError(f"np.linalg.norm with ord={ord!r} cannot be traced; the Euclidean norm can")
+    return np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims))
+
+
+def _clip(x: Any, a_min: Any = None, a_max: Any = None, **_: Any) -> Any:
+    x = x if a_min is None else np.maximum(x, a_min)
+    return x if a_max is None else np.minimum(x, a_max)
+
+
+def _polyval(coefficients: Any, x: Any) -> Any:
+    return reduce(lambda total, c: total * x + c, list(coefficients), 0.0 * x)
+
+
+def _extreme(name: str) -> Callable[..., Any]:
+    return lambda a, axis=None, keepdims=False: _reduced(name, expressions(a), axis, keepdims)
+
+
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "where": _where, "norm": _norm, "clip": _clip, "polyval": _polyval,
+    "max": _extreme("maximum"), "amax": _extreme("maximum"), "min": _extreme("minimum"), "amin": _extreme("minimum"),
+}  # fmt: skip
+
+
+def _method(name: str) -> Callable[..., Any]:
+    return lambda self, *args, **keywords: getattr(np, name)(self, *args, **keywords)
+
+
+for _name in ("sum", "prod", "mean", "dot", "max", "min", "reshape", "ravel", "cumsum", "trace", "take", "squeeze", "copy", "clip", "transpose", "repeat"):
+    setattr(Traced, _name, _method(_name))
+for _name in ("exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "sqrt", "arctan", "expm1", "log1p", "square", "conjugate"):
+    setattr(Traced, _name, _method(_name))  # NumPy's object loops look for a method of the ufunc's name

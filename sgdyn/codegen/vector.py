@@ -1,0 +1,224 @@
+"""Vector values for Numba: eight paths in one variable.
+
+LLVM's loop vectoriser gives up on straight-line code over more than about eight rows (it cannot prove that they are disjoint) and
+on loops that mix 32- and 64-bit lanes. Code written on these types is vector code whatever its length: `a * b + 1.0` on two `FLOAT`s is
+eight multiply-adds, split by LLVM into whatever registers the machine has.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from llvmlite import ir
+from numba.core import types
+from numba.core.extending import models, register_model
+from numba.core.imputils import lower_builtin, lower_cast
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import intrinsic
+
+LANES = 8
+"""Paths in one vector value: two AVX2 registers (enough independent work to hide latency), or one AVX-512 register."""
+
+
+class Vector(types.Type):  # type: ignore[misc]
+    """`LANES` numbers of one scalar Numba type."""
+
+    def __init__(self, element: types.Type) -> None:
+        self.element = element
+        super().__init__(name=f"Vector({element})")
+
+
+FLOAT, WORD, MASK = Vector(types.float64), Vector(types.uint64), Vector(types.boolean)
+_LLVM = {kind: ir.VectorType(element, LANES) for kind, element in ((FLOAT, ir.DoubleType()), (WORD, ir.IntType(64)), (MASK, ir.IntType(1)))}
+
+
+@register_model(Vector)
+class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
+    def __init__(self, manager: Any, vector: Vector) -> None:
+        super().__init__(manager, vector, _LLVM[vector])
+
+
+@lower_cast(types.Boolean, Vector)
+@lower_cast(types.Number, Vector)
+def _cast_number(context: Any, builder: Any, source: Any, target: Vector, value: Any) -> Any:
+    return _splat(builder, target, context.cast(builder, value, source, target.element))
+
+
+def _splat(builder: Any, vector: Vector, scalar: Any) -> Any:
+    """`LANES` copies of an LLVM scalar."""
+    kind = _LLVM[vector]
+    if isinstance(scalar, ir.Constant):
+        return ir.Constant(kind, [scalar.constant] * LANES)
+    undefined, index = ir.Constant(kind, ir.Undefined), ir.IntType(32)
+    first = builder.insert_element(undefined, scalar, ir.Constant(index, 0))
+    return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(index, LANES), [0] * LANES))
+
+
+def _accepts(wanted: tuple[Vector, ...], given: tuple[Any, ...]) -> bool:
+    """One vector at least, the others the wanted vector or a number to be splatted."""
+    if len(wanted) != len(given) or not any(isinstance(g, Vector) for g in given):
+        return False
+    return all(g == w or isinstance(g, types.Boolean if w == MASK else types.Number) for w, g in zip(wanted, given, strict=True))
+
+
+def _teach(function: Any, result: Vector, arguments: tuple[Vector, ...], emit: Callable[..., Any]) -> None:
+    """Let Numba compile `function(*arguments)` to the LLVM instructions of `emit(builder, *values)`."""
+
+    @infer_global(function)
+    class Template(AbstractTemplate):  # type: ignore[misc]
+        def generic(self, given: tuple[Any, ...], keywords: Any) -> Any:
+            return signature(result, *arguments) if _accepts(arguments, given) else None
+
+    @lower_builtin(function, *arguments)
+    def lower(context: Any, builder: Any, sig: Any, values: Any) -> Any:
+        return emit(builder, *values)
+
+
+def _instruction(result: Vector, *arguments: Vector) -> Callable[[Callable[..., Any]], Any]:
+    """The decorated emitter becomes a function that compiled code can call; plain numbers among its arguments are splatted."""
+
+    def decorate(emit: Callable[..., Any]) -> Any:
+        def lower(context: Any, builder: Any, sig: Any, values: Any) -> Any:
+            return emit(builder, *values)
+
+        def typed(context: Any, *given: Any) -> Any:
+            return (result(*arguments), lower) if _accepts(arguments, given) else None
+
+        return intrinsic(wraps(emit)(typed))
+
+    return decorate
+
+
+def _operators(result: Vector, operand: Vector, arity: int, methods: dict[Any, str]) -> None:
+    for function, method in methods.items():
+        _teach(function, result, (operand,) * arity, lambda b, *values, method=method: getattr(b, method)(*values))
+
+
+_operators(FLOAT, FLOAT, 2, {operator.add: "fadd", operator.sub: "fsub", operator.mul: "fmul", operator.truediv: "fdiv"})
+_operators(FLOAT, FLOAT, 1, {operator.neg: "fneg"})
+_operators(WORD, WORD, 2, {operator.add: "add", operator.sub: "sub", operator.mul: "mul", operator.lshift: "shl", operator.rshift: "lshr"})
+for _operand in (WORD, MASK):
+    _operators(_operand, _operand, 2, {operator.and_: "and_", operator.or_: "or_", operator.xor: "xor"})
+_operators(MASK, MASK, 1, {operator.invert: "not_"})
+for _function, _order in {operator.lt: "<", operator.le: "<=", operator.gt: ">", operator.ge: ">=", operator.eq: "=="}.items():
+    _teach(_function, MASK, (FLOAT, FLOAT), lambda b, x, y, order=_order: b.fcmp_ordered(order, x, y))
+_teach(operator.ne, MASK, (WORD, WORD), lambda b, x, y: b.icmp_unsigned("!=", x, y))
+_teach(operator.ne, MASK, (FLOAT, FLOAT), lambda b, x, y: b.fcmp_unordered("!=", x, y))
+
+
+def _call(builder: Any, name: str, *values: Any) -> Any:
+    """An LLVM floating-point intrinsic on whole vectors."""
+    kind, full = _LLVM[FLOAT], f"llvm.{name}.v{LANES}f64"
+    function = builder.module.globals.get(full) or ir.Function(builder.module, ir.FunctionType(kind, [kind] * len(values)), full)
+    return builder.call(function, values)
+
+
+@_instruction(FLOAT, FLOAT, FLOAT, FLOAT)
+def fma(builder: Any, x: Any, y: Any, z: Any) -> Any:
+    """x y + z, rounded once."""
+    return _call(builder, "fma", x, y, z)
+
+
+@_instruction(FLOAT, FLOAT)
+def sqrt(builder: Any, x: Any) -> Any:
+    """The square root; NaN below zero."""
+    return _call(builder, "sqrt", x)
+
+
+@_instruction(FLOAT, FLOAT)
+def absolute(builder: Any, x: Any) -> Any:
+    """|x|."""
+    return _call(builder, "fabs", x)
+
+
+@_instruction(FLOAT, FLOAT)
+def nearest(builder: Any, x: Any) -> Any:
+    """The nearest integer, ties to even."""
+    return _call(builder, "rint", x)
+
+
+@_instruction(FLOAT, FLOAT, FLOAT)
+def copysign(builder: Any, x: Any, y: Any) -> Any:
+    """|x| with the sign of y."""
+    return _call(builder, "copysign", x, y)
+
+
+@_instruction(FLOAT, MASK, FLOAT, FLOAT)
+def select(builder: Any, mask: Any, x: Any, y: Any) -> Any:
+    """x where mask, y elsewhere."""
+    return builder.select(mask, x, y)
+
+
+@_instruction(WORD, FLOAT)
+def bits(builder: Any, x: Any) -> Any:
+    """The IEEE 754 words of eight floats."""
+    return builder.bitcast(x, _LLVM[WORD])
+
+
+@_instruction(FLOAT, WORD)
+def from_bits(builder: Any, x: Any) -> Any:
+    """Eight floats from their IEEE 754 words."""
+    return builder.bitcast(x, _LLVM[FLOAT])
+
+
+@intrinsic  # type: ignore[misc]
+def any_of(context: Any, mask: Any) -> Any:
+    """True if one of the eight is."""
+
+    def lower(_: Any, builder: Any, sig: Any, values: Any) -> Any:
+        word = ir.IntType(LANES)
+        return builder.icmp_unsigned("!=", builder.bitcast(values[0], word), ir.Constant(word, 0))
+
+    return types.boolean(MASK), lower
+
+
+@intrinsic  # type: ignore[misc]
+def lane(context: Any, vector: Any, index: Any) -> Any:
+    """One number of the eight."""
+
+    def lower(_: Any, builder: Any, sig: Any, values: Any) -> Any:
+        return builder.extract_element(*values)
+
+    return vector.element(vector, types.int64), lower
+
+
+@intrinsic  # type: ignore[misc]
+def with_lane(context: Any, vector: Any, index: Any, value: Any) -> Any:
+    """The same eight numbers with the one at `index` replaced."""
+
+    def lower(_: Any, builder: Any, sig: Any, values: Any) -> Any:
+        return builder.insert_element(values[0], values[2], values[1])
+
+    return vector(vector, types.int64, vector.element), lower
+
+
+def _address(context: Any, builder: Any, array: Any, value: Any, index: Any) -> Any:
+    """Where `array[index]` stands; the index is a position or (row, position)."""
+    view = context.make_array(array)(context, builder, value)
+    if len(index) == 2:
+        index = [builder.add(builder.mul(index[0], builder.extract_value(view.shape, 1)), index[1])]
+    return builder.bitcast(builder.gep(view.data, index), _LLVM[Vector(array.dtype)].as_pointer())
+
+
+@intrinsic  # type: ignore[misc]
+def load(context: Any, array: Any, row: Any, position: Any) -> Any:
+    """`array[row, position : position + LANES]` of a C-contiguous 2-D array; not bounds-checked."""
+
+    def lower(inner: Any, builder: Any, sig: Any, values: Any) -> Any:
+        return builder.load(_address(inner, builder, array, values[0], values[1:]), align=array.dtype.bitwidth // 8)
+
+    return Vector(array.dtype)(array, types.int64, types.int64), lower
+
+
+@intrinsic  # type: ignore[misc]
+def store(context: Any, array: Any, row: Any, position: Any, vector: Any) -> Any:
+    """`array[row, position : position + LANES] = vector`; not bounds-checked."""
+
+    def lower(inner: Any, builder: Any, sig: Any, values: Any) -> Any:
+        builder.store(values[3], _address(inner, builder, array, values[0], values[1:3]), align=array.dtype.bitwidth // 8)
+        return inner.get_dummy_value()
+
+    return types.void(array, types.int64, types.int64, Vector(array.dtype)), lower

@@ -1,0 +1,137 @@
+"""Boxes cut into equal cells, and densities on them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sgdyn import checks
+from sgdyn.potentials import Potential
+from sgdyn.tabulation import tabulated
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A box of equal cells: one (low, high, count) for each axis.
+
+    Raises ValueError where low >= high or count < 1.
+    """
+
+    axes: tuple[tuple[float, float, int], ...]
+
+    def __init__(self, axes: Sequence[Sequence[float]]) -> None:
+        object.__setattr__(self, "axes", tuple(self._axis(i, axis) for i, axis in enumerate(axes)))
+        if not self.axes:
+            raise ValueError("got no axis, expected one (low, high, count) for each dimension")
+
+    @staticmethod
+    def _axis(i: int, axis: Sequence[float]) -> tuple[float, float, int]:
+        if np.ndim(axis) != 1 or len(axis) != 3:
+            raise ValueError(f"got axis {i} = {axis!r}, expected (low, high, count); type sg.Grid(((-2, 2, 200), (-1, 1, 80)))")
+        low, high, cells = checks.number("low", axis[0]), checks.number("high", axis[1]), checks.count("count", axis[2])
+        if low >= high:
+            raise ValueError(f"got axis {i} from {low:g} to {high:g}, expected low < high")
+        return low, high, cells
+
+    @property
+    def dim(self) -> int:
+        return len(self.axes)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(n for *_, n in self.axes)
+
+    @cached_property
+    def edges(self) -> tuple[Floats, ...]:
+        """Cell boundaries, one array (count + 1,) for each axis."""
+        return tuple(np.linspace(low, high, n + 1) for low, high, n in self.axes)
+
+    @cached_property
+    def midpoints(self) -> tuple[Floats, ...]:
+        """Cell centres along each axis, (count,)."""
+        return tuple(0.5 * (e[1:] + e[:-1]) for e in self.edges)
+
+    @cached_property
+    def centers(self) -> Floats:
+        """Cell centres, (*shape, dim)."""
+        return np.stack(np.meshgrid(*self.midpoints, indexing="ij"), axis=-1)
+
+    @property
+    def volumes(self) -> Floats:
+        """Cell volumes, (*shape)."""
+        return np.full(self.shape, math.prod((high - low) / n for low, high, n in self.axes))
+
+
+@dataclass(frozen=True, eq=False)
+class Density:
+    """Probability per volume on the cells of a grid: values (*shape), with standard errors where it was counted.
+
+    `outside` is the probability that was found beyond the box.
+    """
+
+    grid: Grid
+    values: Floats
+    error: Floats | None = None
+    outside: float = 0.0
+
+    @property
+    def masses(self) -> Floats:
+        """Probability in each cell, (*shape)."""
+        return np.asarray(self.values * self.grid.volumes)
+
+    def mean(self, f: Callable[[Floats], ArrayLike] | None = None) -> Floats:
+        """The average of f(x) (or of x) over the box, with cells at their centres."""
+        values = np.asarray(self.grid.centers if f is None else f(self.grid.centers), dtype=np.float64)
+        weights = self.masses / self.masses.sum()
+        return np.asarray(np.tensordot(weights, values, axes=self.grid.dim))
+
+    def cov(self) -> Floats:
+        """The covariance (dim, dim) over the box."""
+        mean = self.mean()
+        return self.mean(lambda x: (x - mean)[..., :, None] * (x - mean)[..., None, :])
+
+    def marginal(self, *axes: int) -> Density:
+        """The density of some of the coordinates."""
+        rest = tuple(i for i in range(self.grid.dim) if i not in axes)
+        grid = Grid([self.grid.axes[i] for i in axes])
+        masses = np.transpose(self.masses.sum(axis=rest), np.argsort(np.argsort(axes)))
+        error = None if self.error is None else np.sqrt(np.sum((self.error * self.grid.volumes) ** 2, axis=rest)) / grid.volumes
+        return Density(grid, masses / grid.volumes, error, self.outside)
+
+    def at(self, x: ArrayLike) -> Floats:
+        """The value of the cell in which each point (..., dim) lies; 0 beyond the box."""
+        x = checks.points(x, self.grid.dim)
+        index = [np.floor((x[..., i] - low) / (high - low) * n).astype(int) for i, (low, high, n) in enumerate(self.grid.axes)]
+        inside = np.logical_and.reduce([(0 <= k) & (k < n) for k, n in zip(index, self.grid.shape, strict=True)])
+        clipped = tuple(np.clip(k, 0, n - 1) for k, n in zip(index, self.grid.shape, strict=True))
+        return np.where(inside, self.values[clipped], 0.0)
+
+    def effective_potential(self, T: float) -> Potential:
+        """-T log density as a tabulated `Potential`: what was measured can be simulated.
+
+        Raises ValueError where a cell is empty: choose a smaller box or wider cells.
+        """
+        if np.any(self.values <= 0):
+            raise ValueError(f"got {int(np.sum(self.values <= 0))} empty cells of {self.values.size}, expected none; type a Grid with a smaller box or fewer cells")
+        return tabulated(self.grid, -checks.positive("T", T) * np.log(self.values))
+
+    def plot(self, ax: Any = None) -> Any:
+        """A curve in one dimension, a map in two (see `sgdyn.plot`)."""
+        from sgdyn import plot
+
+        return plot.figure(self, ax=ax)
+
+
+def histogram(x: Floats, grid: Grid) -> Density:
+    """The density of points (n, dim) by counting, with Poisson errors."""
+    counts, _ = np.histogramdd(x, bins=[np.asarray(e) for e in grid.edges])
+    scale = 1.0 / (len(x) * grid.volumes)
+    return Density(grid, counts * scale, np.sqrt(counts) * scale, 1.0 - float(counts.sum()) / len(x))

@@ -1,0 +1,32 @@
+"""The errors that carry something: a number that was refused, a place where a path was lost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class BranchError(TypeError):
+    """A traced function decided something by the value of x."""
+
+
+class BlowUpError(FloatingPointError):
+    """A path left the finite numbers; `.path`, `.time` say which and when, `.dt` a step size that would be stable (or None)."""
+
+    def __init__(self, message: str, *, path: int, time: float, dt: float | None) -> None:
+        super().__init__(message)
+        self.path, self.time, self.dt = path, time, dt
+
+
+class CensoredError(RuntimeError):
+    """Some paths had not arrived when the clock ran out, so that their mean would be biased.
+
+    `.times` (n,) holds the arrival times that are known (NaN for the others), `.waiting` the number of the others, `.limit` the time
+    up to which they waited.
+    """
+
+    def __init__(self, message: str, *, times: NDArray[object], waiting: int, limit: float) -> None:
+        super().__init__(message)
+        self.times, self.waiting, self.limit = times, waiting, limit

@@ -1,0 +1,77 @@
+"""Where and why a path was lost."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sgdyn.errors import BlowUpError
+from sgdyn.problem import Langevin
+from sgdyn.sde.walkers import Clock, walkers
+
+Floats = NDArray[np.float64]
+COARSE = 1000
+
+
+def check_finite(process: Langevin, clock: Clock, x: Floats, start: Floats, numbers: Any, step: int) -> None:
+    """Raise `BlowUpError` if a path has left the finite numbers before `step`."""
+    if np.isfinite(x.sum()):
+        return
+    lost = np.flatnonzero(~np.all(np.isfinite(x), axis=-1))
+    if len(lost):
+        _explain(process, clock, start[lost[0]], int(numbers[lost[0]]), len(lost), step)
+
+
+def _explain(process: Langevin, clock: Clock, x0: Floats, path: int, lost: int, step: int) -> NoReturn:
+    """Walk the lost path again, step by step at the end, and name what went wrong first."""
+    trail, now = _last_steps(process, clock, x0, path, step)
+    index, stable = _first_unstable(process, clock.dt, trail)
+    x, time = trail[index], (now - len(trail) + 1 + index) * clock.dt
+    head = f"path {path} ({lost} lost in all) left the finite numbers; at t={time:g} it was at x={np.array2string(x, precision=4, threshold=6)}"
+    if stable is not None:
+        message = f"{head}, where the step dt={clock.dt:g} is too large for the drift; type dt={stable:.2g}"
+    elif not np.all(np.isfinite(process.drift(x))):
+        message = f"{head}, where the drift is not finite; check the potential, or widen its table"
+    else:
+        message = f"{head}, where D(x) has the eigenvalue {_smallest(process.D(x)):.4g}; expected none below 0"
+    raise BlowUpError(message, path=path, time=time, dt=stable)
+
+
+def _last_steps(process: Langevin, clock: Clock, x0: Floats, path: int, step: int) -> tuple[list[Floats], int]:
+    """The last finite points of a path, one for each step, and the number of the last one's step."""
+    numbers, now = np.array([path], dtype=np.uint64), 0
+    trail = [x0]
+    with ThreadPoolExecutor(1) as pool:
+        for length in (COARSE, 1):
+            while now < step:
+                moving = walkers(process, clock, trail[-1][None], numbers, pool, 1)
+                moving.advance(now, min(length, step - now))
+                if not np.all(np.isfinite(moving.points())):
+                    break
+                now += min(length, step - now)
+                trail = [*(trail if length == 1 else []), moving.points()[0]]
+    return trail, now
+
+
+def _first_unstable(process: Langevin, dt: float, trail: list[Floats]) -> tuple[int, float | None]:
+    """The first point of the final stretch on which dt times the stiffness of the drift exceeds 2, with a step that is stable there."""
+    index, stable = len(trail), None
+    while index > 0 and dt * (stiffness := _stiffness(process, trail[index - 1])) > 2:
+        index, stable = index - 1, 0.2 / stiffness or stable
+    return (index, stable) if stable else (len(trail) - 1, None)
+
+
+def _smallest(D: Floats) -> float:
+    return float(np.linalg.eigvalsh(D)[0]) if np.all(np.isfinite(D)) else float("nan")
+
+
+def _stiffness(process: Langevin, x: Floats) -> float:
+    """The largest singular value of the Jacobian of the drift, by differences; infinite where they are not finite."""
+    h = 1e-6 * (1 + np.abs(x))
+    shifts = np.diag(h)
+    with np.errstate(invalid="ignore", over="ignore"):
+        jacobian = (process.drift(x + shifts) - process.drift(x - shifts)) / (2 * h[:, None])
+    return float(np.linalg.norm(jacobian, 2)) if np.all(np.isfinite(jacobian)) else float("inf")

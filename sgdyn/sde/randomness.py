@@ -1,0 +1,184 @@
+"""Normal random numbers as a function of (seed, stream, path, step, component).
+
+Philox4x32-10 (Salmon, Moraes, Dror, Shaw, SC 2011) turns a counter and a key into four 32-bit words. The key comes from the seed and
+the stream, the counter is
+
+    word 0: low 32 bits of step // 2        word 1: high 32 bits of the path
+    word 2: low 32 bits of the path         word 3: component * 256 + the bits of step // 2 above
+
+so that 2^64 paths, 2^41 steps and 2^24 components never share a counter. Each call gives the normals of two successive steps by the
+Box-Muller transform of two 52-bit uniforms (the largest possible normal is 8.49).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numba import types
+from numpy.typing import ArrayLike, NDArray
+
+from sgdyn import checks
+from sgdyn.codegen.elementary import log_of_normal
+from sgdyn.codegen.jit import MATRIX, exact_helper, kernel
+from sgdyn.codegen.vector import LANES, bits, fma, from_bits, load, sqrt, store
+
+Floats = NDArray[np.float64]
+Words = NDArray[np.uint64]
+WORDS = types.uint64[:, ::1]
+
+MULTIPLIER_0, MULTIPLIER_1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
+WEYL_0, WEYL_1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
+LOW, HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
+TWO, FOUR, SIX, EIGHT = np.uint64(2), np.uint64(4), np.uint64(6), np.uint64(8)
+
+# sin(pi t/2)/t and cos(pi t/2)/(1 - t²) in t², |t| <= 1
+SINE = (1.5707963267948963, -0.6459640975062232, 0.07969262624568337, -0.004681754131447062, 0.0001604411695631063, -3.5988107063136794e-06,
+        5.688318064017795e-08, -6.449471237809134e-10)  # fmt: skip
+COSINE = (1.0, -0.23370055013616783, 0.01996895776483613, -0.000894522998138162, 2.47372750411264e-05, -4.6476318093539006e-07,
+          6.318119670622831e-09, -6.30616956165683e-11)  # fmt: skip
+SIGN_BIT = np.uint64(1 << 63)
+ONE_EXPONENT, TWO_EXPONENT, FRACTION_SHIFT, ONE = np.uint64(0x3FF0000000000000), np.uint64(0x4000000000000000), np.uint64(12), np.uint64(1)
+
+MAX_STEPS, MAX_COMPONENTS = 2**41, 2**24
+
+
+def key(seed: int | np.random.SeedSequence | None, stream: int = 0) -> tuple[np.uint64, np.uint64]:
+    """The two 32-bit key words of a seed and a stream number."""
+    parent = checks.seed_sequence(seed)
+    child = np.random.SeedSequence(parent.entropy, spawn_key=(*parent.spawn_key, checks.count("stream", stream, least=0)))
+    first, second = child.generate_state(2, np.uint32)
+    return np.uint64(first), np.uint64(second)
+
+
+@exact_helper
+def _two_rounds(c0: Any, c1: Any, c2: Any, c3: Any, k0: Any, k1: Any) -> Any:
+    """Two rounds with successive keys; the masks show LLVM that a 32-bit multiplication suffices."""
+    p0, p1 = (c0 & LOW) * MULTIPLIER_0, (c2 & LOW) * MULTIPLIER_1
+    c0, c1, c2, c3 = (p1 >> HALF) ^ c1 ^ k0, p1 & LOW, (p0 >> HALF) ^ c3 ^ k1, p0 & LOW
+    p0, p1 = (c0 & LOW) * MULTIPLIER_0, (c2 & LOW) * MULTIPLIER_1
+    return (p1 >> HALF) ^ c1 ^ ((k0 + WEYL_0) & LOW), p1 & LOW, (p0 >> HALF) ^ c3 ^ ((k1 + WEYL_1) & LOW), p0 & LOW
+
+
+@exact_helper
+def philox(c0: Any, c1: Any, c2: Any, c3: Any, k0: Any, k1: Any) -> Any:
+    """Philox4x32-10 on 32-bit words held in 64-bit integers, scalar or vector; unrolled, as LLVM would not."""
+    c0, c1, c2, c3 = _two_rounds(c0, c1, c2, c3, k0, k1)
+    c0, c1, c2, c3 = _two_rounds(c0, c1, c2, c3, (k0 + WEYL_0 * TWO) & LOW, (k1 + WEYL_1 * TWO) & LOW)
+    c0, c1, c2, c3 = _two_rounds(c0, c1, c2, c3, (k0 + WEYL_0 * FOUR) & LOW, (k1 + WEYL_1 * FOUR) & LOW)
+    c0, c1, c2, c3 = _two_rounds(c0, c1, c2, c3, (k0 + WEYL_0 * SIX) & LOW, (k1 + WEYL_1 * SIX) & LOW)
+    return _two_rounds(c0, c1, c2, c3, (k0 + WEYL_0 * EIGHT) & LOW, (k1 + WEYL_1 * EIGHT) & LOW)
+
+
+@exact_helper
+def box_muller(a: Any, b: Any) -> Any:
+    """Two standard normals from two 64-bit words: radius from the top 52 bits of a, direction from b."""
+    uniform = 2.0 - from_bits((a >> FRACTION_SHIFT) | ONE_EXPONENT)  # in (0, 1]
+    radius = sqrt(-2.0 * log_of_normal(uniform))
+    t = from_bits(((b << ONE) >> FRACTION_SHIFT) | TWO_EXPONENT) - 3.0  # in [-1, 1); the top bit of b is the sign of the cosine
+    z = t * t
+    s = fma(fma(fma(fma(fma(fma(fma(SINE[7], z, SINE[6]), z, SINE[5]), z, SINE[4]), z, SINE[3]), z, SINE[2]), z, SINE[1]), z, SINE[0])
+    c = fma(fma(fma(fma(fma(fma(fma(COSINE[7], z, COSINE[6]), z, COSINE[5]), z, COSINE[4]), z, COSINE[3]), z, COSINE[2]), z, COSINE[1]), z, COSINE[0])
+    cosine = from_bits(bits(c - c * z) ^ (b & SIGN_BIT))
+    return radius * cosine, radius * (t * s)
+
+
+@exact_helper
+def hoist(paths: Any, k0: Any, k1: Any, out: Any) -> None:
+    """What the first two rounds make of the path alone: the rows that `fill_words` starts from."""
+    for p in range(0, paths.shape[1], LANES):
+        path = load(paths, 0, p)
+        p1 = (path & LOW) * MULTIPLIER_1
+        p0 = (((p1 >> HALF) ^ (path >> HALF) ^ k0) & LOW) * MULTIPLIER_0
+        store(out, 0, p, (p1 & LOW) ^ ((k0 + WEYL_0) & LOW))
+        store(out, 1, p, (p0 >> HALF) ^ ((k1 + WEYL_1) & LOW))
+        store(out, 2, p, p0 & LOW)
+
+
+@exact_helper
+def fill_words(words: Any, hoisted: Any, pair: Any, component: Any, k0: Any, k1: Any) -> None:
+    """The Philox words of (path, pair, component) for all paths of a block, two 32-bit words to each 64."""
+    p0 = (pair & LOW) * MULTIPLIER_0
+    p1 = (((p0 >> HALF) ^ (component << EIGHT) ^ (pair >> HALF) ^ k1) & LOW) * MULTIPLIER_1
+    high, low, rest = p1 >> HALF, p0 & LOW, p1 & LOW
+    for p in range(0, words.shape[1], LANES):
+        c0, c1, c2, c3 = load(hoisted, 0, p) ^ high, rest, load(hoisted, 1, p) ^ low, load(hoisted, 2, p)
+        c0, c1, c2, c3 = _two_rounds(c0, c1, c2, c3, (k0 + WEYL_0 * TWO) & LOW, (k1 + WEYL_1 * TWO) & LOW)
+        c0, c1, c2, c3 = _two_rounds(c0, c1, c2, c3, (k0 + WEYL_0 * FOUR) & LOW, (k1 + WEYL_1 * FOUR) & LOW)
+        c0, c1, c2, c3 = _two_rounds(c0, c1, c2, c3, (k0 + WEYL_0 * SIX) & LOW, (k1 + WEYL_1 * SIX) & LOW)
+        c0, c1, c2, c3 = _two_rounds(c0, c1, c2, c3, (k0 + WEYL_0 * EIGHT) & LOW, (k1 + WEYL_1 * EIGHT) & LOW)
+        store(words, 0, p, c0 | (c1 << HALF))
+        store(words, 1, p, c2 | (c3 << HALF))
+
+
+@exact_helper
+def fill_normals(z: Any, words: Any, hoisted: Any, pair: Any, k0: Any, k1: Any) -> None:
+    """z[i * rank + component, path] for the steps 2 pair + i, i = 0, 1; words (2, n) is room to work in.
+
+    Two passes over buffers that stay in the first-level cache: in one pass the registers would spill.
+    """
+    rank = z.shape[0] // 2
+    for component in range(rank):
+        fill_words(words, hoisted, pair, np.uint64(component), k0, k1)
+        for p in range(0, z.shape[1], LANES):
+            first, second = box_muller(load(words, 0, p), load(words, 1, p))
+            store(z, component, p, first)
+            store(z, rank + component, p, second)
+
+
+@kernel(MATRIX, WORDS, types.uint64, types.uint64, types.uint64)
+def normals_block(z: Any, paths: Any, pair: Any, k0: Any, k1: Any) -> None:
+    """z[i * rank + component, path] for the steps 2 pair + i."""
+    hoisted, words = np.empty((3, z.shape[1]), np.uint64), np.empty((2, z.shape[1]), np.uint64)
+    hoist(paths, k0, k1, hoisted)
+    fill_normals(z, words, hoisted, pair, k0, k1)
+
+
+@kernel(WORDS, types.uint64, types.uint64, WORDS)
+def _philox_rows(counters: Any, k0: Any, k1: Any, out: Any) -> None:
+    for i in range(counters.shape[0]):
+        out[i, 0], out[i, 1], out[i, 2], out[i, 3] = philox(counters[i, 0], counters[i, 1], counters[i, 2], counters[i, 3], k0, k1)
+
+
+def philox4x32(counters: ArrayLike, key: Sequence[int]) -> NDArray[np.uint32]:
+    """The four output words (n, 4) of Philox4x32-10 for counters (n, 4) and a key of two 32-bit words."""
+    given = np.ascontiguousarray(np.atleast_2d(np.asarray(counters, dtype=np.uint64)) & LOW)
+    out = np.empty_like(given)
+    _philox_rows(given, np.uint64(key[0]), np.uint64(key[1]), out)
+    return out.astype(np.uint32)
+
+
+def padded(paths: ArrayLike) -> Words:
+    """Path numbers as a row (1, n) with n a multiple of `LANES`; the last number is repeated."""
+    numbers = np.asarray(paths, dtype=np.uint64).ravel()
+    return np.pad(numbers, (0, -len(numbers) % LANES), mode="edge")[None]
+
+
+def normals(
+    seed: int | np.random.SeedSequence | None, *, paths: int | ArrayLike, steps: int | range, components: int = 1, stream: int = 0,
+) -> Floats:  # fmt: skip
+    """The standard normals that drive the engine, as (path, step, component): those of `simulate` with the same seed and stream.
+
+    `paths` and `steps` are a count or the numbers wanted. Raises ValueError beyond 2^41 steps or 2^24 components.
+    """
+    numbers = np.arange(checks.count("paths", paths)) if np.ndim(paths) == 0 else np.asarray(paths)
+    wanted = steps if isinstance(steps, range) else range(checks.count("steps", steps))
+    check_range(max(wanted, default=0) + 1, components)
+    k0, k1 = key(seed, stream)
+    row = padded(numbers)
+    out = np.empty((len(numbers), len(wanted), components))
+    z, filled = np.empty((2 * components, row.shape[1])), -1
+    for i, step in enumerate(wanted):
+        if step // 2 != filled:
+            filled = step // 2
+            normals_block(z, row, np.uint64(filled), k0, k1)
+        out[:, i] = z.reshape(2, components, -1)[step % 2, :, : len(numbers)].T
+    return out
+
+
+def check_range(steps: int, components: int) -> None:
+    """Refuse counters that would wrap around."""
+    if steps > MAX_STEPS or components > MAX_COMPONENTS:
+        raise ValueError(f"got {steps} steps and {components} components, expected at most 2^41 and 2^24: beyond, random numbers would repeat")
+
