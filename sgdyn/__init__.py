@@ -1,0 +1,64 @@
+"""sgdyn: the dynamics of stochastic gradient descent as a diffusion.
+
+    dX = (-grad U + c) dt + sqrt(2 T) sigma(X) dW,   sigma sigma' = D,   T = eta/2B
+
+One process object, many independent theories, each answer with its error. See README.md, or `sgdyn.landscapes` for systems to play with.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from sgdyn import datasets, fit, landscapes, nets, plot
+    from sgdyn.density.grid import Density, Grid
+    from sgdyn.errors import BlowUpError, BranchError, CensoredError, NotConvergedError
+    from sgdyn.escape.quadrature import mean_first_passage_1d
+    from sgdyn.estimate import Estimate
+    from sgdyn.noise import LowRank, nearest_covariance, noise_from_functions
+    from sgdyn.potentials import Potential, potential, quadratic
+    from sgdyn.problem import Langevin, Momentum, sgd
+    from sgdyn.randomness import normals
+    from sgdyn.region import Region
+    from sgdyn.sde.ensemble import Ensemble, simulate
+    from sgdyn.sde.methods import EulerMaruyama
+    from sgdyn.sde.passage import first_passage
+    from sgdyn.steady.discrete import DiscreteSGD, discrete_sgd, ladder
+    from sgdyn.steady.linear import LinearStationary, linear_stationary
+    from sgdyn.tabulation import tabulated
+
+_PLACES = {
+    "Density": "density.grid", "Grid": "density.grid",
+    "BlowUpError": "errors", "BranchError": "errors", "CensoredError": "errors", "NotConvergedError": "errors",
+    "mean_first_passage_1d": "escape.quadrature", "Estimate": "estimate",
+    "LowRank": "noise", "nearest_covariance": "noise", "noise_from_functions": "noise",
+    "Potential": "potentials", "potential": "potentials", "quadratic": "potentials", "tabulated": "tabulation",
+    "Langevin": "problem", "Momentum": "problem", "sgd": "problem", "normals": "randomness", "Region": "region",
+    "Ensemble": "sde.ensemble", "simulate": "sde.ensemble", "EulerMaruyama": "sde.methods", "first_passage": "sde.passage",
+    "DiscreteSGD": "steady.discrete", "discrete_sgd": "steady.discrete", "ladder": "steady.discrete",
+    "LinearStationary": "steady.linear", "linear_stationary": "steady.linear",
+}  # fmt: skip
+_ROOMS = ("datasets", "fit", "landscapes", "nets", "plot")
+
+__all__ = [  # noqa: PLE0604 - the names are those of _PLACES and _ROOMS, checked by a test
+    "BlowUpError", "BranchError", "CensoredError", "Density", "DiscreteSGD", "Ensemble", "Estimate", "EulerMaruyama", "Grid", "Langevin", "LinearStationary",
+    "LowRank", "Momentum", "NotConvergedError", "Potential", "Region", "datasets", "discrete_sgd", "first_passage", "fit", "ladder", "landscapes",
+    "linear_stationary", "mean_first_passage_1d", "nearest_covariance", "nets", "noise_from_functions", "normals", "plot", "potential", "quadratic", "sgd",
+    "simulate", "tabulated",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Rooms and names are imported when they are first used, so that `import sgdyn` is quick and loads neither torch nor matplotlib."""
+    if name in _ROOMS:
+        return import_module(f"sgdyn.{name}")
+    if name in _PLACES:
+        return getattr(import_module(f"sgdyn.{_PLACES[name]}"), name)
+    raise AttributeError(f"module 'sgdyn' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -30,3 +30,7 @@ class CensoredError(RuntimeError):
     def __init__(self, message: str, *, times: NDArray[object], waiting: int, limit: float) -> None:
         super().__init__(message)
         self.times, self.waiting, self.limit = times, waiting, limit
+
+
+class NotConvergedError(RuntimeError):
+    """An iteration ended before its tolerance; the message says how far it came and what to type."""

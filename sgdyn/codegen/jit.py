@@ -46,7 +46,7 @@ def fingerprint() -> str:
     Numba's cache looks only at the file a function stands in, so that a changed helper in another file would go unnoticed.
     """
     package = Path(__file__).parent.parent
-    sources = sorted([*package.glob("codegen/*.py"), *package.glob("sde/*.py")])
+    sources = sorted([*package.glob("codegen/*.py"), *package.glob("sde/*.py"), package / "randomness.py", package / "tabulation.py"])
     return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
 
 

@@ -16,7 +16,8 @@ from sgdyn.estimate import Estimate, of_samples
 from sgdyn.fields import Affine
 from sgdyn.problem import Langevin, Momentum
 from sgdyn.progress import Progress, progress
-from sgdyn.sde import diagnosis, randomness
+from sgdyn import randomness
+from sgdyn.sde import diagnosis
 from sgdyn.sde.methods import EulerMaruyama
 from sgdyn.sde.walkers import Clock, Walkers, available_threads, thread_pool, walkers
 

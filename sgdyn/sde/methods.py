@@ -11,7 +11,7 @@ from numba import types
 
 from sgdyn.codegen.jit import FIELD_BLOCK, MATRIX, NOISE_BLOCK, VECTOR, exact_helper, kernel
 from sgdyn.codegen.vector import LANES, any_of, load, select, store
-from sgdyn.sde.randomness import fill_normals, hoist
+from sgdyn.randomness import fill_normals, hoist
 
 CUBE, PATHS = types.float64[:, :, ::1], types.uint64[:, :, ::1]
 

@@ -16,7 +16,8 @@ from sgdyn.fields import Field
 from sgdyn.problem import Langevin, Momentum
 from sgdyn.progress import Progress, progress
 from sgdyn.region import OVERSHOOT, Region
-from sgdyn.sde import diagnosis, randomness
+from sgdyn import randomness
+from sgdyn.sde import diagnosis
 from sgdyn.sde.ensemble import checked_process, refuse_unstable, starting_points
 from sgdyn.sde.methods import EulerMaruyama
 from sgdyn.sde.walkers import Clock, available_threads, thread_pool, walkers

@@ -20,7 +20,7 @@ from sgdyn.fields import Field
 from sgdyn.noise import Diagonal
 from sgdyn.problem import Langevin
 from sgdyn.sde.methods import euler_maruyama, euler_maruyama_passage
-from sgdyn.sde.randomness import normals_block, padded
+from sgdyn.randomness import normals_block, padded
 
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.uint64]

@@ -149,6 +149,25 @@ def philox4x32(counters: ArrayLike, key: Sequence[int]) -> NDArray[np.uint32]:
     return out.astype(np.uint32)
 
 
+@kernel(WORDS, types.uint64, types.uint64, types.uint64, WORDS)
+def _words_rows(paths: Any, step: Any, k0: Any, k1: Any, out: Any) -> None:
+    for i in range(out.shape[0]):
+        for j in range(0, out.shape[1], 2):
+            high = (np.uint64(j // 2) << EIGHT) | (step >> HALF)
+            w0, w1, w2, w3 = philox(step & LOW, paths[0, i] >> HALF, paths[0, i] & LOW, high, k0, k1)
+            out[i, j] = w0 | (w1 << HALF)
+            if j + 1 < out.shape[1]:
+                out[i, j + 1] = w2 | (w3 << HALF)
+
+
+def uniform_words(key: tuple[np.uint64, np.uint64], *, paths: Words, step: int, count: int) -> Words:
+    """`count` uniform 64-bit words for each path number at one step, as (path, count)."""
+    check_range(2 * step + 2, count // 2 + 1)
+    out = np.empty((len(paths), count), dtype=np.uint64)
+    _words_rows(np.ascontiguousarray(paths[None]), np.uint64(step), *key, out)
+    return out
+
+
 def padded(paths: ArrayLike) -> Words:
     """Path numbers as a row (1, n) with n a multiple of `LANES`; the last number is repeated."""
     numbers = np.asarray(paths, dtype=np.uint64).ravel()
