@@ -75,6 +75,8 @@ def _show(outcome: Any) -> None:
     console = Console(width=None if sys.stdout.isatty() else 140)
     console.print(table)
     console.print(_circulation(c))
+    if not c.noisy.all():
+        console.print(f"no noise reaches {int((~c.noisy).sum())} of the directions: a symmetry of the network (as two equal hidden units) protects them")
     console.print(f"[bold]{outcome.comparison.verdict}[/bold]\n")
 
 

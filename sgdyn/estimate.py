@@ -58,11 +58,11 @@ def rounded(value: float, error: float) -> str:
         return f"{value:.10g} ± {error:.2g}"
     size = math.floor(math.log10(abs(value))) if value else 0
     digits = 1 - math.floor(math.log10(error))
-    if digits > 6 and size < 6:
-        return f"{value:.{min(16, digits + size + 1)}g} ± {error:.1e}"
-    if size >= 6 or size < -4:
-        places = min(15, max(0, digits + size))
+    if (size >= 6 or size < -4) and digits + size < 7:
+        places = max(0, digits + size)
         return f"({value / 10.0**size:.{places}f} ± {error / 10.0**size:.{places}f})e{size:+03d}"
+    if digits > 6:
+        return f"{value:.{min(16, digits + size + 1)}g} ± {error:.1e}"
     return f"{value:.{max(0, digits)}f} ± {error:.{max(0, digits)}f}"
 
 

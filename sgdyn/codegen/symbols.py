@@ -88,16 +88,13 @@ def _refuse(operation: str) -> Callable[[Any], NoReturn]:
     return refuse
 
 
-def _elementwise(name: str) -> np.ufunc:
-    function = _ELEMENTWISE.get(name)
+def _elementwise(ufunc: np.ufunc) -> np.ufunc:
+    """The same function on arrays of expressions."""
+    function = _ELEMENTWISE.get(ufunc.__name__)
     if function is None:
         known = ", ".join(sorted(_ELEMENTWISE))
-        raise TypeError(f"np.{name} cannot be traced; the elementwise functions are {known}; for other functions type Potential.from_functions(...)")
-    return np.frompyfunc(function, function.__code__.co_argcount if hasattr(function, "__code__") else _arity(name), 1)
-
-
-def _arity(name: str) -> int:
-    return getattr(np, name).nin if hasattr(np, name) else 1
+        raise TypeError(f"np.{ufunc.__name__} cannot be traced; the elementwise functions are {known}; for other functions type Potential.from_functions(...)")
+    return np.frompyfunc(lambda *arguments: function(*arguments), ufunc.nin, 1)
 
 
 class Traced(np.lib.mixins.NDArrayOperatorsMixin):
@@ -118,7 +115,7 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin):
             return _reduced(ufunc.__name__, arrays[0], **keywords)
         if method not in ("__call__", "outer"):
             raise TypeError(f"np.{ufunc.__name__}.{method} cannot be traced; write the loop out")
-        return Traced(getattr(_elementwise(ufunc.__name__), method)(*arrays))
+        return Traced(getattr(_elementwise(ufunc), method)(*arrays))
 
     def __array_function__(self, function: Callable[..., Any], kinds: Any, args: Any, keywords: Any) -> Any:
         own = _FUNCTIONS.get(function.__name__)
@@ -207,11 +204,16 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
 }  # fmt: skip
 
 
+def _reshape(self: Traced, *shape: Any) -> Traced:
+    return Traced(self.data.reshape(*shape))
+
+
 def _method(name: str) -> Callable[..., Any]:
     return lambda self, *args, **keywords: getattr(np, name)(self, *args, **keywords)
 
 
-for _name in ("sum", "prod", "mean", "dot", "max", "min", "reshape", "ravel", "cumsum", "trace", "take", "squeeze", "copy", "clip", "transpose", "repeat"):
+for _name in ("sum", "prod", "mean", "dot", "max", "min", "ravel", "cumsum", "trace", "take", "squeeze", "copy", "clip", "transpose", "repeat"):
     setattr(Traced, _name, _method(_name))
+Traced.reshape = _reshape  # type: ignore[attr-defined]
 for _name in ("exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "sqrt", "arctan", "expm1", "log1p", "square", "conjugate"):
     setattr(Traced, _name, _method(_name))  # NumPy's object loops look for a method of the ufunc's name

@@ -49,7 +49,7 @@ class Case:
 
 DEFAULT = (
     Case("softmax regression"),
-    Case("small network", model="mlp"),
+    Case("small network", model="mlp", lr=0.02),
     Case("softmax regression, small temperature", batch=128, replicas=32),
     Case("softmax regression, epoch sampler", sampler="epoch", replicas=64),
 )

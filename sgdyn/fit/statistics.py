@@ -29,8 +29,9 @@ class Observed:
 
     @classmethod
     def of(cls, recording: Recording, controlled: bool) -> Observed:
-        mean = of_samples(recording.x.mean(axis=1), f"{len(recording.x)} replicas")
         shadow = recording.shadow if controlled and recording.shadow.shape == recording.x.shape else None
+        away = recording.x if shadow is None else recording.x - shadow  # the shadow's own mean is exactly zero
+        mean = of_samples(away.mean(axis=1), f"{len(recording.x)} replicas")
         return cls(recording.x - mean.value, shadow, mean, recording.settings.every)
 
     @property

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sgdyn.estimate import Estimate, rounded
 from sgdyn.fit.comparison import Comparison
 
 Floats = NDArray[np.float64]
@@ -20,20 +21,23 @@ FAR = 3.0
 
 @dataclass(frozen=True)
 class Verdict:
-    """`holds`: whether the diffusion's variances agree to `TOLERANCE` (10 %) in every direction; `deviation`, `discrete_deviation`: the
-    largest |measured/predicted - 1| of the diffusion and of the exact discrete theory; `reasons`: what the data show against it."""
+    """`holds`: whether the diffusion's variances agree to `TOLERANCE` (10 %) in every direction.
+
+    `deviation`, `discrete_deviation`: the largest |measured/predicted - 1| of the diffusion and of the exact discrete theory, each with
+    the standard error of that direction; `reasons`: what the data show against it; `directions`: how many were looked at.
+    """
 
     holds: bool
-    deviation: float
-    discrete_deviation: float
+    deviation: Estimate
+    discrete_deviation: Estimate
     reasons: tuple[str, ...]
     directions: int
 
     def __str__(self) -> str:
         if self.holds:
-            exact = f" (exact discrete theory: {_percent(self.discrete_deviation)})"
-            return f"The diffusion describes this run to {_percent(self.deviation)} in the top {self.directions} directions{exact}."
-        because = "; ".join(self.reasons) or "its variances differ by up to " + _percent(self.deviation)
+            exact = f" (exact discrete theory: {_with_error(self.discrete_deviation)})"
+            return f"The diffusion describes this run to {_with_error(self.deviation)} in the top {self.directions} directions{exact}."
+        because = "; ".join(self.reasons) or "its variances differ by up to " + _with_error(self.deviation)
         return f"The diffusion does not describe this run, because {because}."
 
 
@@ -43,11 +47,17 @@ def judge(comparison: Comparison) -> Verdict:
     broken = [reason for check in (_correlated, _escaped) if (reason := check(comparison)) is not None]
     minor: tuple[Callable[[Comparison], str | None], ...] = () if broken else (_unsteady, _coarse, _dressed)
     reasons = (*broken, *(reason for check in minor if (reason := check(comparison)) is not None))
-    return Verdict(diffusion <= TOLERANCE and not broken, diffusion, discrete, reasons, int(comparison.noisy.sum()))
+    return Verdict(diffusion.value <= TOLERANCE and not broken, diffusion, discrete, reasons, int(comparison.noisy.sum()))
 
 
-def _largest(comparison: Comparison, theory: str) -> float:
-    return float(np.nanmax(np.abs(comparison.ratio(theory).value - 1)))
+def _largest(comparison: Comparison, theory: str) -> Estimate:
+    ratio = comparison.ratio(theory)
+    i = int(np.nanargmax(np.abs(ratio.value - 1)))
+    return Estimate(abs(float(ratio.value[i]) - 1), float(ratio.error[i]), ratio.method)
+
+
+def _with_error(x: Estimate) -> str:
+    return rounded(100 * x.value, 100 * x.error).replace(" ± ", "±") + " %"
 
 
 def _percent(x: float) -> str:
@@ -93,12 +103,12 @@ def _coarse(c: Comparison) -> str | None:
     if gap[i] < TOLERANCE / 2:
         return None
     lr_h = c.recording.settings.lr * c.subspace.H[i, i]
-    return f"its steps are not small (lr h = {lr_h:.2g} in direction {i + 1}), which alone changes the variance by {_percent(gap[i])}; the exact discrete theory agrees to {_percent(_largest(c, 'discrete'))}"
+    return f"its steps are not small (lr h = {lr_h:.2g} in direction {i + 1}), which alone changes the variance by {_percent(gap[i])}; the exact discrete theory agrees to {_with_error(_largest(c, 'discrete'))}"
 
 
 def _dressed(c: Comparison) -> str | None:
     """The landscape along the run: curvature and noise that differ from those at the minimum."""
-    if _largest(c, "discrete") < TOLERANCE / 2:
+    if _largest(c, "discrete").value < TOLERANCE / 2:
         return None
     noise = np.diag(c.dressed.D.value)[c.noisy] / np.diag(c.subspace.D)[c.noisy] - 1
     curvature = np.diag(c.dressed.F.value)[c.noisy] / np.diag(c.subspace.H)[c.noisy] - 1

@@ -19,7 +19,7 @@ from sgdyn.progress import Progress, progress
 from sgdyn import randomness
 from sgdyn.sde import diagnosis
 from sgdyn.sde.methods import EulerMaruyama
-from sgdyn.sde.walkers import Clock, Walkers, available_threads, thread_pool, walkers
+from sgdyn.sde.walkers import Clock, Steps, Walkers, available_threads, thread_pool, walkers
 
 Floats = NDArray[np.float64]
 
@@ -138,28 +138,27 @@ def simulate(
     return Ensemble(problem, kept[:done] * dt, x[:, :done], dt, sequence.entropy, method, done == len(kept))
 
 
-def _run(process: Langevin, clock: Clock, moving: Walkers, start: Floats, numbers: Any, kept: Any, tell: Progress) -> tuple[Floats, int]:
-    """Advance to each kept step; returns the points and how many kept steps were reached."""
+def _run(process: Langevin, clock: Clock, moving: Walkers, start: Floats, numbers: Any, kept: Steps, tell: Progress) -> tuple[Floats, int]:
+    """Advance through all kept steps; returns the points and how many kept steps were reached."""
     x = np.empty((len(start), len(kept), process.dim))
-    now, done = 0, 0
+    done = int(kept[0] == 0)
+    x[:, :done] = start[:, None]
     try:
-        for done, target in enumerate(kept):
-            for first, count in slices(now, int(target), start.size):
-                moving.advance(first, count)
-                diagnosis.check_finite(process, clock, moving.points(), start, numbers, first + count)
-                tell((first + count) / kept[-1])
-            now = int(target)
-            x[:, done] = moving.points()
-        done = len(kept)
+        for first, count in slices(int(kept[-1]), start.size):
+            wanted = kept[done:][kept[done:] <= first + count]
+            x[:, done : done + len(wanted)] = moving.advance(first, count, wanted)
+            diagnosis.check_finite(process, clock, moving.points(), start, numbers, first + count)
+            done += len(wanted)
+            tell((first + count) / kept[-1])
     except KeyboardInterrupt:
         pass
     return x, done
 
 
-def slices(now: int, target: int, size: int) -> Iterator[tuple[int, int]]:
+def slices(steps: int, size: int) -> Iterator[tuple[int, int]]:
     """(first, count) of stretches of steps short enough to react between them."""
     longest = max(16, int(SLICE_WORK / max(size, 1)))
-    return ((first, min(longest, target - first)) for first in range(now, target, longest))
+    return ((first, min(longest, steps - first)) for first in range(0, steps, longest))
 
 
 def checked_process(problem: Any, method: Any) -> Langevin:
@@ -183,7 +182,7 @@ def starting_points(x0: ArrayLike, dim: int, n_paths: int | None) -> Floats:
     return points
 
 
-def saved_steps(save: int | ArrayLike, steps: int, dt: float) -> NDArray[np.int64]:
+def saved_steps(save: int | ArrayLike, steps: int, dt: float) -> Steps:
     """The step numbers to keep."""
     if np.ndim(save) == 0:
         wanted = checks.count("save", save)

@@ -13,7 +13,7 @@ from sgdyn.codegen.jit import FIELD_BLOCK, MATRIX, NOISE_BLOCK, VECTOR, exact_he
 from sgdyn.codegen.vector import LANES, any_of, load, select, store
 from sgdyn.randomness import fill_normals, hoist
 
-CUBE, PATHS = types.float64[:, :, ::1], types.uint64[:, :, ::1]
+CUBE, PATHS, SNAPSHOTS, STEPS = types.float64[:, :, ::1], types.uint64[:, :, ::1], types.float64[:, :, :, ::1], types.int64[::1]
 
 
 @exact_helper
@@ -56,21 +56,27 @@ def euler_step(x: Any, drift: Any, theta: Any, noise: Any, phi: Any, isotropic: 
 
 
 @kernel(FIELD_BLOCK, VECTOR, NOISE_BLOCK, VECTOR, types.boolean, types.int64, CUBE, PATHS,
-        types.int64, types.int64, types.float64, types.float64, types.int64, types.uint64, types.uint64)  # fmt: skip
+        types.int64, types.int64, types.float64, types.float64, types.int64, types.uint64, types.uint64, STEPS, SNAPSHOTS)  # fmt: skip
 def euler_maruyama(
     drift: Any, theta: Any, noise: Any, phi: Any, isotropic: Any, rank: Any, x: Any, paths: Any,
-    first: Any, count: Any, dt: Any, scale: Any, refine: Any, k0: Any, k1: Any,
+    first: Any, count: Any, dt: Any, scale: Any, refine: Any, k0: Any, k1: Any, kept: Any, out: Any,
 ) -> None:  # fmt: skip
-    """Steps first, ..., first + count - 1 of the blocks x[block, dim, n], in place; scale is sqrt(2 T dt), times sqrt(D) if isotropic."""
+    """Steps first, ..., first + count - 1 of the blocks x[block, dim, n], in place; scale is sqrt(2 T dt), times sqrt(D) if isotropic.
+
+    out[block, j] = x after kept[j] steps, for increasing step numbers kept.
+    """
     dim, n = x.shape[1], x.shape[2]
     force, kick, increment, z = np.empty((dim, n)), np.empty((dim, n)), np.empty((rank, n)), np.empty((2 * rank, n))
     hoisted, words = np.empty((3, n), np.uint64), np.empty((2, n), np.uint64)
     for b in range(x.shape[0]):
         hoist(paths[b], k0, k1, hoisted)
-        filled = -1
+        filled, saved = -1, 0
         for step in range(first, first + count):
             filled = fill_increment(increment, z, words, hoisted, step, refine, filled, k0, k1)
             euler_step(x[b], drift, theta, noise, phi, isotropic, increment, force, kick, dt, scale)
+            if saved < len(kept) and kept[saved] == step + 1:
+                out[b, saved] = x[b]
+                saved += 1
 
 
 @exact_helper

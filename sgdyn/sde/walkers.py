@@ -25,6 +25,9 @@ from sgdyn.randomness import normals_block, padded
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.uint64]
 
+Steps = NDArray[np.int64]
+NOTHING: Steps = np.zeros(0, dtype=np.int64)
+
 CACHE_BYTES = 24 * 1024
 WIDEST = 384
 
@@ -39,9 +42,12 @@ class Clock:
 
 
 class Walkers(Protocol):
-    """Paths (n, dim) that can be moved on and read; `arrivals` (n,) are times of arrival in a region, negative while waiting."""
+    """Paths (n, dim) that can be moved on and read; `arrivals` (n,) are times of arrival in a region, negative while waiting.
 
-    def advance(self, first: int, count: int) -> None: ...
+    `advance` takes `count` steps from the step `first` and returns the points (n, kept, dim) after each of the `kept` step numbers.
+    """
+
+    def advance(self, first: int, count: int, kept: Steps = NOTHING) -> Floats: ...
     def points(self) -> Floats: ...
     def arrivals(self) -> Floats: ...
 
@@ -102,15 +108,18 @@ class BlockWalkers:
     def __post_init__(self) -> None:
         self.times = np.full(self.paths.shape, -1.0)
 
-    def advance(self, first: int, count: int) -> None:
+    def advance(self, first: int, count: int, kept: Steps = NOTHING) -> Floats:
         fixed, scale = kernel_arguments(self.problem, self.clock)
         rest = (first, count, self.clock.dt, scale, self.clock.refine, *self.clock.key)
+        blocks, dim, width = self.x.shape
+        out = np.empty((blocks, len(kept), dim, width))
         if self.level is None:
             step = euler_maruyama.compiled
-            spread(self.pool, self.threads, lambda x, paths: step(*fixed, x, paths, *rest), self.x, self.paths)
+            spread(self.pool, self.threads, lambda x, paths, y: step(*fixed, x, paths, *rest, kept, y), self.x, self.paths, out)
         else:
             gated, gate = euler_maruyama_passage.compiled, (self.level.block, self.level.theta)
             spread(self.pool, self.threads, lambda x, paths, t: gated(*fixed, x, paths, *rest, *gate, t), self.x, self.paths, self.times)
+        return out.transpose(0, 3, 1, 2).reshape(blocks * width, len(kept), dim)[: self.n]
 
     def arrivals(self) -> Floats:
         return self.times.reshape(-1)[: self.n]
@@ -144,15 +153,18 @@ class ArrayWalkers:
             total += self.z.reshape(2, rank, -1)[fine % 2, :, : len(self.x)]
         return total.T / math.sqrt(refine)
 
-    def advance(self, first: int, count: int) -> None:
+    def advance(self, first: int, count: int, kept: Steps = NOTHING) -> Floats:
         dt, scale = self.clock.dt, math.sqrt(2 * self.problem.T * self.clock.dt)
+        out = np.empty((len(self.x), len(kept), self.problem.dim))
         for step in range(first, first + count):
             kick = self.problem.D.apply(self.x, self._increment(step))
             self.x = self.x + self.problem.drift(self.x) * dt + scale * kick
+            out[:, kept == step + 1] = self.x[:, None]
             if self.level is not None:
                 self.times[(self.level(self.x)[..., 0] > 0) & (self.times < 0)] = (step + 1) * dt
                 if np.all(self.times >= 0):
                     break
+        return out
 
     def points(self) -> Floats:
         return self.x.copy()

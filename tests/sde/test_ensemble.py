@@ -1,0 +1,215 @@
+"""Ensembles: reproducible whatever the threads, blocks and slices; right by law; errors that cover."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+import sgdyn as sg
+from tests.interruption import interrupted_after
+from sgdyn.sde import ensemble as ensemble_module
+from sgdyn.sde.walkers import block_width
+
+WELL = sg.landscapes.double_well()
+
+
+@sg.potential(dim=2)
+def rings(x, k=1.5):
+    return k * (x[0] ** 2 + 2 * x[1] ** 2 - 1) ** 2 + 0.3 * np.sin(3 * x[0]) * np.exp(-x[1] ** 2)
+
+
+PROCESSES = {
+    "scalar": sg.Langevin(rings, T=0.3),
+    "diagonal": sg.Langevin(rings, T=0.3, D=[1.0, 0.5]),
+    "dense": sg.Langevin(rings, T=0.3, D=[[1.0, 0.4], [0.4, 0.5]], curl=lambda x: np.array([-x[1], x[0]])),
+    "low rank": sg.Langevin(rings, T=0.3, D=sg.LowRank([[1.0], [2.0]], [0.5], 0.1)),
+    "varying": sg.Langevin(rings, T=0.1, D=lambda x: np.array([[1 + x[0] ** 2, 0.2], [0.2, 1.0]])),
+    "momentum": sg.Momentum(rings, T=0.3, friction=0.7),
+}
+
+
+def run(process, n=40, threads=2, **options):
+    start = np.full(process.dim, 0.5)
+    return sg.simulate(process, start, **({"t": 1.0, "dt": 0.02, "n_paths": n, "seed": 11, "threads": threads, "save": 6} | options))
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_threads_paths_slices_and_saved_times_change_no_bit(name, monkeypatch):
+    process = PROCESSES[name]
+    reference = run(process, n=203)
+    np.testing.assert_array_equal(run(process, n=203, threads=1).x, reference.x)
+    np.testing.assert_array_equal(run(process, n=5, threads=3).x, reference.x[:5])
+    np.testing.assert_array_equal(run(process, n=7, first_path=100).x, reference.x[100:107])
+    np.testing.assert_array_equal(run(process, n=203, save=1).x[:, 0], reference.x[:, -1])
+    monkeypatch.setattr(ensemble_module, "SLICE_WORK", 10)
+    np.testing.assert_array_equal(run(process, n=203).x, reference.x)
+
+
+def test_the_engine_uses_the_published_normals():
+    x = sg.simulate(sg.Langevin.from_drift(lambda x: 0 * x, T=0.5, D=4.0, dim=3), np.zeros(3), t=0.7, dt=0.1, n_paths=9, seed=3, stream=5, save=8).x
+    z = sg.normals(3, paths=9, steps=7, components=3, stream=5)
+    np.testing.assert_allclose(x[:, 1:], np.cumsum(2 * np.sqrt(0.1) * z, axis=1), rtol=1e-13, atol=1e-14)
+
+
+def test_coarse_increments_are_sums_of_fine_ones():
+    still = sg.Langevin.from_drift(lambda x: 0 * x, T=0.5, dim=2)
+    fine = sg.simulate(still, [0.0, 0.0], t=1.2, dt=0.1, n_paths=5, seed=1, save=5)
+    for refine, dt in ((2, 0.2), (3, 0.3)):
+        coarse = sg.simulate(still, [0.0, 0.0], t=1.2, dt=dt, n_paths=5, seed=1, refine=refine)
+        np.testing.assert_allclose(coarse.x[:, -1], fine.x[:, -1], atol=1e-14)
+
+
+def test_python_functions_give_the_same_paths_as_blocks():
+    value, grad = (lambda x: 0.25 * x[..., 0] ** 4 - 0.5 * x[..., 0] ** 2), (lambda x: x**3 - x)
+    opaque = sg.Potential.from_functions(value, grad, dim=1)
+    for D in (1.0, lambda x: 1 + 0.1 * x[0] ** 2):
+        a, b = (sg.simulate(sg.Langevin(U, T=0.2, D=D), [0.3], t=2, dt=0.01, n_paths=30, seed=2, refine=2).x for U in (opaque, WELL.U))
+        np.testing.assert_allclose(a, b, rtol=1e-10)
+
+
+def test_high_dimensions_use_array_kernels():
+    d = 100
+    U = sg.potential(dim=d)(lambda x: np.sum((x**2 - 1) ** 2) / 4)
+    assert U.grad.block is None
+    small = sg.potential(dim=1)(lambda x: (x[0] ** 2 - 1) ** 2 / 4)
+    high = sg.simulate(sg.Langevin(U, T=0.2), np.ones(d), t=0.5, dt=0.01, n_paths=3, seed=5).x
+    assert np.isfinite(high).all()
+    first = sg.simulate(sg.Langevin(small, T=0.2), [1.0], t=0.5, dt=0.01, n_paths=3, seed=5).x
+    np.testing.assert_allclose(high[:, 0, :1], first[:, 0], rtol=1e-11)
+    wide = sg.simulate(sg.Langevin(sg.quadratic(np.linspace(1, 2, 300)), T=0.5, D=sg.LowRank(np.eye(300)[:, :2], [1.0, 2.0])), np.zeros(300), t=1, dt=0.1, n_paths=4, seed=1)
+    assert np.all(wide.x[..., 2:] == 0) and np.all(wide.x[..., :2] != 0)
+
+
+def linear_chain(F, noise, x0, dt, n):
+    """Mean and covariance of the Euler-Maruyama chain of a linear process, exactly."""
+    M, mean, cov = np.eye(len(F)) - dt * F, np.array(x0, dtype=float), np.zeros_like(F)
+    for _ in range(n):
+        mean, cov = M @ mean, M @ cov @ M.T + dt * noise
+    return mean, cov
+
+
+@given(st.integers(1, 5), st.integers(0, 10**6))
+def test_linear_processes_have_the_exact_mean_and_covariance_of_the_scheme(d, seed):
+    rng = np.random.default_rng(seed)
+    A, B = rng.normal(size=(2, d, d))
+    F = A @ A.T / d + 0.2 * np.eye(d) + 0.3 * (B - B.T)
+    D = B @ B.T / d + 0.01 * np.eye(d)
+    T, x0, dt, n = rng.uniform(0.1, 2), rng.normal(size=d), 0.2 / np.linalg.norm(F, 2), 25
+    found = sg.simulate(sg.Langevin.linear(F, T=T, D=D), x0, t=n * dt, dt=dt, n_paths=4000, seed=seed)
+    mean, cov = linear_chain(F, 2 * T * D, x0, found.dt, n)
+    assert found.mean().agrees(mean, 5) and found.cov().agrees(cov, 5)
+
+
+def test_a_wrong_temperature_fails_that_test():
+    F, D = np.array([[1.0, 0.2], [0.2, 2.0]]), np.array([[1.0, 0.3], [0.3, 0.5]])
+    found = sg.simulate(sg.Langevin.linear(F, T=1.25, D=D), [1.0, 0.0], t=3, dt=0.05, n_paths=4000, seed=1)
+    assert not found.cov().agrees(linear_chain(F, 2 * D, [1.0, 0.0], found.dt, 60)[1], 5)
+
+
+@pytest.mark.parametrize("T", [0.1, 0.25])
+def test_the_stationary_law_of_a_double_well_is_gibbs_and_a_wrong_one_is_refused(T):
+    dt = 0.005
+    x = sg.simulate(WELL.problem(T), [0.0], t=30, dt=dt, n_paths=20_000, seed=7).x[:, 0, 0]
+    y = np.linspace(-3, 3, 4001)
+    assert stats.kstest(np.abs(x), lambda q: np.interp(q, y[2000:], gibbs_cdf(y, T))).pvalue > 1e-3
+    assert stats.kstest(np.abs(x), lambda q: np.interp(q, y[2000:], gibbs_cdf(y, 1.2 * T))).pvalue < 1e-3
+
+
+def gibbs_cdf(y, T):
+    density = np.exp(-WELL.U(y[:, None]) / T)[2000:]
+    mass = np.concatenate([[0], np.cumsum(0.5 * (density[1:] + density[:-1]))])
+    return mass / mass[-1]
+
+
+def test_gibbs_processes_keep_the_gibbs_density_with_varying_noise_and_curl():
+    T = 0.3
+    D = lambda x: np.array([[1 + 0.5 * x[0] ** 2, 0.2], [0.2, 1.0]])  # noqa: E731
+    U = sg.potential(dim=2)(lambda x: x[0] ** 4 / 4 + x[1] ** 2 / 2 + 0.3 * x[0])
+    for curl in (None, lambda x: np.array([x[1], -(x[0] ** 3) - 0.3])):
+        found = sg.simulate(sg.Langevin.gibbs(U, T, D, curl), [0.0, 0.0], t=6, dt=0.002, n_paths=20_000, seed=3)
+        grid = np.linspace(-3, 3, 2001)
+        weights = np.exp(-(grid**4 / 4 + 0.3 * grid) / T)
+        exact = [np.sum(weights * grid) / weights.sum(), 0.0]
+        assert found.mean().agrees(exact), curl
+        assert found.mean(lambda x: x**2).agrees([np.sum(weights * grid**2) / weights.sum(), T], 5), curl
+    without_correction = sg.simulate(sg.Langevin.from_drift(lambda x: np.array([-(1 + 0.5 * x[0] ** 2) * (x[0] ** 3 + 0.3) - 0.2 * x[1], -0.2 * (x[0] ** 3 + 0.3) - x[1]]), T, D, dim=2), [0.0, 0.0], t=6, dt=0.002, n_paths=20_000, seed=3)  # fmt: skip
+    assert not without_correction.mean(lambda x: x**2).agrees([np.sum(weights * grid**2) / weights.sum(), T], 5)
+
+
+def test_momentum_has_its_stationary_density():
+    found = sg.simulate(sg.Momentum(WELL.U, T=0.4, friction=1.0), [0.0, 0.0], t=30, dt=0.005, n_paths=20_000, seed=9)
+    y = np.linspace(-4, 4, 4001)
+    weights = np.exp(-WELL.U(y[:, None]) / 0.4)
+    assert found.mean(lambda x: x**2).agrees([np.sum(weights * y**2) / weights.sum(), 0.4])
+
+
+def test_errors_cover_the_truth_as_often_as_they_should():
+    process = sg.Langevin(sg.quadratic([1.0]), T=0.5)
+    pulls = []
+    for seed in range(200):
+        found = sg.simulate(process, [0.0], t=0.5, dt=0.05, n_paths=200, seed=seed)
+        pulls.append(float(found.mean().pull([0.0])[0]))
+    assert 0.8 < np.std(pulls) < 1.2
+    assert abs(np.mean(pulls)) < 4 / np.sqrt(200)
+
+
+def test_averages_over_time_use_paths_or_stretches_as_independent_samples():
+    process = sg.Langevin(sg.quadratic([2.0]), T=0.5)
+    many = sg.simulate(process, [0.0], t=40, dt=0.01, n_paths=100, save=401, seed=1)
+    one = sg.simulate(process, [0.0], t=4000, dt=0.01, n_paths=1, save=40_001, seed=1)
+    for found in (many, one):
+        second = found.mean(lambda x: x**2, after=5.0)
+        assert second.agrees([0.25 / (1 - 0.01)]) and second.error[0] < 0.02
+        assert found.cov(after=5.0).agrees([[0.25 / (1 - 0.01)]])
+
+
+def test_histograms_count_what_is_outside():
+    found = sg.simulate(sg.Langevin(sg.quadratic([1.0, 1.0]), T=1.0), [0.0, 0.0], t=8, dt=0.02, n_paths=50_000, seed=1)
+    density = found.histogram(sg.Grid([(-1, 1, 10), (-1, 1, 10)]))
+    inside = (2 * stats.norm.cdf(1) - 1) ** 2
+    assert density.outside == pytest.approx(1 - inside, abs=0.02)
+    assert density.masses.sum() + density.outside == pytest.approx(1)
+    centre = density.at([0.05, 0.05])
+    assert abs(centre - 1 / (2 * np.pi)) < 4 * float(density.error[5, 5]) + 0.005
+    assert found.component(1).x.shape == (50_000, 1, 1)
+
+
+def test_blow_up_names_path_time_and_a_stable_step():
+    with pytest.raises(sg.BlowUpError, match="too large for the drift") as info:
+        sg.simulate(WELL.problem(0.1), [3.0], t=10, dt=0.3, n_paths=5, seed=1)
+    assert info.value.path == 0 and 0 <= info.value.time < 1 and 0 < info.value.dt < 0.05
+    assert sg.simulate(WELL.problem(0.1), [3.0], t=1, dt=info.value.dt, n_paths=5, seed=1).complete
+
+
+def test_a_negative_matrix_met_on_the_way_is_named():
+    process = sg.Langevin(sg.quadratic([1.0, 1.0]), T=0.5, D=lambda x: np.array([[1.0, x[0]], [x[0], 1.0]]))
+    with pytest.raises(sg.BlowUpError, match="eigenvalue -"):
+        sg.simulate(process, [0.0, 0.0], t=10, dt=0.1, n_paths=50, seed=1)
+
+
+def test_leaving_a_table_is_named():
+    grid = sg.Grid([(-1, 1, 20)])
+    U = sg.tabulated(grid, -(grid.centers[..., 0] ** 2))
+    with pytest.raises(sg.BlowUpError, match="widen its table"):
+        sg.simulate(sg.Langevin(U, T=0.1), [0.0], t=10, dt=0.01, n_paths=5, seed=1)
+
+
+def test_ctrl_c_returns_the_times_that_are_done():
+    with interrupted_after(0.7), pytest.warns(UserWarning, match="interrupted"):
+        found = sg.simulate(sg.Langevin(rings, T=0.3), [0.5, 0.5], t=3000, dt=0.001, n_paths=2000, save=3001, seed=1)
+    assert not found.complete and 0 < found.x.shape[1] < 3001 and found.x.shape[1] == len(found.t)
+    again = sg.simulate(sg.Langevin(rings, T=0.3), [0.5, 0.5], t=float(found.t[1]), dt=0.001, n_paths=3, seed=1)
+    np.testing.assert_array_equal(again.x[:, 0], found.x[:3, 1])
+
+
+def test_blocks_are_whole_vectors_and_fit_the_cache():
+    for dim, rank, paths, threads in ((1, 1, 10**5, 2), (1, 1, 3, 2), (20, 20, 1000, 4), (500, 3, 100, 1)):
+        width = block_width(dim, rank, paths, threads)
+        assert width % 8 == 0 and 8 <= width <= 384
+
+
+def test_an_ensemble_goes_to_xarray():
+    pytest.importorskip("xarray")
+    array = run(PROCESSES["scalar"]).to_xarray()
+    assert array.dims == ("path", "time", "component")

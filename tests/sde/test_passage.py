@@ -1,0 +1,92 @@
+"""First-passage times against the exact double integral, and the refusal of what would be biased."""
+
+import numpy as np
+import pytest
+
+import sgdyn as sg
+from tests.interruption import interrupted_after
+
+WELL = sg.landscapes.double_well()
+
+
+@pytest.mark.parametrize("T", [0.1, 0.25])
+def test_passage_times_agree_with_the_exact_integral_and_not_with_that_of_another_temperature(T):
+    found = sg.first_passage(WELL.problem(T), [-1.0], lambda x: x[0] > 1, dt=0.005, n_paths=10_000, seed=1)
+    assert found.agrees(WELL.answer("mean passage time -1 -> 1", T))
+    assert not found.agrees(sg.mean_first_passage_1d(WELL.problem(1.1 * T), -1, 1))
+
+
+def test_the_example_of_the_design_agrees_with_the_exact_value():
+    @sg.potential(dim=2)
+    def double_well(x, height=1.0, tilt=0.1):
+        return height * (x[0] ** 2 - 1) ** 2 + tilt * x[0] + 2 * x[1] ** 2
+
+    @sg.potential(dim=1)
+    def along(x, height=1.0, tilt=0.1):
+        return height * (x[0] ** 2 - 1) ** 2 + tilt * x[0]
+
+    found = sg.first_passage(sg.Langevin(double_well, T=0.3), [-1, 0], lambda x: x[0] > 0.9, dt=2e-3, n_paths=10_000, seed=0)
+    assert found.agrees(sg.mean_first_passage_1d(sg.Langevin(along, T=0.3), -1, 0.9))
+
+
+def test_the_widened_region_makes_the_error_of_first_order_in_dt():
+    """Brownian motion with drift 1 from 0 to 1: the mean is exactly 1. Half order without the correction, first with it."""
+    process = sg.Langevin.from_drift(lambda x: 1 + 0 * x, T=0.5, dim=1)
+    bias = {True: [], False: []}
+    for dt in (0.04, 0.01):
+        for corrected in bias:
+            found = sg.first_passage(process, [0.0], lambda x: x[0] > 1, dt=dt, n_paths=200_000, seed=3, corrected=corrected)
+            bias[corrected].append((found.value - 1, found.error))
+    (rough, _), (fine, _) = bias[False]
+    assert 0.35 < np.log2(rough / fine) / 2 < 0.65
+    assert all(abs(b) < 4 * e + 0.6 * dt for (b, e), dt in zip(bias[True], (0.04, 0.01), strict=True))
+    assert abs(bias[True][0][0]) < 0.2 * rough
+
+
+def test_the_correction_knows_anisotropic_and_varying_noise():
+    for D, exact in (([[1.0, 0.6], [0.6, 4.0]], None), (lambda x: 1 + 0 * x[0] + 0.5 * np.sin(x[1]) ** 2, None)):
+        process = sg.Langevin.from_drift(lambda x: np.array([1.0 + 0 * x[0], -x[1]]), T=0.5, D=D, dim=2)
+        slow = sg.first_passage(process, [0.0, 0.0], lambda x: x[0] > 1, dt=0.02, n_paths=40_000, seed=1)
+        fast = sg.first_passage(process, [0.0, 0.0], lambda x: x[0] > 1, dt=0.001, n_paths=40_000, seed=2)
+        assert slow.agrees(1.0) and fast.agrees(1.0), exact  # the mean of x0 grows at rate 1 whatever D
+
+
+def test_threads_and_other_paths_change_no_time():
+    options = {"dt": 0.01, "seed": 5}
+    many = sg.first_passage(WELL.problem(0.3), [-1.0], lambda x: x[0] > 1, n_paths=300, threads=2, **options)
+    few = sg.first_passage(WELL.problem(0.3), [-1.0], lambda x: x[0] > 1, n_paths=11, threads=1, **options)
+    np.testing.assert_array_equal(few.samples, many.samples[:11])
+
+
+def test_python_drifts_arrive_at_the_same_times():
+    opaque = sg.Potential.from_functions(lambda x: x[..., 0] ** 4 / 4 - x[..., 0] ** 2 / 2, lambda x: x**3 - x, dim=1)
+    options = {"dt": 0.01, "seed": 5, "n_paths": 20}
+    a, b = (sg.first_passage(sg.Langevin(U, T=0.3), [-1.0], lambda x: x[0] > 1, **options) for U in (opaque, WELL.U))
+    np.testing.assert_allclose(a.samples, b.samples, atol=1e-9)
+
+
+def test_regions_can_be_balls_boxes_and_complements():
+    flat = sg.Langevin.from_drift(lambda x: 0 * x, T=0.5, dim=2)
+    ball = sg.first_passage(flat, [0.0, 0.0], lambda x: np.linalg.norm(x) > 1, dt=1e-3, n_paths=20_000, seed=1)
+    assert ball.agrees(0.5)  # R²/2 for Brownian motion in the plane
+    box = sg.first_passage(flat, [0.0, 0.0], lambda x: ~((np.abs(x[0]) < 1) & (np.abs(x[1]) < 1)), dt=1e-3, n_paths=20_000, seed=1)
+    assert box.agrees(0.58937)  # the torsion function of the square at its centre
+    region = sg.Region.of(lambda x: (x[0] > 1) | (x[1] > 1), 2)
+    np.testing.assert_array_equal(region.contains([[2, 0], [0, 2], [0, 0]]), [True, True, False])
+
+
+def test_censored_means_are_refused_and_the_times_travel_in_the_error():
+    with pytest.raises(sg.CensoredError, match="would be too small") as info:
+        sg.first_passage(WELL.problem(0.1), [-1.0], lambda x: x[0] > 1, dt=0.01, n_paths=200, t_max=30, seed=1)
+    error = info.value
+    assert error.waiting == np.isnan(error.times).sum() > 0 and np.nanmax(error.times) <= error.limit == pytest.approx(30)
+
+
+def test_a_region_out_of_reach_is_called_so():
+    with pytest.raises(sg.CensoredError, match="none of"):
+        sg.first_passage(WELL.problem(0.01), [-1.0], lambda x: x[0] > 50, dt=0.01, n_paths=20, t_max=5, seed=1)
+
+
+def test_ctrl_c_carries_the_times_that_are_known():
+    with interrupted_after(0.7), pytest.raises(sg.CensoredError, match="Ctrl-C"):
+        sg.first_passage(WELL.problem(0.02), [-1.0], lambda x: x[0] > 1, dt=0.001, n_paths=2000, seed=1)

@@ -1,0 +1,93 @@
+"""SGD on quadratics: rational solutions, brute simulation, and the ladder of approximations with its stated errors."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import sgdyn as sg
+
+H = np.array([[2.0, 0.3], [0.3, 0.5]])
+D = np.array([[1.0, 0.4], [0.4, 0.25]])
+
+
+def test_one_dimension_is_the_textbook_fraction():
+    """S = lr D / (B h (2 - lr h)); with momentum (1 + mu)/(1 - mu) lr D/(B h (2 (1 + mu) - lr h))."""
+    h, d, lr, batch, mu = Fraction(3, 2), Fraction(2), Fraction(1, 5), 4, Fraction(4, 5)
+    plain = sg.discrete_sgd([[float(h)]], [[float(d)]], lr=float(lr), batch=batch)
+    assert plain.covariance[0, 0] == pytest.approx(float(lr * d / (batch * h * (2 - lr * h))), rel=1e-14)
+    heavy = sg.discrete_sgd([[float(h)]], [[float(d)]], lr=float(lr), batch=batch, momentum=float(mu))
+    exact = (1 + mu) / (1 - mu) * lr * d / (batch * h * (2 * (1 + mu) - lr * h))
+    assert heavy.covariance[0, 0] == pytest.approx(float(exact), rel=1e-13)
+
+
+@given(st.integers(1, 5), st.integers(0, 10**6), st.sampled_from([0.0, 0.5, 0.9]))
+def test_the_covariance_is_the_fixed_point_of_the_iteration(d, seed, momentum):
+    rng = np.random.default_rng(seed)
+    A, B = rng.normal(size=(2, d, d))
+    hessian, noise = A @ A.T / d + 0.3 * np.eye(d), B @ B.T
+    lr = rng.uniform(0.05, 0.9) * 2 * (1 + momentum) / np.linalg.eigvalsh(hessian)[-1]
+    sgd = sg.discrete_sgd(hessian, noise, lr=lr, batch=3, momentum=momentum)
+    S = sgd._state_covariance
+    M, kick = sgd.transition, np.concatenate([-lr * np.eye(d), np.eye(d)])[: len(S)]
+    np.testing.assert_allclose(M @ S @ M.T + kick @ noise @ kick.T / 3, S, rtol=1e-7, atol=1e-9 * np.abs(S).max())
+    if momentum == 0:
+        np.testing.assert_allclose(hessian @ S + S @ hessian - lr * hessian @ S @ hessian, lr * noise / 3, rtol=1e-7, atol=1e-8 * np.abs(noise).max())
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.8])
+def test_brute_simulation_agrees(momentum, rng):
+    sgd = sg.discrete_sgd(H, D, lr=0.3, batch=4, momentum=momentum)
+    root, n = np.linalg.cholesky(D / 4), 50_000
+    w, v = np.zeros((n, 2)), np.zeros((n, 2))
+    for _ in range(200):
+        v = momentum * v + w @ H + rng.normal(size=(n, 2)) @ root.T
+        w = w - 0.3 * v
+    spread = np.sqrt((np.outer(np.diag(sgd.covariance), np.diag(sgd.covariance)) + sgd.covariance**2) / n)
+    assert np.all(np.abs(np.cov(w.T) - sgd.covariance) < 4 * spread)
+
+
+def test_the_ladder_has_the_errors_it_states():
+    """Relative errors of the variance in one dimension: SME-1 -lr h/2, SME-2 about -lr h, SVAG(l) -lr h/2 (1 - 1/l) to leading order, Hessian-aware 0."""
+    x = 0.02
+    errors = {rung.name: rung.covariance[0, 0] for rung in sg.ladder(sg.discrete_sgd([[1.0]], [[1.0]], lr=x, batch=1))}
+    exact = errors["SGD (exact)"]
+    assert errors["SME-1 (the diffusion)"] / exact - 1 == pytest.approx(-x / 2, rel=1e-9)
+    assert errors["SME-2"] / exact - 1 == pytest.approx(-x, rel=0.02)
+    assert errors["SVAG(4)"] / exact - 1 == pytest.approx(-x / 2 * 0.75, rel=0.02)
+    assert errors["Hessian-aware diffusion"] == pytest.approx(exact, rel=1e-13)
+
+
+def test_the_ladder_of_the_dossier():
+    """H = [[2, .3], [.3, .5]], lr = 0.3 and D = B: traces 0.0456 exact, 0.0354 SME-1, 0.0297 SME-2 scale with D; the ratios do not depend on it."""
+    rungs = sg.ladder(sg.discrete_sgd(H, D, lr=0.3, batch=4), amplification=10**9)
+    exact, svag, first, second, aware = (r.covariance for r in rungs)
+    np.testing.assert_allclose(svag, first, rtol=1e-8)
+    np.testing.assert_allclose(aware, exact, rtol=1e-12)
+    assert rungs[2].relative_error(exact) < rungs[3].relative_error(exact)
+    np.testing.assert_allclose(first, sg.linear_stationary(sg.sgd(sg.quadratic(H), D, lr=0.3, batch=4)).covariance, rtol=1e-12)
+    assert np.trace(second) < np.trace(first) < np.trace(exact)
+    assert sg.ladder(sg.discrete_sgd([[4.0]], [[1.0]], lr=0.3, batch=1))[-1].covariance is None
+
+
+def test_without_replacement_is_the_finite_sample_factor(rng):
+    """Against the covariance of all batches of 2 of 5 numbers."""
+    a = rng.normal(size=5)
+    a -= a.mean()
+    means = [(a[i] + a[j]) / 2 for i in range(5) for j in range(i)]
+    sgd = sg.discrete_sgd([[1.0]], [[np.mean(a**2)]], lr=0.1, batch=2, n=5, sampler="without")
+    assert sgd.noise[0, 0] == pytest.approx(np.mean(np.square(means)), rel=1e-12)
+
+
+def test_lags_and_innovations_fit_together():
+    for momentum in (0.0, 0.7):
+        sgd = sg.discrete_sgd(H, D, lr=0.3, batch=4, momentum=momentum)
+        np.testing.assert_allclose(sgd.lagged_covariance(0), sgd.covariance)
+        if not momentum:
+            M = sgd.transition
+            np.testing.assert_allclose(sgd.lagged_covariance(3), M @ M @ M @ sgd.covariance)
+            np.testing.assert_allclose(sgd.innovation_covariance(1), 0.09 * D / 4, rtol=1e-10)
+        np.testing.assert_allclose(sgd.innovation_covariance(500), sgd.covariance, rtol=1e-6)
+    np.testing.assert_allclose(sg.discrete_sgd([[0.5]], [[1.0]], lr=0.01, batch=1).correlation_times(), [-0.01 / np.log(1 - 0.005)])
