@@ -43,7 +43,7 @@ _PLACES = {
 }  # fmt: skip
 _ROOMS = ("datasets", "fit", "landscapes", "nets", "plot")
 
-__all__ = [  # noqa: PLE0604 - the names are those of _PLACES and _ROOMS, checked by a test
+__all__ = [
     "BlowUpError", "BranchError", "CensoredError", "Density", "DiscreteSGD", "Ensemble", "Estimate", "EulerMaruyama", "Grid", "Langevin", "LinearStationary",
     "LowRank", "Momentum", "NotConvergedError", "Potential", "Region", "datasets", "discrete_sgd", "first_passage", "fit", "ladder", "landscapes",
     "linear_stationary", "mean_first_passage_1d", "nearest_covariance", "nets", "noise_from_functions", "normals", "plot", "potential", "quadratic", "sgd",

@@ -20,7 +20,9 @@ def finite(name: str, value: ArrayLike) -> Floats:
         raise TypeError(f"got {name}={value!r}, expected real numbers") from error
     if not np.all(np.isfinite(array)):
         bad = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-        raise ValueError(f"got {array[bad]} in {name}{list(bad) if bad else ''}, expected finite numbers; look for the place it was computed with np.isfinite")
+        raise ValueError(
+            f"got {array[bad]} in {name}{list(bad) if bad else ''}, expected finite numbers; look for the place it was computed with np.isfinite"
+        )
     return array
 
 
@@ -85,7 +87,9 @@ def symmetric(name: str, value: ArrayLike, size: int | None = None) -> Floats:
     array = square(name, value, size)
     asymmetry = float(np.max(np.abs(array - array.T), initial=0.0))
     if asymmetry > 1e-8 * float(np.max(np.abs(array), initial=0.0)):
-        raise ValueError(f"got {name} with |{name} - {name}'| up to {asymmetry:.3g}, expected a symmetric matrix; type ({name} + {name}.T)/2 if that is meant")
+        raise ValueError(
+            f"got {name} with |{name} - {name}'| up to {asymmetry:.3g}, expected a symmetric matrix; type ({name} + {name}.T)/2 if that is meant"
+        )
     return np.asarray(0.5 * (array + array.T))
 
 

@@ -11,7 +11,12 @@ from typing import Annotated, Any
 
 import typer
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="The dynamics of stochastic gradient descent as a diffusion.", pretty_exceptions_enable=False)
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="The dynamics of stochastic gradient descent as a diffusion.",
+    pretty_exceptions_enable=False,
+)
 
 
 class SamplerName(StrEnum):
@@ -24,9 +29,19 @@ class SamplerName(StrEnum):
 
 @app.command()
 def fit(
-    model: Annotated[str | None, typer.Option(help="softmax, mlp, or module:function that returns a torch module. Default: the four built-in cases.")] = None,
-    data: Annotated[str | None, typer.Option(help="digits, or module:function that returns (x, y) or a Dataset.")] = None,
-    loss: Annotated[str | None, typer.Option(help="module:function of (output, target) -> (batch,), default cross entropy or squares.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="softmax, mlp, or module:function that returns a torch module. Default: the four built-in cases."
+        ),
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="digits, or module:function that returns (x, y) or a Dataset.")
+    ] = None,
+    loss: Annotated[
+        str | None,
+        typer.Option(help="module:function of (output, target) -> (batch,), default cross entropy or squares."),
+    ] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
     batch: Annotated[int | None, typer.Option(help="Batch size.")] = None,
     sampler: Annotated[SamplerName | None, typer.Option(help="How batches are drawn.")] = None,
@@ -34,8 +49,12 @@ def fit(
     weight_decay: Annotated[float | None, typer.Option(help="Weight decay.")] = None,
     directions: Annotated[int | None, typer.Option(help="Number of top Hessian directions.")] = None,
     replicas: Annotated[int | None, typer.Option(help="Independent SGD runs.")] = None,
-    relaxations: Annotated[float | None, typer.Option(help="Length of the recording in relaxation times of the slowest direction.")] = None,
-    minimize: Annotated[bool | None, typer.Option(help="Go to a minimum first (default), or stay at the model's own weights.")] = None,
+    relaxations: Annotated[
+        float | None, typer.Option(help="Length of the recording in relaxation times of the slowest direction.")
+    ] = None,
+    minimize: Annotated[
+        bool | None, typer.Option(help="Go to a minimum first (default), or stay at the model's own weights.")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the model's weights and of SGD.")] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; a run that was killed there continues.")] = None,
@@ -50,11 +69,15 @@ def fit(
     }  # fmt: skip
     chosen = [Case(name=model, model=model)] if model else list(DEFAULT)
     if only is not None:
-        chosen = [chosen[only - 1]] if 1 <= only <= len(chosen) else _fail(f"got --only {only}, expected 1 to {len(chosen)}")
+        chosen = (
+            [chosen[only - 1]] if 1 <= only <= len(chosen) else _fail(f"got --only {only}, expected 1 to {len(chosen)}")
+        )
     cases = [with_options(case, **options) for case in chosen]
     folder = out or default_folder(cases)
     run_all(cases, folder, _show)
-    typer.echo(f"\nreport: {folder / 'report.html'}\nnumbers: {folder / 'result.npz'}\nmanifest: {folder / 'manifest.json'}")
+    typer.echo(
+        f"\nreport: {folder / 'report.html'}\nnumbers: {folder / 'result.npz'}\nmanifest: {folder / 'manifest.json'}"
+    )
 
 
 def _show(outcome: Any) -> None:
@@ -66,8 +89,22 @@ def _show(outcome: Any) -> None:
 
     c = outcome.comparison
     title = f"{outcome.case.name}: p = {outcome.network.dim}, lr = {outcome.case.lr:g}, batch = {outcome.case.batch}, sampler {outcome.case.sampler}"
-    table = Table(title=title, caption=f"variances in units of {variance_unit(outcome):.0e}, times in steps, errors over {len(c.recording.x)} replicas", title_justify="left")
-    wanted = {0: "#", 1: "h", 3: "variance: SGD", 4: "discrete", 5: "diffusion", 6: "simulated", 7: "time: SGD", 8: "discrete", 10: "kurtosis"}
+    table = Table(
+        title=title,
+        caption=f"variances in units of {variance_unit(outcome):.0e}, times in steps, errors over {len(c.recording.x)} replicas",
+        title_justify="left",
+    )
+    wanted = {
+        0: "#",
+        1: "h",
+        3: "variance: SGD",
+        4: "discrete",
+        5: "diffusion",
+        6: "simulated",
+        7: "time: SGD",
+        8: "discrete",
+        10: "kurtosis",
+    }
     for name in wanted.values():
         table.add_column(name, justify="right")
     for row in rows(outcome):
@@ -76,7 +113,9 @@ def _show(outcome: Any) -> None:
     console.print(table)
     console.print(_circulation(c))
     if not c.noisy.all():
-        console.print(f"no noise reaches {int((~c.noisy).sum())} of the directions: a symmetry of the network (as two equal hidden units) protects them")
+        console.print(
+            f"no noise reaches {int((~c.noisy).sum())} of the directions: a symmetry of the network (as two equal hidden units) protects them"
+        )
     console.print(f"[bold]{outcome.comparison.verdict}[/bold]\n")
 
 
@@ -93,7 +132,9 @@ def _circulation(c: Any) -> str:
 
 @app.command()
 def simulate(
-    landscape: Annotated[str, typer.Argument(help="One of the known landscapes, as double_well or muller_brown.")] = "double_well",
+    landscape: Annotated[
+        str, typer.Argument(help="One of the known landscapes, as double_well or muller_brown.")
+    ] = "double_well",
     temperature: Annotated[float, typer.Option("--temperature", "-T", help="T.")] = 0.1,
     time: Annotated[float, typer.Option(help="How long.")] = 10.0,
     dt: Annotated[float, typer.Option(help="Step.")] = 0.01,
@@ -111,17 +152,23 @@ def simulate(
     if landscape not in known:
         _fail(f"got {landscape!r}, expected one of {', '.join(known)}")
     scene = known[landscape]()
-    ensemble = sg.simulate(scene.problem(temperature), scene.minima[0], t=time, dt=dt, n_paths=paths, save=save, seed=seed)
+    ensemble = sg.simulate(
+        scene.problem(temperature), scene.minima[0], t=time, dt=dt, n_paths=paths, save=save, seed=seed
+    )
     out.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(out / "paths.npz", t=ensemble.t, x=ensemble.x)
     ensemble.plot().figure.savefig(out / "paths.png", dpi=150)
-    typer.echo(f"{scene.name}, T = {temperature:g}\nmean at t = {ensemble.t[-1]:g}: {ensemble.mean()}\npaths: {out / 'paths.npz'}, {out / 'paths.png'}")
+    typer.echo(
+        f"{scene.name}, T = {temperature:g}\nmean at t = {ensemble.t[-1]:g}: {ensemble.mean()}\npaths: {out / 'paths.npz'}, {out / 'paths.png'}"
+    )
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def study(
     context: typer.Context,
-    name: Annotated[str | None, typer.Argument(help="Which study; without a name, lists them with their options.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Which study; without a name, lists them with their options.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("runs"),
     fresh: Annotated[bool, typer.Option(help="Compute again even if the result is there.")] = False,
 ) -> None:
@@ -153,10 +200,16 @@ def info(clear_cache: Annotated[bool, typer.Option(help="Delete generated and co
     size = sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
     if clear_cache:
         shutil.rmtree(place)
-    facts = {"sgdyn": sgdyn.__version__} | {name: metadata.version(name) for name in ("numpy", "scipy", "numba", "sympy", "torch")}
+    facts = {"sgdyn": sgdyn.__version__} | {
+        name: metadata.version(name) for name in ("numpy", "scipy", "numba", "sympy", "torch")
+    }
     devices = ["cpu", *(f"cuda:{i} {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count()))]
     state = f"{size / 2**20:.1f} MiB{', now deleted' if clear_cache else ''}"
-    typer.echo(json.dumps({**facts, "threads": available_threads(None), "devices": devices, "cache": f"{place} ({state})"}, indent=1))
+    typer.echo(
+        json.dumps(
+            {**facts, "threads": available_threads(None), "devices": devices, "cache": f"{place} ({state})"}, indent=1
+        )
+    )
 
 
 def _fail(message: str) -> Any:
@@ -174,5 +227,3 @@ def main() -> None:
     except (ValueError, TypeError, ArithmeticError, RuntimeError) as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(1)
-
-

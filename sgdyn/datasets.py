@@ -15,5 +15,8 @@ CITATION = (
 
 def digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """1,797 handwritten digits: images (1797, 64) with values in [0, 1], and labels (1797,). Source: `CITATION`."""
-    with resources.as_file(resources.files("sgdyn") / "data" / "digits8x8.npz") as path, np.load(path, allow_pickle=False) as stored:
+    with (
+        resources.as_file(resources.files("sgdyn") / "data" / "digits8x8.npz") as path,
+        np.load(path, allow_pickle=False) as stored,
+    ):
         return stored["x"].reshape(-1, 64) / 16.0, stored["y"].astype(np.int64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -27,7 +28,7 @@ class CensoredError(RuntimeError):
     up to which they waited.
     """
 
-    def __init__(self, message: str, *, times: NDArray[object], waiting: int, limit: float) -> None:
+    def __init__(self, message: str, *, times: NDArray[np.float64], waiting: int, limit: float) -> None:
         super().__init__(message)
         self.times, self.waiting, self.limit = times, waiting, limit
 

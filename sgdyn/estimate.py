@@ -40,7 +40,11 @@ class Estimate:
         return bool(np.all(np.abs(self.pull(other)) <= errors))
 
     def __str__(self) -> str:
-        number = rounded(float(self.value), float(self.error)) if np.ndim(self.value) == 0 else f"{self.value} ± {self.error}"
+        number = (
+            rounded(float(self.value), float(self.error))
+            if np.ndim(self.value) == 0
+            else f"{self.value} ± {self.error}"
+        )
         return f"{number}  ({self.method})" + "".join(f"\n  note: {warning}" for warning in self.warnings)
 
     __repr__ = __str__
@@ -70,7 +74,9 @@ def of_samples(samples: Any, method: str, warnings: tuple[str, ...] = ()) -> Est
     """The mean of independent samples (n, ...) with its standard error."""
     array = np.asarray(samples, dtype=np.float64)
     if len(array) < 2:
-        raise ValueError(f"got {len(array)} independent sample, expected at least 2: one sample has no error; type a larger n_paths")
+        raise ValueError(
+            f"got {len(array)} independent sample, expected at least 2: one sample has no error; type a larger n_paths"
+        )
     error = array.std(axis=0, ddof=1) / math.sqrt(len(array))
     mean = array.mean(axis=0)
     if array.ndim == 1:

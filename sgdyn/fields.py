@@ -74,7 +74,9 @@ class Affine:
 
     def formula(self) -> Formula:
         """The same map in symbols, matrix and offset as parameters."""
-        return traced(lambda x, matrix, offset: matrix @ x + offset, self.dim, {"matrix": self.matrix, "offset": self.offset})
+        return traced(
+            lambda x, matrix, offset: matrix @ x + offset, self.dim, {"matrix": self.matrix, "offset": self.offset}
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,16 +129,22 @@ class Opaque:
         values = np.asarray(self.function(x), dtype=np.float64)
         expected = (*x.shape[:-1], *self.shape)
         if values.shape != expected:
-            raise ValueError(f"got {self.name} of shape {values.shape} at points of shape {x.shape}, expected {expected}: it must work over leading axes")
+            raise ValueError(
+                f"got {self.name} of shape {values.shape} at points of shape {x.shape}, expected {expected}: it must work over leading axes"
+            )
         return values
 
     def gradient(self) -> Field:
         if self.derivative is None:
-            raise ValueError(f"the derivative of {self.name} was not given; pass it to Potential.from_functions, or write the function in NumPy for @sg.potential")
+            raise ValueError(
+                f"the derivative of {self.name} was not given; pass it to Potential.from_functions, or write the function in NumPy for @sg.potential"
+            )
         return self.derivative
 
     def trace(self) -> Opaque:
-        return Opaque(lambda x: np.trace(self(x), axis1=-2, axis2=-1), self.dim, self.shape[:-2], name=f"the trace of {self.name}")
+        return Opaque(
+            lambda x: np.trace(self(x), axis1=-2, axis2=-1), self.dim, self.shape[:-2], name=f"the trace of {self.name}"
+        )
 
     def negated(self) -> Opaque:
         return Opaque(lambda x: -self(x), self.dim, self.shape, name=self.name)
@@ -171,7 +179,12 @@ def product(matrix: Field, vector: Field) -> Field:
     first, second = as_formula(matrix), as_formula(vector)
     if first is not None and second is not None:
         return combined("product", [first, second], vector.shape, lambda m, v: m @ v)
-    return Opaque(lambda x: np.einsum("...ij,...j->...i", matrix(x), vector(x)), vector.dim, vector.shape, name="the product of two fields")
+    return Opaque(
+        lambda x: np.einsum("...ij,...j->...i", matrix(x), vector(x)),
+        vector.dim,
+        vector.shape,
+        name="the product of two fields",
+    )
 
 
 def multiple(factor: float, field: Field) -> Field:
@@ -188,11 +201,15 @@ def vector_field(name: str, value: Any, dim: int) -> Field:
     """A field (dim,) from a field, a traced NumPy function of x, or (wrapped as `Opaque`) anything else that evaluates points."""
     field = value if is_field(value) else _traced_field(name, value, dim)
     if field.dim != dim or field.shape != (dim,):
-        raise ValueError(f"got {name} of shape {field.shape} in dimension {field.dim}, expected ({dim},) in dimension {dim}")
+        raise ValueError(
+            f"got {name} of shape {field.shape} in dimension {field.dim}, expected ({dim},) in dimension {dim}"
+        )
     return field
 
 
 def _traced_field(name: str, value: Any, dim: int) -> Formula:
     if not callable(value):
-        raise TypeError(f"got {name}={value!r}, expected a function of x that returns {dim} components, as lambda x: np.array([...])")
+        raise TypeError(
+            f"got {name}={value!r}, expected a function of x that returns {dim} components, as lambda x: np.array([...])"
+        )
     return traced(value, dim)

@@ -74,7 +74,10 @@ def double_well() -> Landscape:
              1.0: 3.4883096488528447863}  # fmt: skip
     rates = {0.05: 2.7761406365727255e-3, 0.1: 3.3545287308000611e-2, 1.0: 0.79208842657945274}
     answers = [Answer("mean passage time -1 -> 1", value, _QUADRATURE, T) for T, value in times.items()]
-    answers += [Answer("slowest rate", value, "Chebyshev collocation of the generator, two resolutions", T) for T, value in rates.items()]
+    answers += [
+        Answer("slowest rate", value, "Chebyshev collocation of the generator, two resolutions", T)
+        for T, value in rates.items()
+    ]
     return Landscape("double well", double_well, np.array([[-1.0], [1.0]]), np.array([[0.0]]), tuple(answers))
 
 
@@ -95,7 +98,9 @@ def double_well_2d(tilt: float = 0.0) -> Landscape:
         Answer("mean passage time (-1, 0) -> x0 >= 1, exact Gibbs state", 51.7101035064, source, 1 / 3, wide),
         Answer("mean passage time (-1, 0) -> x0 >= 1, exact Gibbs state", 37.8279340343, source, 1 / 3, narrow),
     )
-    return Landscape("two-dimensional double well", double_well_2d, np.array([left, right]), np.array([top]), () if tilt else known)
+    return Landscape(
+        "two-dimensional double well", double_well_2d, np.array([left, right]), np.array([top]), () if tilt else known
+    )
 
 
 def muller_brown() -> Landscape:
@@ -107,14 +112,30 @@ def muller_brown() -> Landscape:
         c, u, v = np.array([-10, -10, -6.5, 0.7]), x[0] - np.array([1, 0, -0.5, -1]), x[1] - np.array([0, 0.5, 1.5, 1])
         return np.sum(height * np.exp(a * u**2 + b * u * v + c * v**2))
 
-    minima = np.array([[-0.558223634633024, 1.441725841804669], [0.623499404930877, 0.028037758528686], [-0.050010822998206, 0.466694104871972]])
+    minima = np.array(
+        [
+            [-0.558223634633024, 1.441725841804669],
+            [0.623499404930877, 0.028037758528686],
+            [-0.050010822998206, 0.466694104871972],
+        ]
+    )
     saddles = np.array([[-0.822001558732732, 0.624312802814871], [0.212486582000662, 0.292988325107368]])
     source = "high-precision evaluation at the critical points"
     answers = (
         Answer("barrier from (-0.558, 1.442) to (-0.822, 0.624)", 106.034673701296609, source),
         Answer("barrier from (0.623, 0.028) to (0.212, 0.293)", 35.9177840045271435, source),
-        Answer("mean passage time (-0.558, 1.442) -> x0 >= 0.4", 196.892044, "finite elements, two meshes and two boxes", 10.0),
-        Answer("mean passage time (-0.558, 1.442) -> x0 >= 0.4", 1.2816012213, "finite elements, two meshes and two boxes", 20.0),
+        Answer(
+            "mean passage time (-0.558, 1.442) -> x0 >= 0.4",
+            196.892044,
+            "finite elements, two meshes and two boxes",
+            10.0,
+        ),
+        Answer(
+            "mean passage time (-0.558, 1.442) -> x0 >= 0.4",
+            1.2816012213,
+            "finite elements, two meshes and two boxes",
+            20.0,
+        ),
     )
     return Landscape("Müller-Brown", muller_brown, minima, saddles, answers)
 
@@ -126,11 +147,30 @@ def maier_stein(alpha: float = 10.0, mu: float = 1.0) -> Landscape:
         return np.array([x[0] - x[0] ** 3 - alpha * x[0] * x[1] ** 2, -mu * (1 + x[0] ** 2) * x[1]])
 
     actions = {1.0: 0.5, 5.0: 0.48306970919361058877, 6.67: 0.43074312907611, 10.0: 0.34004140333019}
-    known = [Answer("least action (-1, 0) -> (0, 0), half the squared deviation", actions[alpha], "hp Ritz method, two orders")] if mu == 1 and alpha in actions else []
+    known = (
+        [
+            Answer(
+                "least action (-1, 0) -> (0, 0), half the squared deviation",
+                actions[alpha],
+                "hp Ritz method, two orders",
+            )
+        ]
+        if mu == 1 and alpha in actions
+        else []
+    )
     if mu == 1 and alpha == 10:
-        known.append(Answer("mean passage time (-1, 0) -> x0 >= 0", 5.2232933612, "finite elements on [-1.8, 1.8]x[-1.2, 1.2], reflecting", 0.1))
+        known.append(
+            Answer(
+                "mean passage time (-1, 0) -> x0 >= 0",
+                5.2232933612,
+                "finite elements on [-1.8, 1.8]x[-1.2, 1.2], reflecting",
+                0.1,
+            )
+        )
     minima, saddles = np.array([[-1.0, 0.0], [1.0, 0.0]]), np.array([[0.0, 0.0]])
-    return Landscape("Maier-Stein", None, minima, saddles, tuple(known), vector_field("drift", drift, 2), {"alpha": alpha, "mu": mu})
+    return Landscape(
+        "Maier-Stein", None, minima, saddles, tuple(known), vector_field("drift", drift, 2), {"alpha": alpha, "mu": mu}
+    )
 
 
 def chaudhari_soatto(strength: float = 0.5) -> Landscape:
@@ -149,7 +189,9 @@ def chaudhari_soatto(strength: float = 0.5) -> Landscape:
 
     answers = (Answer("entropy production", 0.17034540288654723 * (strength / 0.5) ** 2, "quadrature", 1.0),)
     minima, saddles = np.array([[-1.0, 0.0], [1.0, 0.0]]), np.array([[0.0, 0.0]])
-    return Landscape("Chaudhari-Soatto", phi, minima, saddles, answers, vector_field("current", current, 2), {"strength": strength})
+    return Landscape(
+        "Chaudhari-Soatto", phi, minima, saddles, answers, vector_field("current", current, 2), {"strength": strength}
+    )
 
 
 def rugged(roughness: float = 0.2, wavenumber: float = 20.0, stiffness: float = 1.0) -> Landscape:
@@ -164,7 +206,10 @@ def rugged(roughness: float = 0.2, wavenumber: float = 20.0, stiffness: float = 
 
     from scipy.special import i0
 
-    answers = tuple(Answer("effective diffusion", float(i0(roughness / T)) ** -2, "Zwanzig 1988, eq. 11 with one cosine", T) for T in (0.1, 0.2, 0.5))
+    answers = tuple(
+        Answer("effective diffusion", float(i0(roughness / T)) ** -2, "Zwanzig 1988, eq. 11 with one cosine", T)
+        for T in (0.1, 0.2, 0.5)
+    )
     force = lambda y: stiffness * y - roughness * wavenumber * np.sin(wavenumber * y)  # noqa: E731
     zeros = _zeros(force, 1.2 * roughness * wavenumber / stiffness + 1e-3)
     curvature = stiffness - roughness * wavenumber**2 * np.cos(wavenumber * zeros)
@@ -191,8 +236,24 @@ def entropic(narrowing: float = 3.0) -> Landscape:
     def entropic(x: Any, narrowing: Any = narrowing) -> Any:
         return (x[0] ** 2 - 1) ** 2 / 4 + np.exp(narrowing * x[0]) * x[1] ** 2 / 2
 
-    answers = tuple(Answer("effective potential difference, right - left", T * checks.number("narrowing", narrowing), "Gaussian integral over v", T) for T in (0.05, 0.1))
-    return Landscape("entropic wells", entropic, np.array([[-1.0, 0.0], [1.0, 0.0]]), np.array([[0.0, 0.0]]), answers, None, {"narrowing": narrowing})
+    answers = tuple(
+        Answer(
+            "effective potential difference, right - left",
+            T * checks.number("narrowing", narrowing),
+            "Gaussian integral over v",
+            T,
+        )
+        for T in (0.05, 0.1)
+    )
+    return Landscape(
+        "entropic wells",
+        entropic,
+        np.array([[-1.0, 0.0], [1.0, 0.0]]),
+        np.array([[0.0, 0.0]]),
+        answers,
+        None,
+        {"narrowing": narrowing},
+    )
 
 
 def bowl(curvatures: ArrayLike = (1.0, 4.0)) -> Landscape:

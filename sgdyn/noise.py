@@ -234,7 +234,9 @@ def nearest_covariance(D: ArrayLike) -> Floats:
     return np.asarray((vectors * np.maximum(values, 0.0)) @ vectors.T)
 
 
-def noise_from_functions(matrix: Callable[[Floats], ArrayLike], divergence: Callable[[Floats], ArrayLike] | None = None, *, dim: int) -> Varying:
+def noise_from_functions(
+    matrix: Callable[[Floats], ArrayLike], divergence: Callable[[Floats], ArrayLike] | None = None, *, dim: int
+) -> Varying:
     """A state-dependent D from Python functions of points (..., dim): D(x) (..., dim, dim) and (div D)_i = sum_j d_j D_ij (..., dim).
 
     For what NumPy-traceable functions cannot say; simulated by NumPy steps. Without `divergence`, what needs it raises ValueError.
@@ -285,7 +287,11 @@ def _dense(matrix: Floats, factor: Floats) -> Noise:
 
 def _traced_noise(function: Callable[..., Any], dim: int) -> Varying:
     given = traced(function, dim)
-    rules = {(): lambda e: np.diag(np.full(dim, e.item())), (dim,): np.diag, (dim, dim): lambda e: e}
+    rules: dict[tuple[int, ...], Callable[..., Any]] = {
+        (): lambda e: np.diag(np.full(dim, e.item())),
+        (dim,): np.diag,
+        (dim, dim): lambda e: e,
+    }
     if given.shape not in rules:
         raise ValueError(f"got D(x) of shape {given.shape}, expected (), ({dim},) or ({dim}, {dim})")
     matrix = given if given.shape == (dim, dim) else combined("matrix", [given], (dim, dim), rules[given.shape])

@@ -22,7 +22,7 @@ def figure(result: Any, ax: Axes | None = None) -> Axes:
     draw = _PICTURES.get(type(result).__name__)
     if draw is None:
         raise TypeError(f"got a {type(result).__name__}, expected one of {', '.join(sorted(_PICTURES))}")
-    with plt.rc_context(STYLE):  # type: ignore[arg-type]
+    with plt.rc_context(STYLE):
         if ax is None:
             ax = plt.subplots(figsize=(5.2, 3.6))[1]
         draw(result, ax)
@@ -81,7 +81,9 @@ def _estimate(estimate: Any, ax: Axes) -> None:
     ax.axvline(float(estimate), color=RED, label=f"mean {estimate.value:.4g} ± {estimate.error:.2g}")
     if np.all(samples > 0):
         t = np.linspace(0, samples.max(), 200)
-        ax.plot(t, np.exp(-t / float(estimate)) / float(estimate), color=GREY, ls="--", label="exponential with that mean")
+        ax.plot(
+            t, np.exp(-t / float(estimate)) / float(estimate), color=GREY, ls="--", label="exponential with that mean"
+        )
     ax.set(ylabel="density", title=estimate.method)
     ax.legend()
 
@@ -97,7 +99,7 @@ def _density(density: Any, ax: Axes) -> None:
     if density.grid.dim != 2:
         raise TypeError(f"got a density in dimension {density.grid.dim}, expected 1 or 2; type density.marginal(0, 1)")
     mesh = ax.pcolormesh(*density.grid.edges, density.values.T, cmap="Blues")
-    ax.figure.colorbar(mesh, ax=ax, label="density")  # type: ignore[union-attr]
+    ax.figure.colorbar(mesh, ax=ax, label="density")
     ax.set(xlabel="$x_0$", ylabel="$x_1$")
 
 
@@ -106,7 +108,12 @@ def _linear(state: Any, ax: Axes) -> None:
     half = np.linalg.cholesky(state.covariance[:2, :2] + 1e-15 * np.eye(2))
     for scale in (1, 2):
         ellipse = scale * half @ np.stack([np.cos(angle), np.sin(angle)])
-        ax.plot(*(state.center[:2, None] + ellipse), color=BLUE, lw=1, label=f"{scale} standard deviation{'s' * (scale > 1)}")
+        ax.plot(
+            *(state.center[:2, None] + ellipse),
+            color=BLUE,
+            lw=1,
+            label=f"{scale} standard deviation{'s' * (scale > 1)}",
+        )
     reach = 2.2 * np.sqrt(np.diag(state.covariance)[:2])
     grid = np.stack(np.meshgrid(*(np.linspace(-r, r, 15) for r in reach)), -1)
     flow = grid @ state.current[:2, :2].T
@@ -133,12 +140,26 @@ def _recording(recording: Any, ax: Axes) -> None:
 
 def _comparison(comparison: Any, ax: Axes) -> None:
     i = np.arange(1, len(comparison.discrete) + 1)
-    for theory, color, shift, name in (("diffusion", ORANGE, -0.12, "diffusion"), ("discrete", BLUE, 0.12, "exact discrete theory")):
+    for theory, color, shift, name in (
+        ("diffusion", ORANGE, -0.12, "diffusion"),
+        ("discrete", BLUE, 0.12, "exact discrete theory"),
+    ):
         ratio = comparison.ratio(theory)
-        ax.errorbar(i + shift, ratio.value, ratio.error, fmt="o", ms=3, color=color, capsize=2, label=f"measured / {name}")
+        ax.errorbar(
+            i + shift, ratio.value, ratio.error, fmt="o", ms=3, color=color, capsize=2, label=f"measured / {name}"
+        )
     if comparison.simulated is not None:
         safe = np.where(comparison.noisy, comparison.diffusion, np.nan)
-        ax.errorbar(i, comparison.simulated.value / safe, comparison.simulated.error / safe, fmt="x", ms=4, color=GREY, lw=0.7, label="simulated / diffusion")
+        ax.errorbar(
+            i,
+            comparison.simulated.value / safe,
+            comparison.simulated.error / safe,
+            fmt="x",
+            ms=4,
+            color=GREY,
+            lw=0.7,
+            label="simulated / diffusion",
+        )
     ax.axhline(1, color="black", lw=0.8)
     ax.set(xlabel="Hessian direction", ylabel="variance ratio", title="stationary variance")
     ax.legend()
@@ -146,13 +167,20 @@ def _comparison(comparison: Any, ax: Axes) -> None:
 
 def pulls(comparison: Any, ax: Axes | None = None) -> Axes:
     """(measured - discrete theory)/error of each direction's variance and correlation time; two in three within the band if the theory is exact."""
-    with plt.rc_context(STYLE):  # type: ignore[arg-type]
+    with plt.rc_context(STYLE):
         ax = ax if ax is not None else plt.subplots(figsize=(5.2, 3.6))[1]
         i, noisy = np.arange(1, len(comparison.discrete) + 1), comparison.noisy
         ax.axhspan(-1, 1, color=GREY, alpha=0.2, lw=0)
         ax.axhline(0, color="black", lw=0.8)
         ax.plot(i[noisy], comparison.variance.pull(comparison.discrete)[noisy], "o", ms=4, color=BLUE, label="variance")
-        ax.plot(i[noisy], comparison.correlation_time.pull(comparison.correlation_time_discrete)[noisy], "^", ms=4, color=GREEN, label="correlation time")
+        ax.plot(
+            i[noisy],
+            comparison.correlation_time.pull(comparison.correlation_time_discrete)[noisy],
+            "^",
+            ms=4,
+            color=GREEN,
+            label="correlation time",
+        )
         ax.set(xlabel="Hessian direction", ylabel="pull", title="(measured - exact discrete theory) / error")
         ax.legend()
     return ax
@@ -160,12 +188,21 @@ def pulls(comparison: Any, ax: Axes | None = None) -> Axes:
 
 def times(comparison: Any, ax: Axes | None = None) -> Axes:
     """Correlation times, measured against predicted."""
-    with plt.rc_context(STYLE):  # type: ignore[arg-type]
+    with plt.rc_context(STYLE):
         ax = ax if ax is not None else plt.subplots(figsize=(5.2, 3.6))[1]
         i = np.arange(1, len(comparison.discrete) + 1)
         ax.plot(i, comparison.correlation_time_discrete, color=BLUE, lw=1, label="exact discrete theory")
         ax.plot(i, comparison.correlation_time_diffusion, color=ORANGE, lw=1, ls="--", label="diffusion")
-        ax.errorbar(i, comparison.correlation_time.value, comparison.correlation_time.error, fmt="o", ms=3, color="black", capsize=2, label="measured")
+        ax.errorbar(
+            i,
+            comparison.correlation_time.value,
+            comparison.correlation_time.error,
+            fmt="o",
+            ms=3,
+            color="black",
+            capsize=2,
+            label="measured",
+        )
         ax.set(xlabel="Hessian direction", ylabel="steps", yscale="log", title="correlation time")
         ax.legend()
     return ax
@@ -173,14 +210,16 @@ def times(comparison: Any, ax: Axes | None = None) -> Axes:
 
 def circulation(comparison: Any, ax: Axes | None = None) -> Axes:
     """Elements of the antisymmetric part Q, measured against the exact discrete theory at the same lag."""
-    with plt.rc_context(STYLE):  # type: ignore[arg-type]
+    with plt.rc_context(STYLE):
         ax = ax if ax is not None else plt.subplots(figsize=(5.2, 3.6))[1]
         upper = np.triu_indices(len(comparison.discrete), 1)
         predicted, value, error = comparison.Q_discrete[upper], comparison.Q.value[upper], comparison.Q.error[upper]
         limit = 1.1 * max(float(np.abs(predicted).max()), float(np.abs(value).max()), 1e-300)
         ax.plot([-limit, limit], [-limit, limit], color="black", lw=0.8)
         ax.errorbar(predicted, value, error, fmt="o", ms=2, lw=0.7, color=BLUE)
-        ax.set(xlabel="predicted $Q_{ij}$", ylabel="measured $Q_{ij}$", title="circulation (zero for a reversible process)")
+        ax.set(
+            xlabel="predicted $Q_{ij}$", ylabel="measured $Q_{ij}$", title="circulation (zero for a reversible process)"
+        )
     return ax
 
 

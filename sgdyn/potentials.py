@@ -44,7 +44,9 @@ class Potential:
         Raises TypeError for potentials given as Python functions of NumPy arrays.
         """
         if not isinstance(self.value, Formula | _Quadratic):
-            raise TypeError(f"{self.name} has no torch form, expected a potential made by @sg.potential or sg.quadratic")
+            raise TypeError(
+                f"{self.name} has no torch form, expected a potential made by @sg.potential or sg.quadratic"
+            )
         return self.value.torch(x)
 
     def replace(self, **parameters: ArrayLike) -> Potential:
@@ -54,7 +56,9 @@ class Potential:
         """
         unknown = sorted(set(parameters) - set(self.parameters))
         if unknown or self.rebuild is None:
-            raise TypeError(f"got {', '.join(unknown) or 'no parameters'}, expected some of {', '.join(self.parameters) or 'none: it has no parameters'}")
+            raise TypeError(
+                f"got {', '.join(unknown) or 'no parameters'}, expected some of {', '.join(self.parameters) or 'none: it has no parameters'}"
+            )
         new = {name: checks.finite(name, value) for name, value in parameters.items()}
         for name, value in new.items():
             if value.shape != self.parameters[name].shape:
@@ -65,13 +69,20 @@ class Potential:
         """The formula in LaTeX, coordinates as x_i and parameters by name."""
         if isinstance(self.value, Formula):
             return _latex(self.value, self.parameters)
-        return r"\tfrac{1}{2} (x - c)^\top H (x - c)" if isinstance(self.value, _Quadratic) else rf"\mathrm{{{self.name}}}(x)"
+        return (
+            r"\tfrac{1}{2} (x - c)^\top H (x - c)"
+            if isinstance(self.value, _Quadratic)
+            else rf"\mathrm{{{self.name}}}(x)"
+        )
 
     def _repr_latex_(self) -> str:
         return f"$U(x) = {self.latex()}$"
 
     def __repr__(self) -> str:
-        values = "".join(f", {name}={value if value.ndim else float(value):g}" if not value.ndim else f", {name}=..." for name, value in self.parameters.items())
+        values = "".join(
+            f", {name}={value if value.ndim else float(value):g}" if not value.ndim else f", {name}=..."
+            for name, value in self.parameters.items()
+        )
         return f"Potential({self.name}, dim={self.dim}{values})"
 
     @classmethod
@@ -96,20 +107,34 @@ class Potential:
 def _from_functions(value: Any, grad: Any, hess: Any, dim: int, given: Mapping[str, Floats]) -> Potential:
     keywords = {k: v if v.ndim else float(v) for k, v in given.items()}
     name = getattr(value, "__name__", "U")
-    second = None if hess is None else Opaque(lambda x: hess(x, **keywords), dim, (dim, dim), name=f"the Hessian of {name}")
+    second = (
+        None if hess is None else Opaque(lambda x: hess(x, **keywords), dim, (dim, dim), name=f"the Hessian of {name}")
+    )
     missing = Opaque(_missing(name), dim, (dim, dim), name=f"the Hessian of {name}")
     first = Opaque(lambda x: grad(x, **keywords), dim, (dim,), second, name=f"the gradient of {name}")
     zeroth = Opaque(lambda x: value(x, **keywords), dim, (), first, name=name)
     laplacian = (second or missing).trace()
-    slope = Opaque(_missing(name, "gradient of the Laplacian"), dim, (dim,), name=f"the gradient of the Laplacian of {name}")
+    slope = Opaque(
+        _missing(name, "gradient of the Laplacian"), dim, (dim,), name=f"the gradient of the Laplacian of {name}"
+    )
     return Potential(
-        dim, zeroth, first, second or missing, laplacian, slope, given, name, lambda new: _from_functions(value, grad, hess, dim, new)
+        dim,
+        zeroth,
+        first,
+        second or missing,
+        laplacian,
+        slope,
+        given,
+        name,
+        lambda new: _from_functions(value, grad, hess, dim, new),
     )
 
 
 def _missing(name: str, what: str = "Hessian") -> Callable[[Floats], Floats]:
     def refuse(x: Floats) -> Floats:
-        raise ValueError(f"the {what} of {name} was not given; pass it to Potential.from_functions, or write {name} in NumPy for @sg.potential")
+        raise ValueError(
+            f"the {what} of {name} was not given; pass it to Potential.from_functions, or write {name} in NumPy for @sg.potential"
+        )
 
     return refuse
 
@@ -156,7 +181,9 @@ def potential(*, dim: int) -> Callable[[Callable[..., Any]], Potential]:
 
 def _from_formula(value: Formula, given: Mapping[str, Floats], name: str) -> Potential:
     if value.shape != ():
-        raise ValueError(f"got {name}(x) of shape {value.shape}, expected a number; type np.sum(...) or pick a component")
+        raise ValueError(
+            f"got {name}(x) of shape {value.shape}, expected a number; type np.sum(...) or pick a component"
+        )
 
     def rebuild(new: Mapping[str, Floats]) -> Potential:
         theta = np.concatenate([np.zeros(0), *[np.ravel(v) for v in new.values()]])

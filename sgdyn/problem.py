@@ -47,9 +47,13 @@ class Langevin:
 
     def __post_init__(self) -> None:
         if self.U is not None and not isinstance(self.U, Potential):
-            raise TypeError(f"got U of type {type(self.U).__name__}, expected a Potential; type @sg.potential(dim=...) above the function")
+            raise TypeError(
+                f"got U of type {type(self.U).__name__}, expected a Potential; type @sg.potential(dim=...) above the function"
+            )
         if self.U is None and not is_field(self.curl):
-            raise TypeError("got neither a potential nor a drift, expected Langevin(U, ...) or Langevin.from_drift(b, dim=..., ...)")
+            raise TypeError(
+                "got neither a potential nor a drift, expected Langevin(U, ...) or Langevin.from_drift(b, dim=..., ...)"
+            )
         dim = self.U.dim if self.U is not None else self.curl.dim  # type: ignore[union-attr]
         object.__setattr__(self, "T", checks.positive("T", self.T))
         object.__setattr__(self, "D", as_noise(self.D, dim))
@@ -85,12 +89,12 @@ class Langevin:
     def linear(cls, F: ArrayLike, T: float = 1.0, D: Any = 1.0, center: ArrayLike = 0.0) -> Langevin:
         """The process dX = -F (X - center) dt + sqrt(2 T D) dW; F (dim, dim) need not be symmetric."""
         matrix = checks.square("F", F)
-        return cls(None, T, D, Affine(-matrix, matrix @ checks.vector("center", center, len(matrix))))  # type: ignore[arg-type]
+        return cls(None, T, D, Affine(-matrix, matrix @ checks.vector("center", center, len(matrix))))
 
     @classmethod
     def from_drift(cls, b: Any, T: float = 1.0, D: Any = 1.0, *, dim: int) -> Langevin:
         """The process dX = b(X) dt + sqrt(2 T) sigma dW for a drift that is no gradient: a NumPy function of x that returns (dim,)."""
-        return cls(None, T, D, vector_field("b", b, checks.count("dim", dim)))  # type: ignore[arg-type]
+        return cls(None, T, D, vector_field("b", b, checks.count("dim", dim)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +115,9 @@ class Momentum:
 
     def __post_init__(self) -> None:
         if not isinstance(self.U, Potential):
-            raise TypeError(f"got U of type {type(self.U).__name__}, expected a Potential; type @sg.potential(dim=...) above the function")
+            raise TypeError(
+                f"got U of type {type(self.U).__name__}, expected a Potential; type @sg.potential(dim=...) above the function"
+            )
         object.__setattr__(self, "T", checks.positive("T", self.T))
         object.__setattr__(self, "friction", checks.positive("friction", self.friction))
         object.__setattr__(self, "D", as_noise(self.D, self.U.dim))
@@ -124,7 +130,7 @@ class Momentum:
     @cached_property
     def phase_space(self) -> Langevin:
         """The same process as a `Langevin` process of the points (x, v): degenerate noise, drift that is no gradient."""
-        return Langevin(None, self.T, self._noise(), self._drift(), origin=self.origin)  # type: ignore[arg-type]
+        return Langevin(None, self.T, self._noise(), self._drift(), origin=self.origin)
 
     def _noise(self) -> Any:
         d = self.U.dim
@@ -144,7 +150,12 @@ class Momentum:
         formula = as_formula(grad)
         if formula is not None:
             return formula.in_phase_space(friction)
-        return Opaque(lambda y: np.concatenate([y[..., d:], -grad(y[..., :d]) - friction * y[..., d:]], -1), 2 * d, (2 * d,), name="the drift")
+        return Opaque(
+            lambda y: np.concatenate([y[..., d:], -grad(y[..., :d]) - friction * y[..., d:]], -1),
+            2 * d,
+            (2 * d,),
+            name="the drift",
+        )
 
 
 def sgd(

@@ -19,7 +19,9 @@ class _Bar:
     """Shows itself after `PATIENCE` seconds; `shown=True` at once, `shown=False` never."""
 
     def __init__(self, title: str, shown: bool | None) -> None:
-        self.title, self.started, self.bar, self.task = title, time.monotonic(), None, None  # type: Any
+        self.title, self.started = title, time.monotonic()
+        self.bar: Any = None
+        self.task: Any = None
         self.wanted = sys.stderr.isatty() if shown is None else shown
         self.patience = 0.0 if shown else PATIENCE
 

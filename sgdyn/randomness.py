@@ -39,7 +39,12 @@ SINE = (1.5707963267948963, -0.6459640975062232, 0.07969262624568337, -0.0046817
 COSINE = (1.0, -0.23370055013616783, 0.01996895776483613, -0.000894522998138162, 2.47372750411264e-05, -4.6476318093539006e-07,
           6.318119670622831e-09, -6.30616956165683e-11)  # fmt: skip
 SIGN_BIT = np.uint64(1 << 63)
-ONE_EXPONENT, TWO_EXPONENT, FRACTION_SHIFT, ONE = np.uint64(0x3FF0000000000000), np.uint64(0x4000000000000000), np.uint64(12), np.uint64(1)
+ONE_EXPONENT, TWO_EXPONENT, FRACTION_SHIFT, ONE = (
+    np.uint64(0x3FF0000000000000),
+    np.uint64(0x4000000000000000),
+    np.uint64(12),
+    np.uint64(1),
+)
 
 MAX_STEPS, MAX_COMPONENTS = 2**41, 2**24
 
@@ -47,7 +52,9 @@ MAX_STEPS, MAX_COMPONENTS = 2**41, 2**24
 def key(seed: int | np.random.SeedSequence | None, stream: int = 0) -> tuple[np.uint64, np.uint64]:
     """The two 32-bit key words of a seed and a stream number."""
     parent = checks.seed_sequence(seed)
-    child = np.random.SeedSequence(parent.entropy, spawn_key=(*parent.spawn_key, checks.count("stream", stream, least=0)))
+    child = np.random.SeedSequence(
+        parent.entropy, spawn_key=(*parent.spawn_key, checks.count("stream", stream, least=0))
+    )
     first, second = child.generate_state(2, np.uint32)
     return np.uint64(first), np.uint64(second)
 
@@ -76,10 +83,24 @@ def box_muller(a: Any, b: Any) -> Any:
     """Two standard normals from two 64-bit words: radius from the top 52 bits of a, direction from b."""
     uniform = 2.0 - from_bits((a >> FRACTION_SHIFT) | ONE_EXPONENT)  # in (0, 1]
     radius = sqrt(-2.0 * log_of_normal(uniform))
-    t = from_bits(((b << ONE) >> FRACTION_SHIFT) | TWO_EXPONENT) - 3.0  # in [-1, 1); the top bit of b is the sign of the cosine
+    t = (
+        from_bits(((b << ONE) >> FRACTION_SHIFT) | TWO_EXPONENT) - 3.0
+    )  # in [-1, 1); the top bit of b is the sign of the cosine
     z = t * t
-    s = fma(fma(fma(fma(fma(fma(fma(SINE[7], z, SINE[6]), z, SINE[5]), z, SINE[4]), z, SINE[3]), z, SINE[2]), z, SINE[1]), z, SINE[0])
-    c = fma(fma(fma(fma(fma(fma(fma(COSINE[7], z, COSINE[6]), z, COSINE[5]), z, COSINE[4]), z, COSINE[3]), z, COSINE[2]), z, COSINE[1]), z, COSINE[0])
+    s = fma(
+        fma(fma(fma(fma(fma(fma(SINE[7], z, SINE[6]), z, SINE[5]), z, SINE[4]), z, SINE[3]), z, SINE[2]), z, SINE[1]),
+        z,
+        SINE[0],
+    )
+    c = fma(
+        fma(
+            fma(fma(fma(fma(fma(COSINE[7], z, COSINE[6]), z, COSINE[5]), z, COSINE[4]), z, COSINE[3]), z, COSINE[2]),
+            z,
+            COSINE[1],
+        ),
+        z,
+        COSINE[0],
+    )
     cosine = from_bits(bits(c - c * z) ^ (b & SIGN_BIT))
     return radius * cosine, radius * (t * s)
 
@@ -138,7 +159,9 @@ def normals_block(z: Any, paths: Any, pair: Any, k0: Any, k1: Any) -> None:
 @kernel(WORDS, types.uint64, types.uint64, WORDS)
 def _philox_rows(counters: Any, k0: Any, k1: Any, out: Any) -> None:
     for i in range(counters.shape[0]):
-        out[i, 0], out[i, 1], out[i, 2], out[i, 3] = philox(counters[i, 0], counters[i, 1], counters[i, 2], counters[i, 3], k0, k1)
+        out[i, 0], out[i, 1], out[i, 2], out[i, 3] = philox(
+            counters[i, 0], counters[i, 1], counters[i, 2], counters[i, 3], k0, k1
+        )
 
 
 def philox4x32(counters: ArrayLike, key: Sequence[int]) -> NDArray[np.uint32]:
@@ -199,5 +222,6 @@ def normals(
 def check_range(steps: int, components: int) -> None:
     """Refuse counters that would wrap around."""
     if steps > MAX_STEPS or components > MAX_COMPONENTS:
-        raise ValueError(f"got {steps} steps and {components} components, expected at most 2^41 and 2^24: beyond, random numbers would repeat")
-
+        raise ValueError(
+            f"got {steps} steps and {components} components, expected at most 2^41 and 2^24: beyond, random numbers would repeat"
+        )

@@ -34,7 +34,8 @@ class Region:
         if not callable(predicate):
             raise TypeError(f"got region={predicate!r}, expected a predicate; type lambda x: x[0] > 0.9")
         condition = traced(predicate, dim, {})
-        if condition.shape != () or not isinstance(condition.make().components.item(), Boolean):
+        traced_condition = condition.make().components.item() if condition.shape == () else None
+        if not isinstance(traced_condition, Boolean) or isinstance(traced_condition, sp.Symbol):
             raise TypeError("got a region that is no comparison, expected a predicate; type lambda x: x[0] > 0.9")
         return cls(condition)
 
@@ -86,4 +87,6 @@ def _level(condition: Any, change: Callable[[Any], Any]) -> Any:
         return change(condition.lhs - condition.rhs)
     if isinstance(condition, sp.Lt | sp.Le):
         return change(condition.rhs - condition.lhs)
-    raise TypeError(f"got the condition {condition} in a region, expected comparisons by <, <=, > and >= joined by & and |")
+    raise TypeError(
+        f"got the condition {condition} in a region, expected comparisons by <, <=, > and >= joined by & and |"
+    )

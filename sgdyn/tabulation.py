@@ -167,7 +167,9 @@ def tabulated(grid: Grid, values: ArrayLike) -> Potential:
 def _from_spline(value: Spline) -> Potential:
     grad = value.gradient()
     hess = grad.gradient()
-    slope = Opaque(_third_derivatives(value), value.dim, (value.dim,), name="the gradient of the Laplacian of the table")
+    slope = Opaque(
+        _third_derivatives(value), value.dim, (value.dim,), name="the gradient of the Laplacian of the table"
+    )
     given: Mapping[str, Floats] = {}
     return Potential(value.dim, value, grad, hess, hess.trace(), slope, given, "tabulated")
 

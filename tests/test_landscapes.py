@@ -12,8 +12,10 @@ from sgdyn import landscapes
 def test_stable_points_and_saddles_are_what_they_are_called(maker):
     scene = maker()
     if scene.U is None:
-        field = lambda x: -scene.problem().drift(x)  # noqa: E731
-        jacobian = lambda x: np.stack([(field(x + 1e-6 * e) - field(x - 1e-6 * e)) / 2e-6 for e in np.eye(scene.dim)], -1)  # noqa: E731
+        field = lambda x: -scene.problem().drift(x)
+        jacobian = lambda x: np.stack(
+            [(field(x + 1e-6 * e) - field(x - 1e-6 * e)) / 2e-6 for e in np.eye(scene.dim)], -1
+        )
     else:
         field, jacobian = scene.U.grad, scene.U.hess
     for points, unstable in ((scene.minima, 0), (scene.saddles, 1)):
@@ -25,8 +27,12 @@ def test_stable_points_and_saddles_are_what_they_are_called(maker):
 def test_barriers_of_muller_brown():
     scene = landscapes.muller_brown()
     U = scene.U
-    assert float(U(scene.saddles[0]) - U(scene.minima[0])) == pytest.approx(scene.answer("barrier from (-0.558, 1.442) to (-0.822, 0.624)"), rel=1e-13)
-    assert float(U(scene.saddles[1]) - U(scene.minima[1])) == pytest.approx(scene.answer("barrier from (0.623, 0.028) to (0.212, 0.293)"), rel=1e-13)
+    assert float(U(scene.saddles[0]) - U(scene.minima[0])) == pytest.approx(
+        scene.answer("barrier from (-0.558, 1.442) to (-0.822, 0.624)"), rel=1e-13
+    )
+    assert float(U(scene.saddles[1]) - U(scene.minima[1])) == pytest.approx(
+        scene.answer("barrier from (0.623, 0.028) to (0.212, 0.293)"), rel=1e-13
+    )
 
 
 def test_passage_time_of_muller_brown():
@@ -56,7 +62,7 @@ def test_the_current_of_chaudhari_and_soatto_keeps_the_density_and_produces_the_
     x = np.random.default_rng(0).uniform(-1.5, 1.5, (50, 2))
     divergence = scene.curl.gradient().trace()(x) - np.sum(scene.curl(x) * scene.U.grad(x), -1)
     np.testing.assert_allclose(divergence, 0, atol=1e-12)
-    weight = lambda y, x: np.exp(-scene.U([x, y]))  # noqa: E731
+    weight = lambda y, x: np.exp(-scene.U([x, y]))
     norm = integrate.dblquad(weight, -5, 5, -6, 6)[0]
     production = integrate.dblquad(lambda y, x: weight(y, x) * np.sum(scene.curl([x, y]) ** 2), -5, 5, -6, 6)[0] / norm
     assert production == pytest.approx(scene.answer("entropy production", 1.0), rel=1e-6)
@@ -78,14 +84,22 @@ def test_zeros_of_the_drift_of_chaudhari_and_soatto():
 def test_ripples_slow_the_diffusion_by_zwanzigs_factor():
     scene = landscapes.rugged(roughness=0.2, wavenumber=20.0, stiffness=0.05)
     T = 0.2
-    x = sg.simulate(scene.problem(T), scene.minima[np.argmin(np.abs(scene.minima[:, 0]))], t=4.0, dt=1e-4, n_paths=8000, save=3, seed=1).x[..., 0]
+    x = sg.simulate(
+        scene.problem(T),
+        scene.minima[np.argmin(np.abs(scene.minima[:, 0]))],
+        t=4.0,
+        dt=1e-4,
+        n_paths=8000,
+        save=3,
+        seed=1,
+    ).x[..., 0]
     slowed = np.mean((x[:, 2] - x[:, 1]) ** 2) / (2 * T * 2.0)
     assert slowed == pytest.approx(scene.answer("effective diffusion", T), rel=0.08)
 
 
 def test_the_narrow_well_is_lifted_by_half_the_logarithm():
     scene, T = landscapes.entropic(3.0), 0.1
-    marginal = lambda u: integrate.quad(lambda v: np.exp(-float(scene.U([u, v])) / T), -30, 30, points=[0.0])[0]  # noqa: E731
+    marginal = lambda u: integrate.quad(lambda v: np.exp(-float(scene.U([u, v])) / T), -30, 30, points=[0.0])[0]
     difference = -T * np.log(marginal(1.0) / marginal(-1.0))
     assert difference == pytest.approx(scene.answer("effective potential difference, right - left", T), rel=1e-6)
 

@@ -83,6 +83,8 @@ def test_functions_of_python_make_a_varying_noise():
     process = sg.Langevin(sg.quadratic([1.0, 1.0]), T=0.5, D=noise)
     traced = sg.Langevin(sg.quadratic([1.0, 1.0]), T=0.5, D=lambda x: 1 + x[0] ** 2)
     options = {"t": 1, "dt": 0.05, "n_paths": 20, "seed": 3}
-    np.testing.assert_allclose(sg.simulate(process, [0.5, 0.0], **options).x, sg.simulate(traced, [0.5, 0.0], **options).x, rtol=1e-11)
+    np.testing.assert_allclose(
+        sg.simulate(process, [0.5, 0.0], **options).x, sg.simulate(traced, [0.5, 0.0], **options).x, rtol=1e-11
+    )
     with pytest.raises(ValueError, match="divergence"):
         noise.divergence([0.0, 0.0])

@@ -34,7 +34,9 @@ def test_quadratic_agrees_with_the_same_formula_traced(rng):
     traced = sg.potential(dim=2)(lambda x: 0.5 * (x - C) @ H @ (x - C))
     x = rng.normal(size=(6, 2))
     for field in ("value", "grad", "hess", "laplacian", "laplacian_grad"):
-        np.testing.assert_allclose(getattr(sg.quadratic(H, C), field)(x), getattr(traced, field)(x), rtol=1e-12, atol=1e-13)
+        np.testing.assert_allclose(
+            getattr(sg.quadratic(H, C), field)(x), getattr(traced, field)(x), rtol=1e-12, atol=1e-13
+        )
 
 
 def test_affine_blocks_are_right_in_every_number_of_rows(rng):
@@ -54,7 +56,9 @@ def test_functions_of_python_make_a_potential_with_parameters():
         U.hess([1, 0, 0])
     with pytest.raises(TypeError, match="torch"):
         U.torch(torch.zeros(3))
-    V = sg.Potential.from_functions(lambda x: np.sum(x**2, -1), lambda x: 2 * x, lambda x: np.broadcast_to(2 * np.eye(3), (*x.shape, 3)), dim=3)
+    V = sg.Potential.from_functions(
+        lambda x: np.sum(x**2, -1), lambda x: 2 * x, lambda x: np.broadcast_to(2 * np.eye(3), (*x.shape, 3)), dim=3
+    )
     assert float(V.laplacian([1, 0, 0])) == 6.0
 
 

@@ -12,7 +12,11 @@ from sgdyn import randomness
 KNOWN = [  # Random123 kat_vectors, philox4x32 10
     ([0, 0, 0, 0], [0, 0], [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]),
     ([0xFFFFFFFF] * 4, [0xFFFFFFFF] * 2, [0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD]),
-    ([0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344], [0xA4093822, 0x299F31D0], [0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1]),
+    (
+        [0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344],
+        [0xA4093822, 0x299F31D0],
+        [0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1],
+    ),
 ]
 
 
@@ -25,7 +29,9 @@ def test_philox_agrees_with_plain_integers():
     """An independent implementation in plain Python integers, on random counters and keys."""
     rng = np.random.default_rng(1)
     counters, key = rng.integers(0, 2**32, (50, 4)), rng.integers(0, 2**32, 2).tolist()
-    np.testing.assert_array_equal(randomness.philox4x32(counters, key), [plain_philox(c.tolist(), key) for c in counters])
+    np.testing.assert_array_equal(
+        randomness.philox4x32(counters, key), [plain_philox(c.tolist(), key) for c in counters]
+    )
 
 
 def plain_philox(c, key):
@@ -37,7 +43,9 @@ def plain_philox(c, key):
     return c
 
 
-@pytest.mark.parametrize(("path", "step", "component"), [(0, 0, 0), (7, 3, 1), (2**33 + 5, 2**34 + 1, 2**20), (2**63, 2**41 - 1, 2)])
+@pytest.mark.parametrize(
+    ("path", "step", "component"), [(0, 0, 0), (7, 3, 1), (2**33 + 5, 2**34 + 1, 2**20), (2**63, 2**41 - 1, 2)]
+)
 def test_a_normal_is_box_muller_of_the_documented_counter(path, step, component):
     k0, k1 = (int(k) for k in randomness.key(11, 3))
     pair = step // 2

@@ -14,7 +14,19 @@ from typing import Any
 import numpy as np
 
 from sgdyn.codegen.jit import exact_helper
-from sgdyn.codegen.vector import LANES, absolute, any_of, bits, copysign, fma, from_bits, lane, nearest, select, with_lane
+from sgdyn.codegen.vector import (
+    LANES,
+    absolute,
+    any_of,
+    bits,
+    copysign,
+    fma,
+    from_bits,
+    lane,
+    nearest,
+    select,
+    with_lane,
+)
 
 # (exp r - 1 - r)/r², |r| <= ln 2 / 2
 EXP = (0.5000000000000001, 0.16666666666666669, 0.041666666666624164, 0.008333333333330065, 0.0013888888917196719,
@@ -118,7 +130,13 @@ def _by_lane(function: Callable[[float], float]) -> Any:
 _libm_sin, _libm_cos = _by_lane(math.sin), _by_lane(math.cos)
 arctan, arcsin, arccos = _by_lane(math.atan), _by_lane(math.asin), _by_lane(math.acos)
 arcsinh, arccosh, arctanh = _by_lane(math.asinh), _by_lane(math.acosh), _by_lane(math.atanh)
-erf, erfc, gamma, lgamma, floor = _by_lane(math.erf), _by_lane(math.erfc), _by_lane(math.gamma), _by_lane(math.lgamma), _by_lane(math.floor)
+erf, erfc, gamma, lgamma, floor = (
+    _by_lane(math.erf),
+    _by_lane(math.erfc),
+    _by_lane(math.gamma),
+    _by_lane(math.lgamma),
+    _by_lane(math.floor),
+)
 
 
 @exact_helper

@@ -43,7 +43,9 @@ TORCH = Dialect(
 BLOCK = Dialect(
     "import math\nfrom sgdyn.codegen import elementary as el, vector as ve\n", lambda n: f"el.{n}", "ve.sqrt", "el.power",
     lambda c, a, b: f"ve.select({c}, {a}, {b})")  # fmt: skip
-SCALAR = Dialect("", lambda n: f"math.{_MATH.get(n, n)}", "math.sqrt", "math.pow", lambda c, a, b: f"({a} if {c} else {b})", "not ")
+SCALAR = Dialect(
+    "", lambda n: f"math.{_MATH.get(n, n)}", "math.sqrt", "math.pow", lambda c, a, b: f"({a} if {c} else {b})", "not "
+)
 
 
 @dataclass
@@ -80,7 +82,9 @@ class Writer:
     def _function(self, e: Any) -> str:
         name = _FUNCTIONS.get(type(e).__name__)
         if name is None:
-            raise TypeError(f"the formula contains {type(e).__name__}, which cannot be turned into code; type Potential.from_functions(...)")
+            raise TypeError(
+                f"the formula contains {type(e).__name__}, which cannot be turned into code; type Potential.from_functions(...)"
+            )
         return f"{self.dialect.function(name)}({', '.join(self.text(a) for a in e.args)})"
 
     def _add(self, e: Any) -> str:
@@ -176,7 +180,9 @@ def _constant(e: Any) -> str:
         return str(bool(e))
     value = complex(e)
     if value.imag or not np.isfinite(value.real):
-        raise ValueError(f"the formula contains {e}, which is not a finite real number; check square roots, logarithms and divisions of constants")
+        raise ValueError(
+            f"the formula contains {e}, which is not a finite real number; check square roots, logarithms and divisions of constants"
+        )
     return repr(value.real)
 
 
@@ -212,9 +218,14 @@ def numpy_source(expression: Expression) -> str:
     """`evaluate(x[..., dim], theta) -> [..., *shape]`."""
     code = body(expression, NUMPY)
     loads = [f"x{i} = x[..., {i}]" for i in code.used]
-    stores = [f"out[(..., {''.join(f'{i}, ' for i in index)})] = {t}" for index, t in zip(np.ndindex(expression.shape), code.texts, strict=True)]
+    stores = [
+        f"out[(..., {''.join(f'{i}, ' for i in index)})] = {t}"
+        for index, t in zip(np.ndindex(expression.shape), code.texts, strict=True)
+    ]
     make = f"out = np.empty(x.shape[:-1] + {expression.shape})"
-    return f"{NUMPY.header}\n\ndef evaluate(x, theta):\n" + _indent([*code.before, *loads, *code.inside, make, *stores, "return out"], 1)
+    return f"{NUMPY.header}\n\ndef evaluate(x, theta):\n" + _indent(
+        [*code.before, *loads, *code.inside, make, *stores, "return out"], 1
+    )
 
 
 def torch_source(expression: Expression) -> str:
@@ -222,7 +233,12 @@ def torch_source(expression: Expression) -> str:
     code = body(expression, TORCH)
     loads = [f"x{i} = x[..., {i}]" for i in code.used]
     cells = [f"torch.as_tensor({t}, dtype=x.dtype, device=x.device).expand(x.shape[:-1])," for t in code.texts]
-    gather = ["cells = [", *["    " + c for c in cells], "]", f"return torch.stack(cells, -1).reshape(x.shape[:-1] + {expression.shape})"]
+    gather = [
+        "cells = [",
+        *["    " + c for c in cells],
+        "]",
+        f"return torch.stack(cells, -1).reshape(x.shape[:-1] + {expression.shape})",
+    ]
     return f"{TORCH.header}\n\ndef evaluate(x, theta):\n" + _indent([*code.before, *loads, *code.inside, *gather], 1)
 
 
@@ -249,7 +265,11 @@ def _cholesky_lines(dim: int, texts: dict[tuple[int, ...], str], present: dict[t
     lines = []
     for j in range(dim):
         terms = [f" - l{j}_{k}*l{j}_{k}" for k in range(j) if present[j, k]]
-        lines += [f"d{j} = 0.0*ve.load(z, {j}, p) + {texts[j, j]}", f"q{j} = d{j}{''.join(terms)}", f"e{j} = {PIVOT_TOLERANCE}*ve.absolute(d{j})"]
+        lines += [
+            f"d{j} = 0.0*ve.load(z, {j}, p) + {texts[j, j]}",
+            f"q{j} = d{j}{''.join(terms)}",
+            f"e{j} = {PIVOT_TOLERANCE}*ve.absolute(d{j})",
+        ]
         lines += [f"l{j}_{j} = ve.select(q{j} > e{j}, ve.sqrt(q{j}), ve.select(q{j} >= -e{j}, 0.0, math.nan))"]
         lines += [f"r{j} = ve.select(q{j} > e{j}, 1.0/l{j}_{j}, 0.0)"]
         for i in range(j + 1, dim):
@@ -265,5 +285,7 @@ def _cholesky_lines(dim: int, texts: dict[tuple[int, ...], str], present: dict[t
 
 def _block(arguments: str, code: Body, stores: list[str]) -> str:
     loads = [f"x{i} = ve.load(x, {i}, p)" for i in code.used]
-    head = f"{BLOCK.header}\n\ndef evaluate({arguments}):\n" + _indent([*code.before, f"for p in range(0, x.shape[1], {LANES}):"], 1)
+    head = f"{BLOCK.header}\n\ndef evaluate({arguments}):\n" + _indent(
+        [*code.before, f"for p in range(0, x.shape[1], {LANES}):"], 1
+    )
     return head + _indent([*loads, *code.inside, *stores], 2)

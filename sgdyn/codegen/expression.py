@@ -13,6 +13,7 @@ import sympy as sp
 from numpy.typing import ArrayLike, NDArray
 
 from sgdyn.codegen.symbols import Traced, expressions
+from sgdyn.errors import BranchError
 
 Objects = NDArray[np.object_]
 
@@ -74,11 +75,15 @@ def defaults(function: Callable[..., Any]) -> dict[str, NDArray[np.float64]]:
     """The parameters of a function of x: its other arguments, whose defaults are numbers or arrays of numbers."""
     names = list(inspect.signature(function).parameters.values())
     if not names:
-        raise TypeError(f"{function.__name__}() takes no argument, expected the point x first; type def {function.__name__}(x): ...")
+        raise TypeError(
+            f"{function.__name__}() takes no argument, expected the point x first; type def {function.__name__}(x): ..."
+        )
     found: dict[str, NDArray[np.float64]] = {}
     for parameter in names[1:]:
         if parameter.default is parameter.empty or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            raise TypeError(f"{function.__name__}() has the argument {parameter} without a default; type {parameter.name}=1.0 to make it a parameter")
+            raise TypeError(
+                f"{function.__name__}() has the argument {parameter} without a default; type {parameter.name}=1.0 to make it a parameter"
+            )
         found[parameter.name] = numeric(parameter.name, parameter.default)
     return found
 
@@ -87,7 +92,9 @@ def numeric(name: str, value: ArrayLike) -> NDArray[np.float64]:
     """A parameter's value as a finite float array."""
     array = np.asarray(value)
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"got {name}={value!r}, expected a number or an array of numbers; other constants belong outside the function")
+        raise TypeError(
+            f"got {name}={value!r}, expected a number or an array of numbers; other constants belong outside the function"
+        )
     if not np.all(np.isfinite(array)):
         raise ValueError(f"got {name}={value!r}, expected finite numbers")
     return array.astype(np.float64)
@@ -101,8 +108,19 @@ def trace(function: Callable[..., Any], dim: int, given: Mapping[str, NDArray[np
     for name, value in given.items():
         cells = np.array(symbols[start : start + value.size], dtype=object).reshape(value.shape)
         keywords[name], start = Traced(cells), start + value.size
-    components = expressions(function(Traced(np.array(coordinates(dim), dtype=object)), **keywords))
-    return Expression(dim, len(symbols), components)
+    return Expression(
+        dim, len(symbols), expressions(_called(function, Traced(np.array(coordinates(dim), dtype=object)), keywords))
+    )
+
+
+def _called(function: Callable[..., Any], x: Traced, keywords: Mapping[str, Traced]) -> Any:
+    try:
+        return function(x, **keywords)
+    except ValueError as error:
+        if "setting an array element" not in str(error):
+            raise
+        message = "got a traced value assigned to an element of a float array; type np.array([...]) or np.stack([...]) of the components"
+        raise BranchError(message) from error
 
 
 def flattened(given: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:

@@ -113,7 +113,9 @@ def traced(function: Callable[..., Any], dim: int, given: Mapping[str, Floats] |
     return Formula(dim, written.shape, expression.flattened(values), written.digest(), lambda: written)
 
 
-def combined(name: str, fields: Sequence[Formula], shape: tuple[int, ...], rule: Callable[..., Any], extra: Sequence[float] = ()) -> Formula:
+def combined(
+    name: str, fields: Sequence[Formula], shape: tuple[int, ...], rule: Callable[..., Any], extra: Sequence[float] = ()
+) -> Formula:
     """A field whose components are `rule(*components of the fields, *symbols for extra)`; `name` stands for the rule in the cache."""
 
     def make() -> Expression:

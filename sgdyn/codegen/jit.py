@@ -46,7 +46,9 @@ def fingerprint() -> str:
     Numba's cache looks only at the file a function stands in, so that a changed helper in another file would go unnoticed.
     """
     package = Path(__file__).parent.parent
-    sources = sorted([*package.glob("codegen/*.py"), *package.glob("sde/*.py"), package / "randomness.py", package / "tabulation.py"])
+    sources = sorted(
+        [*package.glob("codegen/*.py"), *package.glob("sde/*.py"), package / "randomness.py", package / "tabulation.py"]
+    )
     return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
 
 
@@ -56,7 +58,7 @@ def write_once(path: Path, text: str) -> None:
         return
     with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".part", delete=False, encoding="utf-8") as part:
         part.write(text)
-    os.replace(part.name, path)
+    Path(part.name).replace(path)
 
 
 def load(path: Path) -> ModuleType:
@@ -79,8 +81,8 @@ def _stamped(function: Callable[..., Any]) -> Callable[..., Any]:
     """The same function, filed under the fingerprint of the package instead of its own file."""
     stamp = cache_directory() / f"kernels_{fingerprint()}.py"
     write_once(stamp, f'"""Marks the cache of the kernels whose sources have the digest {fingerprint()}."""\n')
-    code = function.__code__.replace(co_filename=str(stamp))  # type: ignore[attr-defined]
-    return wraps(function)(FunctionType(code, function.__globals__, function.__name__))  # type: ignore[attr-defined]
+    code = function.__code__.replace(co_filename=str(stamp))
+    return wraps(function)(FunctionType(code, function.__globals__, function.__name__))
 
 
 class Kernel:

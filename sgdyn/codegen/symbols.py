@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Iterator
 from functools import reduce
@@ -13,7 +14,9 @@ from sympy.codegen.cfunctions import expm1, log1p
 
 from sgdyn.errors import BranchError
 
-_HINT = "type np.where(condition, a, b) instead of if, np.maximum(a, b) instead of max(a, b), & and | instead of and and or"
+_HINT = (
+    "type np.where(condition, a, b) instead of if, np.maximum(a, b) instead of max(a, b), & and | instead of and and or"
+)
 
 
 def _choose(condition: Any, a: Any, b: Any) -> Any:
@@ -52,8 +55,45 @@ _ELEMENTWISE: dict[str, Callable[..., Any]] = {
 }  # fmt: skip
 
 _STRUCTURAL = frozenset(
-    "sum prod mean dot inner vdot outer trace stack concatenate hstack vstack roll diff cumsum reshape ravel transpose squeeze expand_dims "
-    "flip take tensordot einsum diag diagonal broadcast_to tile repeat atleast_1d kron cross append delete moveaxis swapaxes copy".split()
+    [
+        "sum",
+        "prod",
+        "mean",
+        "dot",
+        "inner",
+        "vdot",
+        "outer",
+        "trace",
+        "stack",
+        "concatenate",
+        "hstack",
+        "vstack",
+        "roll",
+        "diff",
+        "cumsum",
+        "reshape",
+        "ravel",
+        "transpose",
+        "squeeze",
+        "expand_dims",
+        "flip",
+        "take",
+        "tensordot",
+        "einsum",
+        "diag",
+        "diagonal",
+        "broadcast_to",
+        "tile",
+        "repeat",
+        "atleast_1d",
+        "kron",
+        "cross",
+        "append",
+        "delete",
+        "moveaxis",
+        "swapaxes",
+        "copy",
+    ]
 )
 
 
@@ -64,10 +104,13 @@ def number(value: Any) -> Any:
     if isinstance(value, int | np.integer):
         return sp.Integer(int(value))
     if not isinstance(value, float | np.floating):
-        raise TypeError(f"got a constant of type {type(value).__name__}, expected real numbers; type float(...) around it")
-    if not np.isfinite(value):
-        raise ValueError(f"got the constant {value}, expected finite numbers")
-    return sp.Integer(int(value)) if float(value).is_integer() and abs(value) < 2**53 else sp.Float(float(value))
+        raise TypeError(
+            f"got a constant of type {type(value).__name__}, expected real numbers; type float(...) around it"
+        )
+    plain = float(value)
+    if not math.isfinite(plain):
+        raise ValueError(f"got the constant {plain}, expected finite numbers")
+    return sp.Integer(int(plain)) if plain.is_integer() and abs(plain) < 2**53 else sp.Float(plain)
 
 
 def expressions(value: Any) -> np.ndarray[Any, np.dtype[np.object_]]:
@@ -77,7 +120,9 @@ def expressions(value: Any) -> np.ndarray[Any, np.dtype[np.object_]]:
     array = np.asarray(value, dtype=object)
     out = np.empty(array.shape, dtype=object)
     for index, item in np.ndenumerate(array):
-        out[index] = item.data.item() if isinstance(item, Traced) else item if isinstance(item, sp.Basic) else number(item)
+        out[index] = (
+            item.data.item() if isinstance(item, Traced) else item if isinstance(item, sp.Basic) else number(item)
+        )
     return out
 
 
@@ -88,12 +133,14 @@ def _refuse(operation: str) -> Callable[[Any], NoReturn]:
     return refuse
 
 
-def _elementwise(ufunc: np.ufunc) -> np.ufunc:
+def _elementwise(ufunc: np.ufunc) -> Any:
     """The same function on arrays of expressions."""
     function = _ELEMENTWISE.get(ufunc.__name__)
     if function is None:
         known = ", ".join(sorted(_ELEMENTWISE))
-        raise TypeError(f"np.{ufunc.__name__} cannot be traced; the elementwise functions are {known}; for other functions type Potential.from_functions(...)")
+        raise TypeError(
+            f"np.{ufunc.__name__} cannot be traced; the elementwise functions are {known}; for other functions type Potential.from_functions(...)"
+        )
     return np.frompyfunc(lambda *arguments: function(*arguments), ufunc.nin, 1)
 
 
@@ -152,7 +199,9 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin):
     __bool__ = _refuse("a branch (if, and, or, not, max, min)")
     __float__ = _refuse("float(...) or a function of the math module (type np.exp for math.exp)")
     __int__ = _refuse("int(...)")
-    __index__ = _refuse("an index or a loop bound (keyword defaults are parameters; take structural integers from outside the function)")
+    __index__ = _refuse(
+        "an index or a loop bound (keyword defaults are parameters; take structural integers from outside the function)"
+    )
     __complex__ = _refuse("complex(...)")
     __hash__ = None  # type: ignore[assignment]
 
@@ -212,8 +261,39 @@ def _method(name: str) -> Callable[..., Any]:
     return lambda self, *args, **keywords: getattr(np, name)(self, *args, **keywords)
 
 
-for _name in ("sum", "prod", "mean", "dot", "max", "min", "ravel", "cumsum", "trace", "take", "squeeze", "copy", "clip", "transpose", "repeat"):
+for _name in (
+    "sum",
+    "prod",
+    "mean",
+    "dot",
+    "max",
+    "min",
+    "ravel",
+    "cumsum",
+    "trace",
+    "take",
+    "squeeze",
+    "copy",
+    "clip",
+    "transpose",
+    "repeat",
+):
     setattr(Traced, _name, _method(_name))
 Traced.reshape = _reshape  # type: ignore[attr-defined]
-for _name in ("exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "sqrt", "arctan", "expm1", "log1p", "square", "conjugate"):
+for _name in (
+    "exp",
+    "log",
+    "sin",
+    "cos",
+    "tan",
+    "sinh",
+    "cosh",
+    "tanh",
+    "sqrt",
+    "arctan",
+    "expm1",
+    "log1p",
+    "square",
+    "conjugate",
+):
     setattr(Traced, _name, _method(_name))  # NumPy's object loops look for a method of the ufunc's name

@@ -23,7 +23,7 @@ LANES = 8
 """Paths in one vector value: two AVX2 registers (enough independent work to hide latency), or one AVX-512 register."""
 
 
-class Vector(types.Type):  # type: ignore[misc]
+class Vector(types.Type):
     """`LANES` numbers of one scalar Numba type."""
 
     def __init__(self, element: types.Type) -> None:
@@ -32,7 +32,10 @@ class Vector(types.Type):  # type: ignore[misc]
 
 
 FLOAT, WORD, MASK = Vector(types.float64), Vector(types.uint64), Vector(types.boolean)
-_LLVM = {kind: ir.VectorType(element, LANES) for kind, element in ((FLOAT, ir.DoubleType()), (WORD, ir.IntType(64)), (MASK, ir.IntType(1)))}
+_LLVM = {
+    kind: ir.VectorType(element, LANES)
+    for kind, element in ((FLOAT, ir.DoubleType()), (WORD, ir.IntType(64)), (MASK, ir.IntType(1)))
+}
 
 
 @register_model(Vector)
@@ -61,7 +64,10 @@ def _accepts(wanted: tuple[Vector, ...], given: tuple[Any, ...]) -> bool:
     """One vector at least, the others the wanted vector or a number to be splatted."""
     if len(wanted) != len(given) or not any(isinstance(g, Vector) for g in given):
         return False
-    return all(g == w or isinstance(g, types.Boolean if w == MASK else types.Number) for w, g in zip(wanted, given, strict=True))
+    return all(
+        g == w or isinstance(g, types.Boolean if w == MASK else types.Number)
+        for w, g in zip(wanted, given, strict=True)
+    )
 
 
 def _teach(function: Any, result: Vector, arguments: tuple[Vector, ...], emit: Callable[..., Any]) -> None:
@@ -97,13 +103,26 @@ def _operators(result: Vector, operand: Vector, arity: int, methods: dict[Any, s
         _teach(function, result, (operand,) * arity, lambda b, *values, method=method: getattr(b, method)(*values))
 
 
-_operators(FLOAT, FLOAT, 2, {operator.add: "fadd", operator.sub: "fsub", operator.mul: "fmul", operator.truediv: "fdiv"})
+_operators(
+    FLOAT, FLOAT, 2, {operator.add: "fadd", operator.sub: "fsub", operator.mul: "fmul", operator.truediv: "fdiv"}
+)
 _operators(FLOAT, FLOAT, 1, {operator.neg: "fneg"})
-_operators(WORD, WORD, 2, {operator.add: "add", operator.sub: "sub", operator.mul: "mul", operator.lshift: "shl", operator.rshift: "lshr"})
+_operators(
+    WORD,
+    WORD,
+    2,
+    {operator.add: "add", operator.sub: "sub", operator.mul: "mul", operator.lshift: "shl", operator.rshift: "lshr"},
+)
 for _operand in (WORD, MASK):
     _operators(_operand, _operand, 2, {operator.and_: "and_", operator.or_: "or_", operator.xor: "xor"})
 _operators(MASK, MASK, 1, {operator.invert: "not_"})
-for _function, _order in {operator.lt: "<", operator.le: "<=", operator.gt: ">", operator.ge: ">=", operator.eq: "=="}.items():
+for _function, _order in {
+    operator.lt: "<",
+    operator.le: "<=",
+    operator.gt: ">",
+    operator.ge: ">=",
+    operator.eq: "==",
+}.items():
     _teach(_function, MASK, (FLOAT, FLOAT), lambda b, x, y, order=_order: b.fcmp_ordered(order, x, y))
 _teach(operator.ne, MASK, (WORD, WORD), lambda b, x, y: b.icmp_unsigned("!=", x, y))
 _teach(operator.ne, MASK, (FLOAT, FLOAT), lambda b, x, y: b.fcmp_unordered("!=", x, y))
@@ -112,7 +131,9 @@ _teach(operator.ne, MASK, (FLOAT, FLOAT), lambda b, x, y: b.fcmp_unordered("!=",
 def _call(builder: Any, name: str, *values: Any) -> Any:
     """An LLVM floating-point intrinsic on whole vectors."""
     kind, full = _LLVM[FLOAT], f"llvm.{name}.v{LANES}f64"
-    function = builder.module.globals.get(full) or ir.Function(builder.module, ir.FunctionType(kind, [kind] * len(values)), full)
+    function = builder.module.globals.get(full) or ir.Function(
+        builder.module, ir.FunctionType(kind, [kind] * len(values)), full
+    )
     return builder.call(function, values)
 
 
@@ -164,7 +185,7 @@ def from_bits(builder: Any, x: Any) -> Any:
     return builder.bitcast(x, _LLVM[FLOAT])
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def any_of(context: Any, mask: Any) -> Any:
     """True if one of the eight is."""
 
@@ -175,7 +196,7 @@ def any_of(context: Any, mask: Any) -> Any:
     return types.boolean(MASK), lower
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def lane(context: Any, vector: Any, index: Any) -> Any:
     """One number of the eight."""
 
@@ -185,7 +206,7 @@ def lane(context: Any, vector: Any, index: Any) -> Any:
     return vector.element(vector, types.int64), lower
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def with_lane(context: Any, vector: Any, index: Any, value: Any) -> Any:
     """The same eight numbers with the one at `index` replaced."""
 
@@ -203,7 +224,7 @@ def _address(context: Any, builder: Any, array: Any, value: Any, index: Any) -> 
     return builder.bitcast(builder.gep(view.data, index), _LLVM[Vector(array.dtype)].as_pointer())
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def load(context: Any, array: Any, row: Any, position: Any) -> Any:
     """`array[row, position : position + LANES]` of a C-contiguous 2-D array; not bounds-checked."""
 
@@ -213,12 +234,14 @@ def load(context: Any, array: Any, row: Any, position: Any) -> Any:
     return Vector(array.dtype)(array, types.int64, types.int64), lower
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def store(context: Any, array: Any, row: Any, position: Any, vector: Any) -> Any:
     """`array[row, position : position + LANES] = vector`; not bounds-checked."""
 
     def lower(inner: Any, builder: Any, sig: Any, values: Any) -> Any:
-        builder.store(values[3], _address(inner, builder, array, values[0], values[1:3]), align=array.dtype.bitwidth // 8)
+        builder.store(
+            values[3], _address(inner, builder, array, values[0], values[1:3]), align=array.dtype.bitwidth // 8
+        )
         return inner.get_dummy_value()
 
     return types.void(array, types.int64, types.int64, Vector(array.dtype)), lower

@@ -13,7 +13,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from sgdyn import checks
 from sgdyn.potentials import Potential
-from sgdyn.tabulation import tabulated
 
 Floats = NDArray[np.float64]
 
@@ -35,7 +34,9 @@ class Grid:
     @staticmethod
     def _axis(i: int, axis: Sequence[float]) -> tuple[float, float, int]:
         if np.ndim(axis) != 1 or len(axis) != 3:
-            raise ValueError(f"got axis {i} = {axis!r}, expected (low, high, count); type sg.Grid(((-2, 2, 200), (-1, 1, 80)))")
+            raise ValueError(
+                f"got axis {i} = {axis!r}, expected (low, high, count); type sg.Grid(((-2, 2, 200), (-1, 1, 80)))"
+            )
         low, high, cells = checks.number("low", axis[0]), checks.number("high", axis[1]), checks.count("count", axis[2])
         if low >= high:
             raise ValueError(f"got axis {i} from {low:g} to {high:g}, expected low < high")
@@ -103,14 +104,21 @@ class Density:
         rest = tuple(i for i in range(self.grid.dim) if i not in axes)
         grid = Grid([self.grid.axes[i] for i in axes])
         masses = np.transpose(self.masses.sum(axis=rest), np.argsort(np.argsort(axes)))
-        error = None if self.error is None else np.sqrt(np.sum((self.error * self.grid.volumes) ** 2, axis=rest)) / grid.volumes
+        error = (
+            None
+            if self.error is None
+            else np.sqrt(np.sum((self.error * self.grid.volumes) ** 2, axis=rest)) / grid.volumes
+        )
         return Density(grid, masses / grid.volumes, error, self.outside)
 
     def at(self, x: ArrayLike) -> Floats:
         """The value of the cell in which each point (..., dim) lies; 0 beyond the box."""
         x = checks.points(x, self.grid.dim)
-        index = [np.floor((x[..., i] - low) / (high - low) * n).astype(int) for i, (low, high, n) in enumerate(self.grid.axes)]
-        inside = np.logical_and.reduce([(0 <= k) & (k < n) for k, n in zip(index, self.grid.shape, strict=True)])
+        index = [
+            np.floor((x[..., i] - low) / (high - low) * n).astype(int)
+            for i, (low, high, n) in enumerate(self.grid.axes)
+        ]
+        inside = np.logical_and.reduce([(k >= 0) & (k < n) for k, n in zip(index, self.grid.shape, strict=True)])
         clipped = tuple(np.clip(k, 0, n - 1) for k, n in zip(index, self.grid.shape, strict=True))
         return np.where(inside, self.values[clipped], 0.0)
 
@@ -120,7 +128,11 @@ class Density:
         Raises ValueError where a cell is empty: choose a smaller box or wider cells.
         """
         if np.any(self.values <= 0):
-            raise ValueError(f"got {int(np.sum(self.values <= 0))} empty cells of {self.values.size}, expected none; type a Grid with a smaller box or fewer cells")
+            raise ValueError(
+                f"got {int(np.sum(self.values <= 0))} empty cells of {self.values.size}, expected none; type a Grid with a smaller box or fewer cells"
+            )
+        from sgdyn.tabulation import tabulated  # SciPy's interpolation is slow to import
+
         return tabulated(self.grid, -checks.positive("T", T) * np.log(self.values))
 
     def plot(self, ax: Any = None) -> Any:

@@ -35,7 +35,10 @@ class _Panels:
         edges = np.linspace(low, high, count + 1)
         half = 0.5 * (high - low) / count
         lagrange = np.linalg.inv(np.polynomial.legendre.legvander(s, NODES - 1))
-        integrals = np.stack([np.polynomial.legendre.legval(s, np.polynomial.legendre.legint(row, lbnd=-1)) for row in np.eye(NODES)], axis=1)
+        integrals = np.stack(
+            [np.polynomial.legendre.legval(s, np.polynomial.legendre.legint(row, lbnd=-1)) for row in np.eye(NODES)],
+            axis=1,
+        )
         return cls(edges, edges[:-1, None] + half * (s + 1), half * w, half * integrals @ lagrange)
 
     def cumulative(self, values: Floats) -> tuple[Floats, Floats]:
@@ -69,7 +72,11 @@ def mean_first_passage_1d(problem: Langevin, x0: float, target: float, *, wall: 
 
 
 def _describe(problem: Any) -> str:
-    return f"a {type(problem).__name__} in dimension {problem.dim}" if isinstance(problem, Langevin) else f"a {type(problem).__name__}"
+    return (
+        f"a {type(problem).__name__} in dimension {problem.dim}"
+        if isinstance(problem, Langevin)
+        else f"a {type(problem).__name__}"
+    )
 
 
 @dataclass(frozen=True)
@@ -88,7 +95,9 @@ class _Line:
         """T D(y) > 0."""
         values = self.problem.T * self.problem.D((self.sign * np.asarray(y))[..., None])[..., 0, 0]
         if not np.all(values > 0):
-            raise ValueError(f"got D = {values.min() / self.problem.T:g} at x = {float(self.sign * np.ravel(y)[np.argmin(values)]):g}, expected D > 0 on the way")
+            raise ValueError(
+                f"got D = {values.min() / self.problem.T:g} at x = {float(self.sign * np.ravel(y)[np.argmin(values)]):g}, expected D > 0 on the way"
+            )
         return np.asarray(values)
 
     def tail(self, start: float) -> float:
@@ -102,7 +111,9 @@ class _Line:
                 inner = deep[deep < np.argmin(psi)]
                 return float(panels.edges[inner[-1]])
             reach *= 1.5
-        raise ValueError("got a potential that does not confine the paths on the far side of x0; type wall=... to put a reflecting wall there")
+        raise ValueError(
+            "got a potential that does not confine the paths on the far side of x0; type wall=... to put a reflecting wall there"
+        )
 
     def passage_time(self, low: float, start: float, end: float, count: int) -> float:
         """The double integral in logarithms, with panels on both sides of `start`."""

@@ -78,7 +78,9 @@ class Comparison:
         return plot.figure(self, ax=ax)
 
 
-def compare(recording: Recording, subspace: Subspace, *, paths: int = 1024, seed: int = 0, show_progress: bool | None = None) -> Comparison:
+def compare(
+    recording: Recording, subspace: Subspace, *, paths: int = 1024, seed: int = 0, show_progress: bool | None = None
+) -> Comparison:
     """Compare a stationary recording with the exact discrete theory, the diffusion in closed form, and its simulation.
 
     recording: from `train(..., record=subspace)`, with the approach to stationarity cut off (`recording.after(step)`). paths: of the
@@ -86,9 +88,13 @@ def compare(recording: Recording, subspace: Subspace, *, paths: int = 1024, seed
     ValueError with fewer than 8 replicas, or for another subspace.
     """
     if len(recording.x) < 8 or len(recording.steps) < 4:
-        raise ValueError(f"got {len(recording.x)} replicas at {len(recording.steps)} times, expected at least 8 at 4: errors come from independent replicas; type replicas=64")
+        raise ValueError(
+            f"got {len(recording.x)} replicas at {len(recording.steps)} times, expected at least 8 at 4: errors come from independent replicas; type replicas=64"
+        )
     if recording.x.shape[-1] != subspace.k:
-        raise ValueError(f"got a recording of {recording.x.shape[-1]} directions, expected the {subspace.k} of the subspace; type train(..., record=subspace)")
+        raise ValueError(
+            f"got a recording of {recording.x.shape[-1]} directions, expected the {subspace.k} of the subspace; type train(..., record=subspace)"
+        )
     return _Theories.of(recording, subspace).against(recording, paths, seed, show_progress)
 
 
@@ -104,9 +110,10 @@ class _Theories:
     def of(cls, recording: Recording, subspace: Subspace) -> _Theories:
         s = recording.settings
         white = s.sampler != "epoch"
-        options = {"lr": s.lr, "batch": s.batch, "momentum": s.momentum, "sampler": s.sampler if white else "without"}
-        process = subspace.local_model(**options)
-        return cls(subspace, process, subspace.discrete_model(**options), linear_stationary(process), white)
+        sampler = s.sampler if white else "without"
+        process = subspace.local_model(lr=s.lr, batch=s.batch, momentum=s.momentum, sampler=sampler)
+        discrete = subspace.discrete_model(lr=s.lr, batch=s.batch, momentum=s.momentum, sampler=sampler)
+        return cls(subspace, process, discrete, linear_stationary(process), white)
 
     @property
     def k(self) -> int:
@@ -132,7 +139,9 @@ class _Theories:
         observed = Observed.of(recording, controlled=self.white)
         lags = self.lags(recording)
         zero = np.diag(self.discrete.covariance)
-        discrete_lagged = np.array([self.discrete.lagged_covariance(int(lag) * s.every)[i, i] for i, lag in enumerate(lags)])
+        discrete_lagged = np.array(
+            [self.discrete.lagged_covariance(int(lag) * s.every)[i, i] for i, lag in enumerate(lags)]
+        )
         diffusion = np.diag(self.linear.covariance)[:k]
         diffusion_lagged = np.array([self.continuous_lagged(int(lag) * s.every)[i, i] for i, lag in enumerate(lags)])
         T = self._temperature(s.lr, s.momentum)
@@ -160,7 +169,14 @@ class _Theories:
         rates = np.linalg.eigvals(F)
         slowest = 1.0 / float(rates.real.min())
         ensemble = simulate(
-            self.process, np.zeros(len(F)), t=2 * RELAXATIONS * slowest, dt=STEP / float(np.abs(rates).max()), n_paths=paths, save=41, seed=seed, show_progress=show_progress
+            self.process,
+            np.zeros(len(F)),
+            t=2 * RELAXATIONS * slowest,
+            dt=STEP / float(np.abs(rates).max()),
+            n_paths=paths,
+            save=41,
+            seed=seed,
+            show_progress=show_progress,
         )
         found = ensemble.mean(lambda x: x[..., : self.k] ** 2, after=RELAXATIONS * slowest)
         return Estimate(found.value, found.error, f"{found.method}, dt h_max = {STEP}")
@@ -203,6 +219,8 @@ def _drift(observed: Observed, variance: Floats) -> Estimate:
     half = observed.x.shape[1] // 2
     change = np.mean(observed.x[:, half:] ** 2, axis=1) - np.mean(observed.x[:, :half] ** 2, axis=1)
     if observed.shadow is not None:
-        change = change - np.mean(observed.shadow[:, half:] ** 2, axis=1) + np.mean(observed.shadow[:, :half] ** 2, axis=1)
+        change = (
+            change - np.mean(observed.shadow[:, half:] ** 2, axis=1) + np.mean(observed.shadow[:, :half] ** 2, axis=1)
+        )
     error = change.std(axis=0, ddof=1) / np.sqrt(len(change))
     return Estimate(change.mean(axis=0) / variance, error / variance, f"{len(change)} replicas")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sgdyn import __version__, datasets
-from sgdyn.estimate import rounded
+from sgdyn.estimate import Estimate, rounded
 
 if TYPE_CHECKING:
     from sgdyn.fit.run import Outcome
@@ -27,26 +28,42 @@ table { border-collapse: collapse; font-size: .82rem; font-variant-numeric: tabu
 @media print { body { max-width: none; } h2 { break-before: auto; } .figures, table { break-inside: avoid; } }
 """
 
-HEAD = ("#", "curvature h", "D", "variance: SGD", "discrete", "diffusion", "simulated", "time: SGD (steps)", "discrete", "diffusion", "excess kurtosis: SGD", "discrete")
+HEAD = (
+    "#",
+    "curvature h",
+    "D",
+    "variance: SGD",
+    "discrete",
+    "diffusion",
+    "simulated",
+    "time: SGD (steps)",
+    "discrete",
+    "diffusion",
+    "excess kurtosis: SGD",
+    "discrete",
+)
 
 
 def rows(outcome: Outcome, scale: float | None = None) -> list[tuple[str, ...]]:
     """One row of texts for each direction, variances in units of `scale` (default: the largest predicted one's power of ten)."""
     c = outcome.comparison
     unit = scale or variance_unit(outcome)
-    pair = lambda estimate, i, by=1.0: rounded(float(estimate.value[i]) / by, float(estimate.error[i]) / by)  # noqa: E731
     out = []
     for i in range(len(c.discrete)):
-        simulated = "" if c.simulated is None else pair(c.simulated, i, unit)
+        simulated = "" if c.simulated is None else _pair(c.simulated, i, unit)
         kurtosis = f"{c.kurtosis_discrete[i]:.3f}" if np.isfinite(c.kurtosis_discrete[i]) else ""
         if not c.noisy[i]:
             out.append((str(i + 1), f"{c.subspace.H[i, i]:.4g}", "0", *["no noise"] * 9))
             continue
         out.append((
-            str(i + 1), f"{c.subspace.H[i, i]:.4g}", f"{c.subspace.D[i, i]:.4g}", pair(c.variance, i, unit), f"{c.discrete[i] / unit:.4g}", f"{c.diffusion[i] / unit:.4g}",
-            simulated, pair(c.correlation_time, i), f"{c.correlation_time_discrete[i]:.4g}", f"{c.correlation_time_diffusion[i]:.4g}", pair(c.kurtosis, i), kurtosis,
+            str(i + 1), f"{c.subspace.H[i, i]:.4g}", f"{c.subspace.D[i, i]:.4g}", _pair(c.variance, i, unit), f"{c.discrete[i] / unit:.4g}", f"{c.diffusion[i] / unit:.4g}",
+            simulated, _pair(c.correlation_time, i), f"{c.correlation_time_discrete[i]:.4g}", f"{c.correlation_time_diffusion[i]:.4g}", _pair(c.kurtosis, i), kurtosis,
         ))  # fmt: skip
     return out
+
+
+def _pair(estimate: Estimate, i: int, unit: float = 1.0) -> str:
+    return rounded(float(estimate.value[i]) / unit, float(estimate.error[i]) / unit)
 
 
 def variance_unit(outcome: Outcome) -> float:
@@ -57,7 +74,11 @@ def variance_unit(outcome: Outcome) -> float:
 def write_report(outcomes: Sequence[Outcome], path: Path) -> None:
     """Write the report of these outcomes."""
     body = "\n".join(_section(outcome) for outcome in outcomes)
-    source = f"<p class='quiet'>Data: {escape(datasets.CITATION)}.</p>" if any(o.case.data == "digits" for o in outcomes) else ""
+    source = (
+        f"<p class='quiet'>Data: {escape(datasets.CITATION)}.</p>"
+        if any(o.case.data == "digits" for o in outcomes)
+        else ""
+    )
     path.write_text(
         f"<!doctype html><html lang='en'><head><meta charset='utf-8'><meta name='viewport' content='width=device-width'><title>sgdyn fit</title>"
         f"<link rel='icon' href='data:,'><style>{STYLE}</style></head><body><h1>Does a diffusion describe this SGD?</h1>{_introduction(outcomes)}{body}{source}"
@@ -85,7 +106,11 @@ def _section(outcome: Outcome) -> str:
         f"|grad U| = {c.subspace.gradient:.1g} and |(1 - VV')HV| &le; {c.subspace.leakage.max():.1g} at the minimum; seed {case.seed}; "
         + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in outcome.seconds.items())
     )
-    silent = "" if c.noisy.all() else f"<p>No noise reaches {int((~c.noisy).sum())} of the directions: a symmetry of the network (as two equal hidden units) protects them. They are left out.</p>"
+    silent = (
+        ""
+        if c.noisy.all()
+        else f"<p>No noise reaches {int((~c.noisy).sum())} of the directions: a symmetry of the network (as two equal hidden units) protects them. They are left out.</p>"
+    )
     return (
         f"<h2>{escape(case.name)}</h2><p class='verdict{'' if verdict.holds else ' no'}'>{escape(str(verdict))}</p><p class='quiet'>{facts}.</p>{silent}"
         f"<div class='figures'>{''.join(_figures(outcome))}</div>{_table(outcome)}"
@@ -113,5 +138,5 @@ def _svg(draw: Callable[[Any, Any], Any], comparison: Any) -> str:
     draw(comparison, figure.add_subplot())
     text = io.StringIO()
     FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None, "Creator": None})
-    svg = text.getvalue()
+    svg = re.sub(r"<metadata>.*?</metadata>", "", text.getvalue(), flags=re.S)
     return svg[svg.index("<svg") :]

@@ -89,7 +89,9 @@ def resolve(name: str) -> Callable[[], Any]:
         return BUILT_IN[name]
     module, _, function = name.partition(":")
     if not function:
-        raise ValueError(f"got {name!r}, expected one of {', '.join(BUILT_IN)} or package.module:function; type my_module:build for build() in my_module.py")
+        raise ValueError(
+            f"got {name!r}, expected one of {', '.join(BUILT_IN)} or package.module:function; type my_module:build for build() in my_module.py"
+        )
     sys.path.insert(0, str(Path.cwd()))
     try:
         found = getattr(importlib.import_module(module), function)
@@ -165,7 +167,9 @@ class _Stopwatch:
         self.seconds[name], self.last = round(now - self.last, 2), now
 
 
-def run_all(cases: Sequence[Case], folder: Path, tell: Callable[[Outcome], None], show_progress: bool | None = None) -> list[Outcome]:
+def run_all(
+    cases: Sequence[Case], folder: Path, tell: Callable[[Outcome], None], show_progress: bool | None = None
+) -> list[Outcome]:
     """Run cases, call `tell` on each outcome, and write report.html, result.npz and manifest.json into the folder.
 
     Killed and started again with the same cases, it continues; the result is the same.
@@ -194,7 +198,16 @@ def arrays(outcomes: Sequence[Outcome]) -> dict[str, Any]:
             estimate = getattr(c, name)
             if estimate is not None:
                 found[f"{prefix}.{name}"], found[f"{prefix}.{name}.error"] = estimate.value, estimate.error
-        for name in ("discrete", "diffusion", "correlation_time_discrete", "correlation_time_diffusion", "Q_discrete", "Q_diffusion", "kurtosis_discrete", "noisy"):
+        for name in (
+            "discrete",
+            "diffusion",
+            "correlation_time_discrete",
+            "correlation_time_diffusion",
+            "Q_discrete",
+            "Q_diffusion",
+            "kurtosis_discrete",
+            "noisy",
+        ):
             found[f"{prefix}.{name}"] = getattr(c, name)
         for name in ("H", "D", "basis", "center", "leakage"):
             found[f"{prefix}.{name}"] = getattr(outcome.subspace, name)
@@ -209,7 +222,9 @@ def manifest(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "seconds": {o.case.name: o.seconds for o in outcomes},
         "versions": {name: metadata.version(name) for name in PACKAGES} | {"python": platform.python_version()},
         "machine": f"{platform.system()} {platform.machine()}",
-        "data": datasets.CITATION if any(o.case.data == "digits" for o in outcomes) else [o.case.data for o in outcomes],
+        "data": datasets.CITATION
+        if any(o.case.data == "digits" for o in outcomes)
+        else [o.case.data for o in outcomes],
     }
 
 

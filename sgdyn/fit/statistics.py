@@ -43,11 +43,15 @@ class Observed:
         values = f(self.x)
         if self.shadow is None or exact is None:
             return of_samples(values, f"{self.replicas} replicas")
-        return of_samples(values - f(self.shadow) + exact, f"{self.replicas} replicas, quadratic model as control variate")
+        return of_samples(
+            values - f(self.shadow) + exact, f"{self.replicas} replicas, quadratic model as control variate"
+        )
 
     def lagged(self, lag: int, exact: Floats | None) -> Estimate:
         """E[x_{t+lag} x_t'] (k, k), the lag in recorded times."""
-        return self.average(lambda x: np.einsum("rti,rtj->rij", x[:, lag:], x[:, : x.shape[1] - lag]) / (x.shape[1] - lag), exact)
+        return self.average(
+            lambda x: np.einsum("rti,rtj->rij", x[:, lag:], x[:, : x.shape[1] - lag]) / (x.shape[1] - lag), exact
+        )
 
     def variances(self, exact: Floats | None) -> Estimate:
         """E[x_i²] (k,)."""
@@ -80,7 +84,9 @@ def excess_kurtosis(observed: Observed) -> Estimate:
     second, fourth = np.mean(observed.x**2, axis=1), np.mean(observed.x**4, axis=1)
     m2, m4 = second.mean(axis=0), fourth.mean(axis=0)
     influence = fourth / m2**2 - 2 * m4 * second / m2**3
-    return Estimate(m4 / m2**2 - 3, influence.std(axis=0, ddof=1) / np.sqrt(len(second)), f"{observed.replicas} replicas")
+    return Estimate(
+        m4 / m2**2 - 3, influence.std(axis=0, ddof=1) / np.sqrt(len(second)), f"{observed.replicas} replicas"
+    )
 
 
 def circulation(observed: Observed, lag: int, T: float, time_per_step: float, exact: Floats | None) -> Estimate:
@@ -92,7 +98,7 @@ def circulation(observed: Observed, lag: int, T: float, time_per_step: float, ex
 
     def antisymmetric(x: Floats) -> Floats:
         c = np.einsum("rti,rtj->rij", x[:, lag:], x[:, : x.shape[1] - lag]) / (x.shape[1] - lag)
-        return scale * (c - np.swapaxes(c, 1, 2))
+        return np.asarray(scale * (c - np.swapaxes(c, 1, 2)))
 
     return observed.average(antisymmetric, exact)
 
@@ -106,20 +112,25 @@ class Dressed:
 
 
 def dressed(recording: Recording) -> Dressed:
-    """Mean Hessian and mean D along the run, from recorded coordinates and gradients; errors from ten groups of replicas."""
+    """Mean Hessian and mean D along the run, from recorded coordinates and gradients; errors by leaving out a tenth of the replicas."""
     groups = np.array_split(np.arange(len(recording.x)), min(10, len(recording.x)))
-    fits = [_regression(recording.x[g], recording.gradients[g]) for g in groups]
-    F, D = (of_samples(np.stack([fit[i] for fit in fits]), f"{len(groups)} groups of replicas") for i in (0, 1))
+    whole = _regression(recording.x, recording.gradients)
+    parts = [_regression(np.delete(recording.x, g, axis=0), np.delete(recording.gradients, g, axis=0)) for g in groups]
+    method = f"jackknife over {len(groups)} groups of replicas"
+    F, D = (
+        Estimate(whole[i], np.sqrt((len(groups) - 1) * np.var([part[i] for part in parts], axis=0)), method)
+        for i in (0, 1)
+    )
     batch = recording.settings.batch
     return Dressed(F, Estimate(D.value * batch, D.error * batch, D.method))
 
 
 def _regression(x: Floats, g: Floats) -> tuple[Floats, Floats]:
-    """(F, covariance of g - F x) of centred data (..., k)."""
+    """(F, covariance of g - F x) of centred data (..., k), for the degrees of freedom that the fit has used."""
     points, slopes = (a.reshape(-1, a.shape[-1]) - a.mean(axis=(0, 1)) for a in (x, g))
     F = np.linalg.lstsq(points, slopes, rcond=None)[0].T
     rest = slopes - points @ F.T
-    return F, rest.T @ rest / len(rest)
+    return F, rest.T @ rest / max(1, len(rest) - points.shape[1] - 1)
 
 
 def innovation_ratio(recording: Recording, transition: Floats, predicted: Floats, lag: int) -> Estimate:

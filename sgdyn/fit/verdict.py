@@ -47,7 +47,9 @@ def judge(comparison: Comparison) -> Verdict:
     broken = [reason for check in (_correlated, _escaped) if (reason := check(comparison)) is not None]
     minor: tuple[Callable[[Comparison], str | None], ...] = () if broken else (_unsteady, _coarse, _dressed)
     reasons = (*broken, *(reason for check in minor if (reason := check(comparison)) is not None))
-    return Verdict(diffusion.value <= TOLERANCE and not broken, diffusion, discrete, reasons, int(comparison.noisy.sum()))
+    return Verdict(
+        diffusion.value <= TOLERANCE and not broken, diffusion, discrete, reasons, int(comparison.noisy.sum())
+    )
 
 
 def _largest(comparison: Comparison, theory: str) -> Estimate:
@@ -68,11 +70,19 @@ def _correlated(c: Comparison) -> str | None:
     """Noise that is not white: what an epoch of steps adds is not what independent batches would add."""
     s = c.recording.settings
     if c.innovation is None:
-        return "the epoch sampler goes through the data in turn, so the noise of successive steps is anti-correlated" if s.sampler == "epoch" else None
+        return (
+            "the epoch sampler goes through the data in turn, so the noise of successive steps is anti-correlated"
+            if s.sampler == "epoch"
+            else None
+        )
     ratio, error = c.innovation.value[c.noisy], c.innovation.error[c.noisy]
     if not np.any(np.abs(ratio - 1) > np.maximum(WHITE, CERTAIN * error)) or abs(np.median(ratio) - 1) < WHITE:
         return None
-    cause = "the batches go through the data in turn (epoch sampler)" if s.sampler == "epoch" else "successive batches are not independent"
+    cause = (
+        "the batches go through the data in turn (epoch sampler)"
+        if s.sampler == "epoch"
+        else "successive batches are not independent"
+    )
     low, high = np.nanmin(c.ratio("discrete").value), np.nanmax(c.ratio("discrete").value)
     return (
         f"{cause}, so the noise of successive steps is anti-correlated: over an epoch it adds up to {_percent(float(np.median(ratio)))} of what "
@@ -103,7 +113,11 @@ def _coarse(c: Comparison) -> str | None:
     if gap[i] < TOLERANCE / 2:
         return None
     lr_h = c.recording.settings.lr * c.subspace.H[i, i]
-    return f"its steps are not small (lr h = {lr_h:.2g} in direction {i + 1}), which alone changes the variance by {_percent(gap[i])}; the exact discrete theory agrees to {_with_error(_largest(c, 'discrete'))}"
+    exact = _with_error(_largest(c, "discrete"))
+    return (
+        f"its steps are not small (lr h = {lr_h:.2g} in direction {i + 1}), which alone changes the variance by {_percent(gap[i])}; "
+        f"the exact discrete theory agrees to {exact}"
+    )
 
 
 def _dressed(c: Comparison) -> str | None:

@@ -8,4 +8,15 @@ from sgdyn.nets.spectra import Spectrum
 from sgdyn.nets.subspace import Subspace, local_model, subspace
 from sgdyn.nets.training import Recording, train
 
-__all__ = ["GradientNoise", "Hessian", "Network", "Recording", "Spectrum", "Subspace", "local_model", "minimize", "subspace", "train"]
+__all__ = [
+    "GradientNoise",
+    "Hessian",
+    "Network",
+    "Recording",
+    "Spectrum",
+    "Subspace",
+    "local_model",
+    "minimize",
+    "subspace",
+    "train",
+]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,10 @@ def save(folder: Path, step: int, identity: Mapping[str, Any], tensors: Mapping[
     folder.mkdir(parents=True, exist_ok=True)
     name = f"state-{step:012d}.safetensors"
     save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, str(folder / (name + ".part")))
-    os.replace(folder / (name + ".part"), folder / name)
+    (folder / (name + ".part")).replace(folder / name)
     part = folder / (INDEX + ".part")
     part.write_text(json.dumps({"step": step, "state": name, **identity}, indent=1, default=plain), encoding="utf-8")
-    os.replace(part, folder / INDEX)
+    part.replace(folder / INDEX)
     for old in folder.glob("state-*.safetensors"):
         if old.name != name:
             old.unlink(missing_ok=True)
@@ -39,7 +38,9 @@ def load(folder: Path, identity: Mapping[str, Any]) -> tuple[int, dict[str, Tens
     expected = json.loads(json.dumps(identity, default=plain))
     different = [f"{k}={stored.get(k)!r} (now {v!r})" for k, v in expected.items() if stored.get(k) != v]
     if different:
-        raise ValueError(f"got a checkpoint of another run in {folder}: {', '.join(different)}; type another checkpoint_path, or remove the folder")
+        raise ValueError(
+            f"got a checkpoint of another run in {folder}: {', '.join(different)}; type another checkpoint_path, or remove the folder"
+        )
     return int(stored["step"]), load_file(str(folder / Path(stored["state"]).name))
 
 

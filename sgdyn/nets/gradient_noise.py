@@ -104,7 +104,9 @@ class GradientNoise(LinearOperator):  # type: ignore[misc]
         """
         k = checks.count("k", k)
         if k > min(self.network.dim, self.network.n - 1):
-            raise ValueError(f"got k={k}, expected at most {min(self.network.dim, self.network.n - 1)}: D has no more nonzero eigenvalues")
+            raise ValueError(
+                f"got k={k}, expected at most {min(self.network.dim, self.network.n - 1)}: D has no more nonzero eigenvalues"
+            )
         method = self._choice()
         if method == "dense":
             return dense_spectrum(self.dense(), k)
@@ -124,7 +126,9 @@ class GradientNoise(LinearOperator):  # type: ignore[misc]
         for i, block in self._numbered_rows():
             vectors += numpy_of(block).T @ small.vectors[i : i + len(block)]
         vectors /= np.linalg.norm(vectors, axis=0)
-        residuals = np.array([np.linalg.norm(self._matvec(v) - value * v) for v, value in zip(vectors.T, small.values, strict=True)])
+        residuals = np.array(
+            [np.linalg.norm(self._matvec(v) - value * v) for v, value in zip(vectors.T, small.values, strict=True)]
+        )
         return Spectrum(small.values, vectors, residuals, "gram", k)
 
     def __repr__(self) -> str:

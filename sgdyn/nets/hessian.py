@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -51,7 +50,9 @@ class Hessian(LinearOperator):  # type: ignore[misc]
         matrix = self._matmat(np.eye(self.network.dim))
         return np.asarray(0.5 * (matrix + matrix.T))
 
-    def top(self, k: int = 10, *, tolerance: float = 1e-8, most: int = 1000, seed: int = 0, method: str = "auto") -> Spectrum:
+    def top(
+        self, k: int = 10, *, tolerance: float = 1e-8, most: int = 1000, seed: int = 0, method: str = "auto"
+    ) -> Spectrum:
         """The k largest eigenvalues with vectors and residuals; method "auto" (dense up to 512 parameters), "dense" or "lanczos".
 
         tolerance: residual relative to the largest eigenvalue (raised to what single precision allows). Raises `NotConvergedError`.
@@ -67,5 +68,3 @@ class Hessian(LinearOperator):  # type: ignore[misc]
 
     def __repr__(self) -> str:
         return f"Hessian({self.shape[0]} parameters, {self.network.n} samples)"
-
-

@@ -30,7 +30,9 @@ def minimize(network: Network, *, tolerance: float = 1e-8, most: int = 20_000) -
         return here.value(), here.gradient()
 
     options = {"maxiter": most, "maxfun": 2 * most, "gtol": 0.1 * tolerance, "ftol": 1e-16, "maxcor": 30}
-    here = network.at(optimize.minimize(value_and_gradient, numpy_of(network.weights), jac=True, method="L-BFGS-B", options=options).x)
+    here = network.at(
+        optimize.minimize(value_and_gradient, numpy_of(network.weights), jac=True, method="L-BFGS-B", options=options).x
+    )
     slope = here.gradient()
     for _ in range(NEWTON_STEPS):
         size = float(np.linalg.norm(slope))

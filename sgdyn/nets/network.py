@@ -67,7 +67,9 @@ class Network:
         """The same network at the weights (p,)."""
         flat = torch.as_tensor(weights, dtype=self.weights.dtype, device=self.weights.device).reshape(-1)
         if flat.numel() != self.dim or not bool(torch.isfinite(flat).all()):
-            raise ValueError(f"got weights of shape {tuple(flat.shape)}{' that are not finite' * (flat.numel() == self.dim)}, expected ({self.dim},)")
+            raise ValueError(
+                f"got weights of shape {tuple(flat.shape)}{' that are not finite' * (flat.numel() == self.dim)}, expected ({self.dim},)"
+            )
         other = copy.copy(self)
         other.weights = flat.clone()
         return other
@@ -105,7 +107,9 @@ class Network:
 
     def push(self, v: Tensor) -> Tensor:
         """The derivatives g_i . v of all samples' losses along v (p,), as (N,)."""
-        return torch.cat([jvp(lambda w, x=x, y=y: self.losses(w, x, y), (self.weights,), (v,))[1] for x, y in self.batches()])
+        return torch.cat(
+            [jvp(lambda w, x=x, y=y: self.losses(w, x, y), (self.weights,), (v,))[1] for x, y in self.batches()]
+        )
 
     def pull(self, u: Tensor) -> Tensor:
         """sum_i u_i g_i (p,) for weights u (N,)."""
@@ -138,7 +142,9 @@ class Network:
 
         return subspace(self, k, **options)
 
-    def local_model(self, k: int = 20, *, lr: float, batch: int, momentum: float = 0.0, sampler: str = "replacement") -> Langevin | Momentum:
+    def local_model(
+        self, k: int = 20, *, lr: float, batch: int, momentum: float = 0.0, sampler: str = "replacement"
+    ) -> Langevin | Momentum:
         """SGD near the weights as a process in the span of the k top Hessian directions: `subspace(k).local_model(...)`."""
         return self.subspace(k).local_model(lr=lr, batch=batch, momentum=momentum, sampler=sampler)
 
@@ -148,11 +154,17 @@ class Network:
             first, again = self.losses(self.weights, x, y), self.losses(self.weights, x, y)
             alone = self.losses(self.weights, x[:1], y[:1])
         if first.shape != (len(x),):
-            raise ValueError(f"got losses of shape {tuple(first.shape)} for {len(x)} samples, expected ({len(x)},): one number a sample; type reduction='none', or average the rest")
+            raise ValueError(
+                f"got losses of shape {tuple(first.shape)} for {len(x)} samples, expected ({len(x)},): one number a sample; type reduction='none', or average the rest"
+            )
         if not torch.equal(first, again):
-            raise ValueError("got different losses for the same weights and samples, expected a deterministic model; type model.eval(), and pass data without random augmentation")
+            raise ValueError(
+                "got different losses for the same weights and samples, expected a deterministic model; type model.eval(), and pass data without random augmentation"
+            )
         if not torch.allclose(first[:1], alone, rtol=1e-3, atol=1e-5):
-            raise ValueError("got a loss that depends on the other samples of the batch, expected independent samples; type model.eval() if it holds batch norm")
+            raise ValueError(
+                "got a loss that depends on the other samples of the batch, expected independent samples; type model.eval() if it holds batch norm"
+            )
 
 
 def numpy_of(tensor: Tensor) -> Floats:
@@ -164,7 +176,9 @@ def _refuse_train_mode(model: nn.Module) -> None:
     for name, module in model.named_modules():
         where = f"{type(module).__name__} at {name or 'the top'}"
         if module.training and isinstance(module, nn.modules.batchnorm._BatchNorm):
-            raise ValueError(f"got {where} in train mode: a sample's gradient then depends on its batch; type model.eval() to freeze the statistics")
+            raise ValueError(
+                f"got {where} in train mode: a sample's gradient then depends on its batch; type model.eval() to freeze the statistics"
+            )
         if module.training and isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0:
             raise ValueError(f"got {where} in train mode: losses are random; type model.eval()")
 
@@ -174,12 +188,15 @@ def _per_sample(loss: Any) -> PerSample:
     if not callable(loss):
         raise TypeError(f"got loss={loss!r}, expected an nn loss or a function (output, target) -> (batch,)")
     if not isinstance(loss, nn.Module):
-        return loss
+        plain: PerSample = loss
+        return plain
     reduction = getattr(loss, "reduction", "none")
     if reduction == "sum":
         raise ValueError(f"got {type(loss).__name__}(reduction='sum'), expected the mean; type {type(loss).__name__}()")
     if getattr(loss, "weight", None) is not None:
-        raise ValueError(f"got {type(loss).__name__} with class weights, whose mean is not a mean over samples; type loss=lambda output, y: w[y] * F.cross_entropy(output, y, reduction='none')")
+        raise ValueError(
+            f"got {type(loss).__name__} with class weights, whose mean is not a mean over samples; type loss=lambda output, y: w[y] * F.cross_entropy(output, y, reduction='none')"
+        )
     single = copy.copy(loss)
     if reduction != "none":
         single.reduction = "none"  # type: ignore[assignment]
@@ -206,9 +223,13 @@ def _tensors(data: Any, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
 
 def _dataset_of(loader: DataLoader[Any]) -> Dataset[Any]:
     """The data set behind a loader whose sampler takes each sample once; the order does not matter, since sums over samples are wanted."""
-    plain = isinstance(loader.sampler, SequentialSampler) or (isinstance(loader.sampler, RandomSampler) and not loader.sampler.replacement)
+    plain = isinstance(loader.sampler, SequentialSampler) or (
+        isinstance(loader.sampler, RandomSampler) and not loader.sampler.replacement
+    )
     if isinstance(loader.dataset, IterableDataset) or not plain:
-        raise ValueError(f"got a DataLoader with {type(loader.sampler).__name__}, expected each sample once; pass the Dataset or tensors (x, y) instead")
+        raise ValueError(
+            f"got a DataLoader with {type(loader.sampler).__name__}, expected each sample once; pass the Dataset or tensors (x, y) instead"
+        )
     return loader.dataset
 
 
@@ -219,5 +240,7 @@ def _read(dataset: Dataset[Any]) -> tuple[Tensor, Tensor]:
         raise TypeError("got a data set whose samples are not pairs, expected (input, target)")
     for i in {0, size - 1}:
         if not torch.equal(torch.as_tensor(dataset[i][0]), torch.as_tensor(pairs[i][0])):
-            raise ValueError(f"got different values for sample {i} on two reads, expected fixed data; remove random augmentation, or pass tensors (x, y)")
+            raise ValueError(
+                f"got different values for sample {i} on two reads, expected fixed data; remove random augmentation, or pass tensors (x, y)"
+            )
     return torch.stack([torch.as_tensor(x) for x, _ in pairs]), torch.stack([torch.as_tensor(y) for _, y in pairs])

@@ -75,7 +75,9 @@ class Without:
 
     def indices(self, step: int, replicas: Indices) -> Indices:
         out = np.empty((len(replicas), self.batch), dtype=np.int64)
-        _draw_distinct(uniform_words(self.key, paths=replicas.astype(np.uint64), step=step, count=self.batch), self.n, out)
+        _draw_distinct(
+            uniform_words(self.key, paths=replicas.astype(np.uint64), step=step, count=self.batch), self.n, out
+        )
         return out
 
 
@@ -100,7 +102,9 @@ class Epoch:
 SAMPLERS = {"replacement": Replacement, "without": Without, "epoch": Epoch}
 
 
-def make_sampler(name: str, *, n: int, batch: int, seed: int | np.random.SeedSequence | None, stream: int = 0) -> Sampler:
+def make_sampler(
+    name: str, *, n: int, batch: int, seed: int | np.random.SeedSequence | None, stream: int = 0
+) -> Sampler:
     """The sampler of that name. Raises ValueError for other names, and for batches larger than the data set."""
     if name not in SAMPLERS:
         raise ValueError(f"got sampler={name!r}, expected {', '.join(map(repr, SAMPLERS))}")

@@ -55,7 +55,9 @@ def dense_spectrum(matrix: Floats, k: int) -> Spectrum:
     return Spectrum(values.copy(), vectors.copy(), residuals, "dense", len(matrix))
 
 
-def lanczos(apply: Callable[[Tensor], Tensor], like: Tensor, k: int, *, tolerance: float, most: int, seed: int = 0) -> Spectrum:
+def lanczos(
+    apply: Callable[[Tensor], Tensor], like: Tensor, k: int, *, tolerance: float, most: int, seed: int = 0
+) -> Spectrum:
     """The k algebraically largest eigenpairs by the Lanczos method with full reorthogonalisation.
 
     `apply` maps (p,) to (p,), in the precision and on the device of `like` (p,). Stops when k residuals are below tolerance (in single
@@ -79,12 +81,18 @@ def lanczos(apply: Callable[[Tensor], Tensor], like: Tensor, k: int, *, toleranc
         residuals = off[-1] * np.abs(rotation[-1, :k])
         exhausted = off[-1] <= 1e-14 * scale
         if j + 1 >= k and (exhausted or residuals.max() <= tolerance * scale):
-            vectors = (torch.as_tensor(rotation[:, :k].T.copy(), dtype=start.dtype, device=start.device) @ basis[: j + 1]).T
+            vectors = (
+                torch.as_tensor(rotation[:, :k].T.copy(), dtype=start.dtype, device=start.device) @ basis[: j + 1]
+            ).T
             return Spectrum(ritz[:k], vectors.double().cpu().numpy(), residuals, "lanczos", j + 1)
         if exhausted:
-            raise NotConvergedError(f"the Krylov space ended after {j + 1} products, before {k} eigenvalues; type a smaller k (the operator has few distinct eigenvalues)")
+            raise NotConvergedError(
+                f"the Krylov space ended after {j + 1} products, before {k} eigenvalues; type a smaller k (the operator has few distinct eigenvalues)"
+            )
         q = w / w.norm()
-    raise NotConvergedError(f"residual {residuals.max():.2g} after {most} products, expected {tolerance * scale:.2g}; type a larger most= or tolerance=")
+    raise NotConvergedError(
+        f"residual {residuals.max():.2g} after {most} products, expected {tolerance * scale:.2g}; type a larger most= or tolerance="
+    )
 
 
 def _ritz(diagonal: list[float], off: list[float]) -> tuple[Floats, Floats, float]:

@@ -49,7 +49,9 @@ class Subspace:
         """Weights (..., p) at coordinates x (..., k)."""
         return np.asarray(self.center + checks.points(x, self.k) @ self.basis.T)
 
-    def local_model(self, *, lr: float, batch: int, momentum: float = 0.0, sampler: str = "replacement") -> Langevin | Momentum:
+    def local_model(
+        self, *, lr: float, batch: int, momentum: float = 0.0, sampler: str = "replacement"
+    ) -> Langevin | Momentum:
         """SGD near the center as a process of x: U = x'Hx/2, constant D, T from the learning rate and the batch size (see `sgd`).
 
         Raises ValueError if H is not positive definite (no stationary state near the center) or the sampler is "epoch".
@@ -57,7 +59,9 @@ class Subspace:
         self._check_well()
         return sgd(quadratic(self.H), self.D, lr=lr, batch=batch, n=self.n, momentum=momentum, sampler=sampler)
 
-    def discrete_model(self, *, lr: float, batch: int, momentum: float = 0.0, sampler: str = "replacement") -> DiscreteSGD:
+    def discrete_model(
+        self, *, lr: float, batch: int, momentum: float = 0.0, sampler: str = "replacement"
+    ) -> DiscreteSGD:
         """The exact theory of the SGD iteration on the same quadratic (see `discrete_sgd`)."""
         self._check_well()
         return discrete_sgd(self.H, self.D, lr=lr, batch=batch, n=self.n, momentum=momentum, sampler=sampler)
@@ -65,7 +69,9 @@ class Subspace:
     def _check_well(self) -> None:
         lowest = float(np.linalg.eigvalsh(self.H)[0])
         if lowest <= 0:
-            raise ValueError(f"got a Hessian with the eigenvalue {lowest:.4g} in the subspace, expected a minimum; type network.minimize() first, or fewer directions")
+            raise ValueError(
+                f"got a Hessian with the eigenvalue {lowest:.4g} in the subspace, expected a minimum; type network.minimize() first, or fewer directions"
+            )
 
 
 def subspace(network: Network, k: int = 20, *, basis: ArrayLike | None = None, tolerance: float = 1e-8) -> Subspace:
@@ -97,6 +103,8 @@ def _orthonormal(basis: Floats, dim: int) -> Floats:
     return np.asarray(Q * np.sign(np.diag(R)))
 
 
-def local_model(model: Any, loss: Any, data: Any, *, k: int = 20, lr: float, batch: int, weight_decay: float = 0.0, **options: Any) -> Langevin | Momentum:
+def local_model(
+    model: Any, loss: Any, data: Any, *, k: int = 20, lr: float, batch: int, weight_decay: float = 0.0, **options: Any
+) -> Langevin | Momentum:
     """`Network(model, loss, data).local_model(k, lr=..., batch=...)` in one call."""
     return Network(model, loss, data, weight_decay).local_model(k, lr=lr, batch=batch, **options)

@@ -111,7 +111,17 @@ def train(
     return run.recording()
 
 
-def _settings(network: Network, steps: int, lr: float, batch: int, sampler: str, momentum: float, replicas: int, every: int, seed: Any) -> Settings:
+def _settings(
+    network: Network,
+    steps: int,
+    lr: float,
+    batch: int,
+    sampler: str,
+    momentum: float,
+    replicas: int,
+    every: int,
+    seed: Any,
+) -> Settings:
     momentum = checks.positive("momentum", momentum, zero=True)
     if momentum >= 1:
         raise ValueError(f"got momentum={momentum:g}, expected a number in [0, 1)")
@@ -139,7 +149,9 @@ class _Lens:
         basis = np.zeros((network.dim, 0)) if record is None else checks.finite("record", record)
         if basis.ndim != 2 or len(basis) != network.dim:
             raise ValueError(f"got record of shape {basis.shape}, expected a Subspace or a basis ({network.dim}, k)")
-        return cls(like, torch.as_tensor(basis).to(like), torch.zeros((0, 0)).to(like), torch.zeros((network.n, 0)).to(like))
+        return cls(
+            like, torch.as_tensor(basis).to(like), torch.zeros((0, 0)).to(like), torch.zeros((network.n, 0)).to(like)
+        )
 
     def coordinates(self, w: Tensor) -> Tensor:
         return (w - self.center) @ self.basis
@@ -165,11 +177,15 @@ class _Run:
     series: dict[str, list[Tensor]] = field(default_factory=lambda: {name: [] for name in SERIES})
 
     @classmethod
-    def begin(cls, network: Network, settings: Settings, record: Subspace | ArrayLike | None, start: ArrayLike | None) -> _Run:
+    def begin(
+        cls, network: Network, settings: Settings, record: Subspace | ArrayLike | None, start: ArrayLike | None
+    ) -> _Run:
         lens = _Lens.of(network, record)
         w = network.weights if start is None else torch.as_tensor(checks.finite("start", start)).to(network.weights)
         if w.shape not in ((network.dim,), (settings.replicas, network.dim)):
-            raise ValueError(f"got start of shape {tuple(w.shape)}, expected ({network.dim},) or ({settings.replicas}, {network.dim})")
+            raise ValueError(
+                f"got start of shape {tuple(w.shape)}, expected ({network.dim},) or ({settings.replicas}, {network.dim})"
+            )
         w = w.expand(settings.replicas, -1).clone()
         sampler = make_sampler(settings.sampler, n=network.n, batch=settings.batch, seed=settings.seed)
         y = lens.coordinates(w)[:, : lens.H.shape[0]]
@@ -202,7 +218,9 @@ class _Run:
         if self.step % LOOK == 0 or self.step == s.steps - 1:
             self._check(losses)
         shadow_slope = self.lens.shadow_gradient(self.y, rows)
-        self.v, self.u = (g, shadow_slope) if s.momentum == 0 else (s.momentum * self.v + g, s.momentum * self.u + shadow_slope)
+        self.v, self.u = (
+            (g, shadow_slope) if s.momentum == 0 else (s.momentum * self.v + g, s.momentum * self.u + shadow_slope)
+        )
         self.w, self.y = self.w - s.lr * self.v, self.y - s.lr * self.u
         self.step += 1
 
@@ -216,7 +234,10 @@ class _Run:
         if len(lost):
             r, s = int(lost[0]), self.settings
             raise BlowUpError(
-                f"replica {r} ({len(lost)} lost in all) left the finite numbers by step {self.step}; type lr={s.lr / 4:.2g}", path=r, time=self.step * s.lr, dt=s.lr / 4
+                f"replica {r} ({len(lost)} lost in all) left the finite numbers by step {self.step}; type lr={s.lr / 4:.2g}",
+                path=r,
+                time=self.step * s.lr,
+                dt=s.lr / 4,
             )
 
     def _identity(self) -> dict[str, Any]:
@@ -240,7 +261,9 @@ class _Run:
         self.step, tensors = found
         for name in ("w", "v", "y", "u"):
             setattr(self, name, tensors[name].to(self.network.weights))
-        self.series = {name: list(tensors[f"series.{name}"].unbind(1)) if f"series.{name}" in tensors else [] for name in SERIES}
+        self.series = {
+            name: list(tensors[f"series.{name}"].unbind(1)) if f"series.{name}" in tensors else [] for name in SERIES
+        }
 
     def recording(self) -> Recording:
         """What has been seen so far."""

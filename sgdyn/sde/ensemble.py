@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sgdyn import checks
+from sgdyn import checks, randomness
 from sgdyn.density.grid import Density, Grid, histogram
 from sgdyn.estimate import Estimate, of_samples
 from sgdyn.fields import Affine
 from sgdyn.problem import Langevin, Momentum
 from sgdyn.progress import Progress, progress
-from sgdyn import randomness
 from sgdyn.sde import diagnosis
 from sgdyn.sde.methods import EulerMaruyama
 from sgdyn.sde.walkers import Clock, Steps, Walkers, available_threads, thread_pool, walkers
@@ -43,7 +42,9 @@ class Ensemble:
     method: EulerMaruyama
     complete: bool = True
 
-    def mean(self, f: Callable[[Floats], ArrayLike] | None = None, *, at: int = -1, after: float | None = None) -> Estimate:
+    def mean(
+        self, f: Callable[[Floats], ArrayLike] | None = None, *, at: int = -1, after: float | None = None
+    ) -> Estimate:
         """The average of f(x) (or of x) over paths at one saved time, or over all times >= `after` as well.
 
         f takes points (..., dim) to (...) or (..., k). The standard error comes from the paths, which are independent; of a single
@@ -65,18 +66,27 @@ class Ensemble:
         """The density by counting in the cells of a grid."""
         values = self._values(None, at, after)
         if grid.dim != values.shape[-1]:
-            raise ValueError(f"got a grid in dimension {grid.dim}, expected {values.shape[-1]}; type ensemble.component(...) for some coordinates")
+            raise ValueError(
+                f"got a grid in dimension {grid.dim}, expected {values.shape[-1]}; type ensemble.component(...) for some coordinates"
+            )
         return histogram(values.reshape(-1, grid.dim), grid)
 
     def component(self, *numbers: int) -> Ensemble:
         """The same paths with only some of the coordinates."""
-        return Ensemble(self.problem, self.t, self.x[..., list(numbers)], self.dt, self.seed, self.method, self.complete)
+        return Ensemble(
+            self.problem, self.t, self.x[..., list(numbers)], self.dt, self.seed, self.method, self.complete
+        )
 
     def to_xarray(self) -> Any:
         """The paths as an xarray.DataArray with the dimensions path, time, component (needs the extra `xarray`)."""
         import xarray
 
-        return xarray.DataArray(self.x, dims=("path", "time", "component"), coords={"time": self.t}, attrs={"dt": self.dt, "seed": str(self.seed)})
+        return xarray.DataArray(
+            self.x,
+            dims=("path", "time", "component"),
+            coords={"time": self.t},
+            attrs={"dt": self.dt, "seed": str(self.seed)},
+        )
 
     def plot(self, ax: Any = None) -> Any:
         """Paths against time, or in the plane (see `sgdyn.plot`)."""
@@ -135,10 +145,20 @@ def simulate(
         x, done = _run(process, clock, moving, start, numbers, kept, tell)
     if done < len(kept):
         warnings.warn(f"interrupted: {done} of {len(kept)} saved times are done", stacklevel=2)
-    return Ensemble(problem, kept[:done] * dt, x[:, :done], dt, sequence.entropy, method, done == len(kept))
+    return Ensemble(
+        problem,
+        np.asarray(kept[:done] * dt, dtype=np.float64),
+        x[:, :done],
+        dt,
+        sequence.entropy,
+        method,
+        done == len(kept),
+    )
 
 
-def _run(process: Langevin, clock: Clock, moving: Walkers, start: Floats, numbers: Any, kept: Steps, tell: Progress) -> tuple[Floats, int]:
+def _run(
+    process: Langevin, clock: Clock, moving: Walkers, start: Floats, numbers: Any, kept: Steps, tell: Progress
+) -> tuple[Floats, int]:
     """Advance through all kept steps; returns the points and how many kept steps were reached."""
     x = np.empty((len(start), len(kept), process.dim))
     done = int(kept[0] == 0)
@@ -164,11 +184,15 @@ def slices(steps: int, size: int) -> Iterator[tuple[int, int]]:
 def checked_process(problem: Any, method: Any) -> Langevin:
     """The Itô process to integrate."""
     if not isinstance(method, EulerMaruyama):
-        raise TypeError(f"got method={method!r}, expected sg.EulerMaruyama(); type method=sg.EulerMaruyama() with brackets")
+        raise TypeError(
+            f"got method={method!r}, expected sg.EulerMaruyama(); type method=sg.EulerMaruyama() with brackets"
+        )
     if isinstance(problem, Momentum):
         return problem.phase_space
     if not isinstance(problem, Langevin):
-        raise TypeError(f"got a problem of type {type(problem).__name__}, expected Langevin or Momentum; type sg.Langevin(U, T=..., D=...)")
+        raise TypeError(
+            f"got a problem of type {type(problem).__name__}, expected Langevin or Momentum; type sg.Langevin(U, T=..., D=...)"
+        )
     return problem
 
 
@@ -187,10 +211,18 @@ def saved_steps(save: int | ArrayLike, steps: int, dt: float) -> Steps:
     if np.ndim(save) == 0:
         wanted = checks.count("save", save)
         if wanted > steps + 1:
-            raise ValueError(f"got save={wanted} times of {steps} steps, expected at most {steps + 1}; type a smaller dt or save")
+            raise ValueError(
+                f"got save={wanted} times of {steps} steps, expected at most {steps + 1}; type a smaller dt or save"
+            )
         return np.array([steps]) if wanted == 1 else np.round(np.linspace(0, steps, wanted)).astype(np.int64)
     times = checks.finite("save", save)
-    if times.ndim != 1 or not len(times) or times.min() < 0 or times.max() > (steps + 0.5) * dt or np.any(np.diff(times) <= 0):
+    if (
+        times.ndim != 1
+        or not len(times)
+        or times.min() < 0
+        or times.max() > (steps + 0.5) * dt
+        or np.any(np.diff(times) <= 0)
+    ):
         raise ValueError(f"got save={times}, expected increasing times between 0 and {steps * dt:g}")
     return np.round(times / dt).astype(np.int64)
 
@@ -203,6 +235,6 @@ def refuse_unstable(process: Langevin, dt: float) -> None:
         decaying = eigenvalues.real < 0
         if np.any(decaying & (growth > 1 + 1e-12)):
             limit = float(np.min(-2 * eigenvalues.real[decaying] / np.abs(eigenvalues[decaying]) ** 2))
-            raise ValueError(f"got dt={dt:g}, expected dt < {limit:.4g}: beyond, the steps of this linear process grow without bound; type dt={limit / 20:.2g}")
-
-
+            raise ValueError(
+                f"got dt={dt:g}, expected dt < {limit:.4g}: beyond, the steps of this linear process grow without bound; type dt={limit / 20:.2g}"
+            )

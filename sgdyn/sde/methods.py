@@ -9,15 +9,22 @@ from typing import Any, ClassVar
 import numpy as np
 from numba import types
 
-from sgdyn.codegen.jit import FIELD_BLOCK, MATRIX, NOISE_BLOCK, VECTOR, exact_helper, kernel
+from sgdyn.codegen.jit import FIELD_BLOCK, NOISE_BLOCK, VECTOR, exact_helper, kernel
 from sgdyn.codegen.vector import LANES, any_of, load, select, store
 from sgdyn.randomness import fill_normals, hoist
 
-CUBE, PATHS, SNAPSHOTS, STEPS = types.float64[:, :, ::1], types.uint64[:, :, ::1], types.float64[:, :, :, ::1], types.int64[::1]
+CUBE, PATHS, SNAPSHOTS, STEPS = (
+    types.float64[:, :, ::1],
+    types.uint64[:, :, ::1],
+    types.float64[:, :, :, ::1],
+    types.int64[::1],
+)
 
 
 @exact_helper
-def fill_increment(increment: Any, z: Any, words: Any, hoisted: Any, step: Any, refine: Any, filled: Any, k0: Any, k1: Any) -> Any:
+def fill_increment(
+    increment: Any, z: Any, words: Any, hoisted: Any, step: Any, refine: Any, filled: Any, k0: Any, k1: Any
+) -> Any:
     """increment (rank, n) = the sum of the normals of the fine steps step * refine, ..., divided by sqrt(refine).
 
     `filled` is the pair of fine steps whose normals z holds; returns the one it holds afterwards.
@@ -45,7 +52,27 @@ def euler_update(x: Any, drift: Any, kick: Any, dt: Any, scale: Any) -> None:
 
 
 @exact_helper
-def euler_step(x: Any, drift: Any, theta: Any, noise: Any, phi: Any, isotropic: Any, increment: Any, force: Any, kick: Any, dt: Any, scale: Any) -> None:
+def copy_rows(source: Any, target: Any) -> None:
+    """target[:] = source; Numba's own assignment would bring seconds of compiling its error messages."""
+    for i in range(source.shape[0]):
+        for p in range(source.shape[1]):
+            target[i, p] = source[i, p]
+
+
+@exact_helper
+def euler_step(
+    x: Any,
+    drift: Any,
+    theta: Any,
+    noise: Any,
+    phi: Any,
+    isotropic: Any,
+    increment: Any,
+    force: Any,
+    kick: Any,
+    dt: Any,
+    scale: Any,
+) -> None:
     """One step of a block x (dim, n), in place; force and kick (dim, n) are room to work in."""
     drift(x, theta, force)
     if isotropic:
@@ -75,7 +102,7 @@ def euler_maruyama(
             filled = fill_increment(increment, z, words, hoisted, step, refine, filled, k0, k1)
             euler_step(x[b], drift, theta, noise, phi, isotropic, increment, force, kick, dt, scale)
             if saved < len(kept) and kept[saved] == step + 1:
-                out[b, saved] = x[b]
+                copy_rows(x[b], out[b, saved])
                 saved += 1
 
 

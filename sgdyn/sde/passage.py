@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sgdyn import checks
+from sgdyn import checks, randomness
 from sgdyn.errors import CensoredError
 from sgdyn.estimate import Estimate, of_samples
 from sgdyn.fields import Field
 from sgdyn.problem import Langevin, Momentum
 from sgdyn.progress import Progress, progress
 from sgdyn.region import OVERSHOOT, Region
-from sgdyn import randomness
 from sgdyn.sde import diagnosis
 from sgdyn.sde.ensemble import checked_process, refuse_unstable, starting_points
 from sgdyn.sde.methods import EulerMaruyama
@@ -50,7 +49,9 @@ def first_passage(
     dt = checks.positive("dt", dt)
     refuse_unstable(process, dt)
     if np.any(target.contains(start)):
-        raise ValueError(f"got x0={start[np.argmax(target.contains(start))]} inside the region, expected a point outside")
+        raise ValueError(
+            f"got x0={start[np.argmax(target.contains(start))]} inside the region, expected a point outside"
+        )
     level, warnings = _level(process, target, dt, corrected)
     limit = randomness.MAX_STEPS if t_max is None else checks.steps(t_max, dt)
     clock = Clock(dt, 1, randomness.key(checks.seed_sequence(seed), stream))
@@ -94,7 +95,9 @@ class _Race:
             raise self._censored(times, now, "at Ctrl-C") from interrupt
         return times
 
-    def _lap(self, pool: Any, threads: int, times: Floats, waiting: Any, x: Floats, now: int) -> tuple[int, Any, Floats]:
+    def _lap(
+        self, pool: Any, threads: int, times: Floats, waiting: Any, x: Floats, now: int
+    ) -> tuple[int, Any, Floats]:
         """Walk the waiting paths until enough have arrived to make it worth while to close the ranks."""
         numbers = waiting.astype(np.uint64)
         moving = walkers(self.process, self.clock, x, numbers, pool, threads, self.level)
@@ -108,7 +111,9 @@ class _Race:
             found, x = moving.arrivals(), moving.points()
             arrived = found >= 0
             times[waiting[arrived]] = found[arrived]
-            diagnosis.check_finite(self.process, self.clock, np.where(arrived[:, None], 0.0, x), self.start[waiting], numbers, now)
+            diagnosis.check_finite(
+                self.process, self.clock, np.where(arrived[:, None], 0.0, x), self.start[waiting], numbers, now
+            )
         return now, waiting[~arrived], x[~arrived]
 
     def _slice(self, n: int, now: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from collections.abc import Callable, Iterator
@@ -19,8 +20,8 @@ from sgdyn.codegen.vector import LANES
 from sgdyn.fields import Field
 from sgdyn.noise import Diagonal
 from sgdyn.problem import Langevin
-from sgdyn.sde.methods import euler_maruyama, euler_maruyama_passage
 from sgdyn.randomness import normals_block, padded
+from sgdyn.sde.methods import euler_maruyama, euler_maruyama_passage
 
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.uint64]
@@ -62,7 +63,10 @@ def block_width(dim: int, rank: int, paths: int, threads: int) -> int:
 def into_blocks(x: Floats, paths: Numbers, width: int) -> tuple[Floats, Numbers]:
     """Points (n, dim) as blocks (blocks, dim, width) and path numbers as (blocks, 1, width); the last path fills up the last block."""
     missing = -len(x) % width
-    x, paths = np.concatenate([x, np.repeat(x[-1:], missing, axis=0)]), np.concatenate([paths, np.repeat(paths[-1:], missing)])
+    x, paths = (
+        np.concatenate([x, np.repeat(x[-1:], missing, axis=0)]),
+        np.concatenate([paths, np.repeat(paths[-1:], missing)]),
+    )
     blocks = x.reshape(-1, width, x.shape[1]).transpose(0, 2, 1)
     return np.ascontiguousarray(blocks), np.ascontiguousarray(paths.reshape(-1, 1, width))
 
@@ -70,7 +74,7 @@ def into_blocks(x: Floats, paths: Numbers, width: int) -> tuple[Floats, Numbers]
 def spread(pool: Executor, threads: int, task: Callable[..., Any], *arrays: Any) -> None:
     """task(*slices) on equal parts of the first axis of the arrays, one for each thread."""
     bounds = np.linspace(0, len(arrays[0]), min(threads, len(arrays[0])) + 1).astype(int)
-    futures = [pool.submit(task, *(a[i:j] for a in arrays)) for i, j in zip(bounds[:-1], bounds[1:], strict=True)]
+    futures = [pool.submit(task, *(a[i:j] for a in arrays)) for i, j in itertools.pairwise(bounds)]
     for future in futures:
         future.result()
 
@@ -100,7 +104,14 @@ class BlockWalkers:
 
     @classmethod
     def start(
-        cls, problem: Langevin, clock: Clock, x0: Floats, paths: Numbers, pool: Executor, threads: int, level: Field | None
+        cls,
+        problem: Langevin,
+        clock: Clock,
+        x0: Floats,
+        paths: Numbers,
+        pool: Executor,
+        threads: int,
+        level: Field | None,
     ) -> BlockWalkers:
         width = block_width(problem.dim, problem.D.rank, len(x0), threads)
         return cls(problem, clock, pool, threads, *into_blocks(x0, paths, width), len(x0), level)
@@ -115,10 +126,24 @@ class BlockWalkers:
         out = np.empty((blocks, len(kept), dim, width))
         if self.level is None:
             step = euler_maruyama.compiled
-            spread(self.pool, self.threads, lambda x, paths, y: step(*fixed, x, paths, *rest, kept, y), self.x, self.paths, out)
+            spread(
+                self.pool,
+                self.threads,
+                lambda x, paths, y: step(*fixed, x, paths, *rest, kept, y),
+                self.x,
+                self.paths,
+                out,
+            )
         else:
             gated, gate = euler_maruyama_passage.compiled, (self.level.block, self.level.theta)
-            spread(self.pool, self.threads, lambda x, paths, t: gated(*fixed, x, paths, *rest, *gate, t), self.x, self.paths, self.times)
+            spread(
+                self.pool,
+                self.threads,
+                lambda x, paths, t: gated(*fixed, x, paths, *rest, *gate, t),
+                self.x,
+                self.paths,
+                self.times,
+            )
         return out.transpose(0, 3, 1, 2).reshape(blocks * width, len(kept), dim)[: self.n]
 
     def arrivals(self) -> Floats:
@@ -174,7 +199,13 @@ class ArrayWalkers:
 
 
 def walkers(
-    problem: Langevin, clock: Clock, x0: Floats, paths: Numbers, pool: Executor, threads: int, level: Field | None = None
+    problem: Langevin,
+    clock: Clock,
+    x0: Floats,
+    paths: Numbers,
+    pool: Executor,
+    threads: int,
+    level: Field | None = None,
 ) -> Walkers:
     """The fastest walkers the problem allows: compiled blocks if drift, noise and the level of the region all have them."""
     needed = [problem.drift.block, problem.D.block, *([] if level is None else [level.block])]

@@ -50,7 +50,9 @@ class DiscreteSGD:
         identity = np.eye(self.dim)
         if self.momentum == 0:
             return np.asarray(identity - self.lr * self.H)
-        return np.block([[identity - self.lr * self.H, -self.lr * self.momentum * identity], [self.H, self.momentum * identity]])
+        return np.block(
+            [[identity - self.lr * self.H, -self.lr * self.momentum * identity], [self.H, self.momentum * identity]]
+        )
 
     @cached_property
     def _state_covariance(self) -> Floats:
@@ -83,7 +85,14 @@ class DiscreteSGD:
 
 
 def discrete_sgd(
-    H: ArrayLike, D: ArrayLike, *, lr: float, batch: int, n: int | None = None, sampler: str = "replacement", momentum: float = 0.0
+    H: ArrayLike,
+    D: ArrayLike,
+    *,
+    lr: float,
+    batch: int,
+    n: int | None = None,
+    sampler: str = "replacement",
+    momentum: float = 0.0,
 ) -> DiscreteSGD:
     """The exact stationary theory of SGD on w'Hw/2 with gradient-noise covariance D.
 
@@ -94,13 +103,19 @@ def discrete_sgd(
     hessian = checks.symmetric("H", H)
     h = np.linalg.eigvalsh(hessian)
     if h[0] <= 0:
-        raise ValueError(f"got H with the eigenvalue {h[0]:.4g}, expected a positive definite matrix: there is no stationary state along a flat or falling direction")
+        raise ValueError(
+            f"got H with the eigenvalue {h[0]:.4g}, expected a positive definite matrix: there is no stationary state along a flat or falling direction"
+        )
     lr, momentum = checks.positive("lr", lr), checks.positive("momentum", momentum, zero=True)
     limit = 2 * (1 + momentum) / h[-1]
     if momentum >= 1 or lr >= limit:
-        raise ValueError(f"got lr={lr:g}, momentum={momentum:g}, expected lr < 2(1 + momentum)/h_max = {limit:.4g} and momentum < 1: SGD itself diverges")
+        raise ValueError(
+            f"got lr={lr:g}, momentum={momentum:g}, expected lr < 2(1 + momentum)/h_max = {limit:.4g} and momentum < 1: SGD itself diverges"
+        )
     noise = checks.positive_semidefinite("D", D, len(hessian))
-    return DiscreteSGD(hessian, noise, lr, checks.count("batch", batch), momentum, finite_sample_factor(batch, n, sampler))
+    return DiscreteSGD(
+        hessian, noise, lr, checks.count("batch", batch), momentum, finite_sample_factor(batch, n, sampler)
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,5 +167,3 @@ def _hessian_aware(h: Floats, source: Floats, lr: float, rotated: Callable[[Floa
     rates = a[:, None] + a
     noise = lr * source * rates / -np.expm1(-lr * rates)
     return rotated(noise / rates)
-
-

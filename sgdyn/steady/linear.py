@@ -96,7 +96,9 @@ def linear_stationary(problem: Langevin | Momentum) -> LinearStationary:
     rates = np.linalg.eigvals(F)
     slowest = rates[np.argmin(rates.real)]
     if slowest.real <= CERTAIN * np.abs(rates).max():
-        raise ValueError(f"got a drift matrix F with the eigenvalue {slowest:.4g}, expected positive real parts: that mode does not decay, so there is no stationary state")
+        raise ValueError(
+            f"got a drift matrix F with the eigenvalue {slowest:.4g}, expected positive real parts: that mode does not decay, so there is no stationary state"
+        )
     source = 2 * process.T * D
     covariance = linalg.solve_continuous_lyapunov(F, source)
     covariance = 0.5 * (covariance + covariance.T)
@@ -107,7 +109,9 @@ def linear_stationary(problem: Langevin | Momentum) -> LinearStationary:
 def linear_parts(process: Langevin) -> tuple[Floats, Floats, Floats]:
     """(F, D, center) of a process with affine drift -F (x - center) and constant D."""
     if not isinstance(process.drift, Affine):
-        raise ValueError("got a drift that is not linear, expected a quadratic potential or Langevin.linear(F, ...); type sg.quadratic(U.hess(x), x) to linearise at x")
+        raise ValueError(
+            "got a drift that is not linear, expected a quadratic potential or Langevin.linear(F, ...); type sg.quadratic(U.hess(x), x) to linearise at x"
+        )
     origin = np.zeros(process.dim)
     if np.any(process.D.divergence(origin)) or process.D.matrix.__class__.__name__ != "Constant":
         raise ValueError("got a D that depends on x, expected a constant one; type D=problem.D(x) to freeze it at x")
@@ -116,4 +120,4 @@ def linear_parts(process: Langevin) -> tuple[Floats, Floats, Floats]:
         center = np.linalg.solve(F, process.drift.offset)
     except np.linalg.LinAlgError:
         center = np.full(process.dim, np.nan)
-    return F, process.D(origin), center
+    return F, process.D(origin), np.asarray(center, dtype=np.float64)

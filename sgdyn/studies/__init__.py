@@ -49,6 +49,11 @@ def perform(name: str, config: Any, folder: Path, *, fresh: bool = False) -> tup
     figure = module.draw(config, arrays)
     for kind in ("svg", "png"):
         figure.savefig(place / f"figure.{kind}", dpi=150)
-    manifest = {"study": name, "config": asdict(config), "sgdyn": metadata.version("sgdyn"), "says": module.summary(config, arrays)}
+    manifest = {
+        "study": name,
+        "config": asdict(config),
+        "sgdyn": metadata.version("sgdyn"),
+        "says": module.summary(config, arrays),
+    }
     (place / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
     return arrays, place

@@ -28,8 +28,18 @@ def run(config: Config) -> dict[str, Any]:
     T = 1 / np.linspace(1 / config.hottest, 1 / config.coldest, config.temperatures)
     well = sg.landscapes.double_well()
     exact = [float(sg.mean_first_passage_1d(well.problem(t), -1, 1)) for t in T]
-    found = [sg.first_passage(well.problem(t), [-1.0], lambda x: x[0] > 1, dt=config.dt, n_paths=config.n_paths, seed=config.seed) for t in T]
-    return {"T": T, "exact": np.array(exact), "simulated": np.array([e.value for e in found]), "error": np.array([e.error for e in found])}
+    found = [
+        sg.first_passage(
+            well.problem(t), [-1.0], lambda x: x[0] > 1, dt=config.dt, n_paths=config.n_paths, seed=config.seed
+        )
+        for t in T
+    ]
+    return {
+        "T": T,
+        "exact": np.array(exact),
+        "simulated": np.array([e.value for e in found]),
+        "error": np.array([e.error for e in found]),
+    }
 
 
 def summary(config: Config, arrays: dict[str, Any]) -> str:
@@ -44,8 +54,18 @@ def draw(config: Config, arrays: dict[str, Any]) -> Figure:
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     beta = 1 / arrays["T"]
     top.semilogy(beta, arrays["exact"], color=sg.plot.BLUE, label="exact (double integral)")
-    top.semilogy(beta, np.pi * np.sqrt(2) * np.exp(beta / 4), color=sg.plot.GREY, ls="--", label="Kramers, leading order")
-    top.errorbar(beta, arrays["simulated"], arrays["error"], fmt="o", ms=4, color=sg.plot.RED, label=f"{config.n_paths} paths, dt = {config.dt:g}")
+    top.semilogy(
+        beta, np.pi * np.sqrt(2) * np.exp(beta / 4), color=sg.plot.GREY, ls="--", label="Kramers, leading order"
+    )
+    top.errorbar(
+        beta,
+        arrays["simulated"],
+        arrays["error"],
+        fmt="o",
+        ms=4,
+        color=sg.plot.RED,
+        label=f"{config.n_paths} paths, dt = {config.dt:g}",
+    )
     top.set(ylabel="mean passage time -1 → 1", title="U = x⁴/4 - x²/2")
     top.legend(frameon=False)
     bottom.axhspan(-1, 1, color=sg.plot.GREY, alpha=0.2)

@@ -41,7 +41,9 @@ def run(config: Config) -> dict[str, Any]:
     found: dict[str, Any] = {"curvature": h}
     for name in SAMPLERS:
         drawn = "replacement" if name == "replacement" else "without"
-        predicted = np.diag(sg.discrete_sgd(np.diag(h), D, lr=config.lr, batch=config.batch, n=config.n, sampler=drawn).covariance)
+        predicted = np.diag(
+            sg.discrete_sgd(np.diag(h), D, lr=config.lr, batch=config.batch, n=config.n, sampler=drawn).covariance
+        )
         ratios = _variances(config, h, a, name) / predicted
         found[name], found[f"{name}_error"] = ratios.mean(axis=0), ratios.std(axis=0, ddof=1) / np.sqrt(config.replicas)
     return found
@@ -73,6 +75,12 @@ def draw(config: Config, arrays: dict[str, Any]) -> Figure:
     for name, color in zip(SAMPLERS, (sg.plot.BLUE, sg.plot.GREEN, sg.plot.RED), strict=True):
         ax.errorbar(arrays["curvature"], arrays[name], arrays[f"{name}_error"], fmt="o-", ms=4, color=color, label=name)
     ax.axhline(1, color="black", lw=0.8)
-    ax.set(xscale="log", yscale="log", xlabel="curvature h", ylabel="variance / prediction for independent batches", title=f"N = {config.n}, batch {config.batch}, lr {config.lr:g}")
+    ax.set(
+        xscale="log",
+        yscale="log",
+        xlabel="curvature h",
+        ylabel="variance / prediction for independent batches",
+        title=f"N = {config.n}, batch {config.batch}, lr {config.lr:g}",
+    )
     ax.legend(frameon=False)
     return figure

@@ -19,8 +19,16 @@ CASES = {
     "expm1": (mp.expm1, [RNG.uniform(-1, 1, N), RNG.normal(size=N) * 1e-5, LARGE], 2.0),
     "log": (mp.log, [RNG.uniform(0.3, 3, N), 1 + RNG.normal(size=N) * 1e-3, np.exp(LARGE), [5e-324, 1e-310]], 1.0),
     "log1p": (mp.log1p, [RNG.uniform(-0.9, 3, N), RNG.normal(size=N) * 1e-8, np.exp(np.abs(LARGE))], 1.5),
-    "sin": (mp.sin, [RNG.uniform(-10, 10, N), RNG.uniform(-1e6, 1e6, N), np.pi / 2 * np.arange(100), [1e9, -3e15]], 1.5),
-    "cos": (mp.cos, [RNG.uniform(-10, 10, N), RNG.uniform(-1e6, 1e6, N), np.pi / 2 * np.arange(100), [1e9, -3e15]], 1.5),
+    "sin": (
+        mp.sin,
+        [RNG.uniform(-10, 10, N), RNG.uniform(-1e6, 1e6, N), np.pi / 2 * np.arange(100), [1e9, -3e15]],
+        1.5,
+    ),
+    "cos": (
+        mp.cos,
+        [RNG.uniform(-10, 10, N), RNG.uniform(-1e6, 1e6, N), np.pi / 2 * np.arange(100), [1e9, -3e15]],
+        1.5,
+    ),
     "tan": (mp.tan, [RNG.uniform(-10, 10, N)], 3.0),
     "tanh": (mp.tanh, [RNG.uniform(-3, 3, N), RNG.normal(size=N) * 1e-5, RNG.uniform(-30, 30, N)], 2.0),
     "sinh": (mp.sinh, [RNG.uniform(-3, 3, N), RNG.normal(size=N) * 1e-5, RNG.uniform(-705, 705, N)], 2.5),
@@ -58,7 +66,26 @@ def test_functions_are_right_to_a_few_units_in_the_last_place(name):
 
 @pytest.mark.parametrize("name", ["exp", "expm1", "log", "log1p", "sin", "cos", "tanh", "sinh", "cosh"])
 def test_functions_agree_with_numpy_at_the_ends_of_the_floats(name):
-    x = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0, 1e308, -1e308, 709.7, 710.0, -745.0, -746.0, -1e-320, 1e300, 5e-324])
+    x = np.array(
+        [
+            0.0,
+            -0.0,
+            np.inf,
+            -np.inf,
+            np.nan,
+            1.0,
+            -1.0,
+            1e308,
+            -1e308,
+            709.7,
+            710.0,
+            -745.0,
+            -746.0,
+            -1e-320,
+            1e300,
+            5e-324,
+        ]
+    )
     with np.errstate(all="ignore"):
         expected = getattr(np, name)(x)
     found = apply(name, x)

@@ -22,7 +22,12 @@ def polynomial(x, a=0.5):
 
 
 def transcendental(x, k=1.3):
-    return np.exp(-k * x[0] ** 2) * np.sin(x[1]) + np.log(2 + np.cos(x[2])) + np.tanh(x @ WEIGHTS) + np.sqrt(1 + np.sum(x**2))
+    return (
+        np.exp(-k * x[0] ** 2) * np.sin(x[1])
+        + np.log(2 + np.cos(x[2]))
+        + np.tanh(x @ WEIGHTS)
+        + np.sqrt(1 + np.sum(x**2))
+    )
 
 
 def loops(x, w=WEIGHTS):
@@ -33,11 +38,25 @@ def loops(x, w=WEIGHTS):
 
 
 def branches(x, edge=0.3):
-    return np.where((x[0] > edge) & (x[1] < 1), x[0] ** 3, x[1] * x[2]) + np.maximum(x[2], 0.0) ** 2 + np.abs(x[1] - 0.1) ** 3 + np.clip(x[0], -0.5, 0.5) ** 2
+    return (
+        np.where((x[0] > edge) & (x[1] < 1), x[0] ** 3, x[1] * x[2])
+        + np.maximum(x[2], 0.0) ** 2
+        + np.abs(x[1] - 0.1) ** 3
+        + np.clip(x[0], -0.5, 0.5) ** 2
+    )
 
 
 def special(x):
-    return np.arctan2(x[1], 2 + x[0] ** 2) + np.cosh(x[2]) / 3 + np.log1p(x[0] ** 2) + np.expm1(x[1] / 4) + np.hypot(x[0], 1.0) + np.arctan(x[2]) + (1 + x[2] ** 2) ** 2.5 / 9 + np.logaddexp(x[0], x[1])
+    return (
+        np.arctan2(x[1], 2 + x[0] ** 2)
+        + np.cosh(x[2]) / 3
+        + np.log1p(x[0] ** 2)
+        + np.expm1(x[1] / 4)
+        + np.hypot(x[0], 1.0)
+        + np.arctan(x[2])
+        + (1 + x[2] ** 2) ** 2.5 / 9
+        + np.logaddexp(x[0], x[1])
+    )
 
 
 FUNCTIONS = (polynomial, transcendental, loops, branches, special)
@@ -97,9 +116,14 @@ def test_the_torch_form_can_be_differentiated_by_autograd_and_func(case, x):
 def test_derivatives_are_right_to_rounding_by_mpmath():
     mp.mp.dps = 40
     U = sg.potential(dim=2)(lambda x: np.exp(-(x[0] ** 2)) * np.sin(3 * x[1]) + x[0] * x[1] ** 3)
-    f = lambda a, b: mp.exp(-(a**2)) * mp.sin(3 * b) + a * b**3  # noqa: E731
+    f = lambda a, b: mp.exp(-(a**2)) * mp.sin(3 * b) + a * b**3
     point = (0.37, -1.21)
-    for order, found in (((1, 0), U.grad(point)[0]), ((0, 1), U.grad(point)[1]), ((1, 1), U.hess(point)[0, 1]), ((0, 2), U.hess(point)[1, 1])):
+    for order, found in (
+        ((1, 0), U.grad(point)[0]),
+        ((0, 1), U.grad(point)[1]),
+        ((1, 1), U.hess(point)[0, 1]),
+        ((0, 2), U.hess(point)[1, 1]),
+    ):
         assert float(found) == pytest.approx(float(mp.diff(f, point, order)), rel=1e-14)
     third = sum(mp.diff(f, point, order) for order in ((2, 1), (0, 3)))
     assert float(U.laplacian_grad(point)[1]) == pytest.approx(float(third), rel=1e-13)
@@ -137,7 +161,9 @@ def test_array_functions_of_numpy_are_understood():
     ]  # fmt: skip
     points = np.array([[0.3, 1.2, 0.7], [1.5, -0.4, 2.2]])
     for i, function in enumerate(functions):
-        np.testing.assert_allclose(sg.potential(dim=3)(function)(points), value_of(function, points), rtol=1e-13, err_msg=str(i))
+        np.testing.assert_allclose(
+            sg.potential(dim=3)(function)(points), value_of(function, points), rtol=1e-13, err_msg=str(i)
+        )
 
 
 def test_vector_fields_and_matrices_are_traced_too(rng):
@@ -166,7 +192,13 @@ print(json.dumps([len(recorder.buffer), len(made), x.sum(), time.value, float(U.
 def test_a_second_process_generates_and_compiles_nothing(tmp_path):
     runs = []
     for _ in range(2):
-        done = subprocess.run([sys.executable, "-c", SCRIPT], env={**os.environ, "SGDYN_CACHE": str(tmp_path)}, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", SCRIPT],
+            env={**os.environ, "SGDYN_CACHE": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         runs.append(json.loads(done.stdout))
     (compiled, generated, *first), (compiled_again, generated_again, *second) = runs
     assert compiled > 0 and generated > 0

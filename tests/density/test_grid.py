@@ -9,7 +9,9 @@ from sgdyn.density.grid import histogram
 
 def gaussian(grid, mean, cov):
     y = grid.centers - mean
-    return np.exp(-0.5 * np.einsum("...i,ij,...j->...", y, np.linalg.inv(cov), y)) / np.sqrt(np.linalg.det(2 * np.pi * np.array(cov)))
+    return np.exp(-0.5 * np.einsum("...i,ij,...j->...", y, np.linalg.inv(cov), y)) / np.sqrt(
+        np.linalg.det(2 * np.pi * np.array(cov))
+    )
 
 
 def test_cells_volumes_and_centres():

@@ -41,7 +41,9 @@ class Transformerish(nn.Module):
 
 def convolutional():
     torch.manual_seed(2)
-    return nn.Sequential(nn.Unflatten(1, (1, 5)), nn.Conv1d(1, 3, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(15, 3)).double()
+    return nn.Sequential(
+        nn.Unflatten(1, (1, 5)), nn.Conv1d(1, 3, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(15, 3)
+    ).double()
 
 
 def dense(model, loss, x, y, weight_decay=0.0):
@@ -57,9 +59,16 @@ def dense(model, loss, x, y, weight_decay=0.0):
         parameters = {n: t.view(s) for n, t, s in zip(names, w.split(sizes), shapes, strict=True)}
         return loss(functional_call(model, parameters, (a,)), b)
 
-    rows = torch.stack([torch.autograd.functional.jacobian(lambda w, i=i: mean(w, x[i : i + 1], y[i : i + 1]), w0) for i in range(len(x))])
+    rows = torch.stack(
+        [
+            torch.autograd.functional.jacobian(lambda w, i=i: mean(w, x[i : i + 1], y[i : i + 1]), w0)
+            for i in range(len(x))
+        ]
+    )
     centred = rows - rows.mean(0)
-    H = torch.autograd.functional.hessian(lambda w: mean(w, x, y), w0) + weight_decay * torch.eye(len(w0), dtype=torch.float64)
+    H = torch.autograd.functional.hessian(lambda w: mean(w, x, y), w0) + weight_decay * torch.eye(
+        len(w0), dtype=torch.float64
+    )
     return H.numpy(), (centred.T @ centred / len(x)).numpy(), (rows.mean(0) + weight_decay * w0).numpy()
 
 

@@ -14,7 +14,12 @@ X, Y = models.data()
 
 def test_tensors_arrays_data_sets_and_loaders_give_the_same_network():
     plain = models.network()
-    sources = ((X.numpy(), Y.numpy()), TensorDataset(X, Y), DataLoader(TensorDataset(X, Y), batch_size=7), DataLoader(TensorDataset(X, Y), batch_size=7, shuffle=True))
+    sources = (
+        (X.numpy(), Y.numpy()),
+        TensorDataset(X, Y),
+        DataLoader(TensorDataset(X, Y), batch_size=7),
+        DataLoader(TensorDataset(X, Y), batch_size=7, shuffle=True),
+    )
     for source in sources:
         other = nets.Network(models.mlp(), nn.CrossEntropyLoss(), source, 0.01)
         np.testing.assert_allclose(other.gradient(), plain.gradient(), atol=1e-13)
@@ -23,7 +28,10 @@ def test_tensors_arrays_data_sets_and_loaders_give_the_same_network():
 
 def test_losses_can_be_modules_or_functions_of_each_sample():
     plain = models.network()
-    for loss in (nn.CrossEntropyLoss(reduction="none"), lambda output, y: nn.functional.cross_entropy(output, y, reduction="none")):
+    for loss in (
+        nn.CrossEntropyLoss(reduction="none"),
+        lambda output, y: nn.functional.cross_entropy(output, y, reduction="none"),
+    ):
         assert nets.Network(models.mlp(), loss, (X, Y), 0.01).value() == pytest.approx(plain.value(), rel=1e-13)
     target = torch.randn(101, 3, dtype=torch.float64)
     found = nets.Network(models.mlp(), nn.MSELoss(), (X, target)).value()
@@ -40,7 +48,11 @@ def test_the_model_is_left_as_it_was():
     space = net.minimize().subspace(3)
     nets.train(net, steps=5, lr=0.1, batch=4, record=space, seed=0)
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
-    assert model.training and torch.equal(model[0].weight.grad, torch.ones_like(model[0].weight)) and torch.equal(state, torch.random.get_rng_state())
+    assert (
+        model.training
+        and torch.equal(model[0].weight.grad, torch.ones_like(model[0].weight))
+        and torch.equal(state, torch.random.get_rng_state())
+    )
 
 
 def test_frozen_parameters_are_no_coordinates():
@@ -74,7 +86,12 @@ class Peeking(nn.Module):
 
 
 BAD = [
-    (nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Linear(4, 3)).double(), nn.CrossEntropyLoss(), (X, Y), "train mode"),
+    (
+        nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Linear(4, 3)).double(),
+        nn.CrossEntropyLoss(),
+        (X, Y),
+        "train mode",
+    ),
     (nn.Sequential(nn.Linear(5, 3), nn.Dropout(0.5)).double(), nn.CrossEntropyLoss(), (X, Y), "model.eval"),
     (Peeking(), nn.CrossEntropyLoss(), (X, Y), "depends on the other samples"),
     (models.mlp(), nn.CrossEntropyLoss(reduction="sum"), (X, Y), "expected the mean"),
@@ -83,8 +100,18 @@ BAD = [
     (models.mlp(), nn.CrossEntropyLoss(), (X, Y[:-1]), "equal numbers"),
     (models.mlp(), nn.CrossEntropyLoss(), (X * float("nan"), Y), "NaN"),
     (models.mlp(), nn.CrossEntropyLoss(), Augmented(), "two reads"),
-    (models.mlp(), nn.CrossEntropyLoss(), DataLoader(TensorDataset(X, Y), sampler=WeightedRandomSampler(torch.ones(101), 101)), "each sample once"),
-    (models.mlp(), nn.CrossEntropyLoss(), DataLoader(TensorDataset(X, Y), sampler=RandomSampler(X, replacement=True)), "each sample once"),
+    (
+        models.mlp(),
+        nn.CrossEntropyLoss(),
+        DataLoader(TensorDataset(X, Y), sampler=WeightedRandomSampler(torch.ones(101), 101)),
+        "each sample once",
+    ),
+    (
+        models.mlp(),
+        nn.CrossEntropyLoss(),
+        DataLoader(TensorDataset(X, Y), sampler=RandomSampler(X, replacement=True)),
+        "each sample once",
+    ),
 ]
 
 

@@ -43,7 +43,11 @@ def test_top_eigenpairs_of_the_noise_agree_by_every_route(case, method):
     found = net.noise(method).top(5)
     values, _ = np.linalg.eigh(D)
     close(found.values, values[::-1][:5])
-    np.testing.assert_allclose(np.linalg.norm(D @ found.vectors - found.vectors * found.values, axis=0), found.residuals, atol=1e-7 * values[-1])
+    np.testing.assert_allclose(
+        np.linalg.norm(D @ found.vectors - found.vectors * found.values, axis=0),
+        found.residuals,
+        atol=1e-7 * values[-1],
+    )
     np.testing.assert_allclose(found.vectors.T @ found.vectors, np.eye(5), atol=1e-8)
     assert found.method == method
 
@@ -82,7 +86,9 @@ def softmax_closed_form(x, y, W, b, weight_decay):
     rows = (P - np.eye(classes)[y])[:, :, None] * z[:, None, :]
     blocks = np.einsum("na,ab,ni,nj->aibj", P, np.eye(classes), z, z) - np.einsum("na,nb,ni,nj->aibj", P, P, z, z)
     d = x.shape[1]
-    order = np.concatenate([np.arange(classes * (d + 1)).reshape(classes, d + 1)[:, :d].ravel(), np.arange(classes) * (d + 1) + d])
+    order = np.concatenate(
+        [np.arange(classes * (d + 1)).reshape(classes, d + 1)[:, :d].ravel(), np.arange(classes) * (d + 1) + d]
+    )
     rows = rows.reshape(n, -1)[:, order]
     H = blocks.reshape(classes * (d + 1), -1)[np.ix_(order, order)] / n + weight_decay * np.eye(classes * (d + 1))
     centred = rows - rows.mean(0)
@@ -93,7 +99,9 @@ def test_softmax_regression_has_its_closed_forms():
     x, y = models.data(53, 4, 3)
     model = models.mlp((4, 3))
     net = nets.Network(model, nn.CrossEntropyLoss(), (x, y), 0.02, chunk=16)
-    H, D = softmax_closed_form(x.numpy(), y.numpy(), model[0].weight.detach().numpy(), model[0].bias.detach().numpy(), 0.02)
+    H, D = softmax_closed_form(
+        x.numpy(), y.numpy(), model[0].weight.detach().numpy(), model[0].bias.detach().numpy(), 0.02
+    )
     close(net.hessian().dense(), H, 1e-12)
     close(net.noise().dense(), D, 1e-12)
     v = np.random.default_rng(0).normal(size=net.dim)

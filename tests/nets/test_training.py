@@ -31,7 +31,9 @@ def test_training_is_what_torch_does_with_the_same_batches(sampler, momentum):
         losses.append((loss + 0.005 * sum((p**2).sum() for p in model.parameters())).item())
         loss.backward()
         optimizer.step()
-    np.testing.assert_allclose(found.weights[2], torch.cat([p.detach().reshape(-1) for p in model.parameters()]), rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(
+        found.weights[2], torch.cat([p.detach().reshape(-1) for p in model.parameters()]), rtol=1e-9, atol=1e-11
+    )
     np.testing.assert_allclose(found.losses[2], losses[::5], rtol=1e-10)
 
 
@@ -41,7 +43,9 @@ def test_recorded_coordinates_and_gradients_belong_together():
     space = net.subspace(5)
     found = nets.train(net, steps=30, lr=0.03, batch=8, replicas=4, record=space, seed=1)
     np.testing.assert_allclose(np.diff(found.x, axis=1), -0.03 * found.gradients[:, :-1], atol=1e-12)
-    np.testing.assert_allclose(space.project(found.weights.numpy()), found.x[:, -1] - 0.03 * found.gradients[:, -1], atol=1e-12)
+    np.testing.assert_allclose(
+        space.project(found.weights.numpy()), found.x[:, -1] - 0.03 * found.gradients[:, -1], atol=1e-12
+    )
     np.testing.assert_array_equal(found.after(10).steps, np.arange(10, 30))
 
 
@@ -74,7 +78,16 @@ def test_the_shadow_has_exactly_the_discrete_theory():
 def test_a_run_that_was_killed_continues_to_the_same_bits(tmp_path, monkeypatch, momentum):
     net = models.network().minimize()
     space = net.subspace(3)
-    options = {"steps": 60, "lr": 0.05, "batch": 8, "replicas": 4, "record": space, "every": 3, "seed": 5, "momentum": momentum}
+    options = {
+        "steps": 60,
+        "lr": 0.05,
+        "batch": 8,
+        "replicas": 4,
+        "record": space,
+        "every": 3,
+        "seed": 5,
+        "momentum": momentum,
+    }
     whole = nets.train(net, **options)
     real = training._Run._advance
 

@@ -7,16 +7,16 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import sgdyn as sg
-from tests.interruption import interrupted_after
 from sgdyn.sde import ensemble as ensemble_module
 from sgdyn.sde.walkers import block_width
+from tests.interruption import interrupted_after
 
 WELL = sg.landscapes.double_well()
 
 
 @sg.potential(dim=2)
 def rings(x, k=1.5):
-    return k * (x[0] ** 2 + 2 * x[1] ** 2 - 1) ** 2 + 0.3 * np.sin(3 * x[0]) * np.exp(-x[1] ** 2)
+    return k * (x[0] ** 2 + 2 * x[1] ** 2 - 1) ** 2 + 0.3 * np.sin(3 * x[0]) * np.exp(-(x[1] ** 2))
 
 
 PROCESSES = {
@@ -31,7 +31,9 @@ PROCESSES = {
 
 def run(process, n=40, threads=2, **options):
     start = np.full(process.dim, 0.5)
-    return sg.simulate(process, start, **({"t": 1.0, "dt": 0.02, "n_paths": n, "seed": 11, "threads": threads, "save": 6} | options))
+    return sg.simulate(
+        process, start, **({"t": 1.0, "dt": 0.02, "n_paths": n, "seed": 11, "threads": threads, "save": 6} | options)
+    )
 
 
 @pytest.mark.parametrize("name", PROCESSES)
@@ -47,7 +49,16 @@ def test_threads_paths_slices_and_saved_times_change_no_bit(name, monkeypatch):
 
 
 def test_the_engine_uses_the_published_normals():
-    x = sg.simulate(sg.Langevin.from_drift(lambda x: 0 * x, T=0.5, D=4.0, dim=3), np.zeros(3), t=0.7, dt=0.1, n_paths=9, seed=3, stream=5, save=8).x
+    x = sg.simulate(
+        sg.Langevin.from_drift(lambda x: 0 * x, T=0.5, D=4.0, dim=3),
+        np.zeros(3),
+        t=0.7,
+        dt=0.1,
+        n_paths=9,
+        seed=3,
+        stream=5,
+        save=8,
+    ).x
     z = sg.normals(3, paths=9, steps=7, components=3, stream=5)
     np.testing.assert_allclose(x[:, 1:], np.cumsum(2 * np.sqrt(0.1) * z, axis=1), rtol=1e-13, atol=1e-14)
 
@@ -64,7 +75,10 @@ def test_python_functions_give_the_same_paths_as_blocks():
     value, grad = (lambda x: 0.25 * x[..., 0] ** 4 - 0.5 * x[..., 0] ** 2), (lambda x: x**3 - x)
     opaque = sg.Potential.from_functions(value, grad, dim=1)
     for D in (1.0, lambda x: 1 + 0.1 * x[0] ** 2):
-        a, b = (sg.simulate(sg.Langevin(U, T=0.2, D=D), [0.3], t=2, dt=0.01, n_paths=30, seed=2, refine=2).x for U in (opaque, WELL.U))
+        a, b = (
+            sg.simulate(sg.Langevin(U, T=0.2, D=D), [0.3], t=2, dt=0.01, n_paths=30, seed=2, refine=2).x
+            for U in (opaque, WELL.U)
+        )
         np.testing.assert_allclose(a, b, rtol=1e-10)
 
 
@@ -77,7 +91,14 @@ def test_high_dimensions_use_array_kernels():
     assert np.isfinite(high).all()
     first = sg.simulate(sg.Langevin(small, T=0.2), [1.0], t=0.5, dt=0.01, n_paths=3, seed=5).x
     np.testing.assert_allclose(high[:, 0, :1], first[:, 0], rtol=1e-11)
-    wide = sg.simulate(sg.Langevin(sg.quadratic(np.linspace(1, 2, 300)), T=0.5, D=sg.LowRank(np.eye(300)[:, :2], [1.0, 2.0])), np.zeros(300), t=1, dt=0.1, n_paths=4, seed=1)
+    wide = sg.simulate(
+        sg.Langevin(sg.quadratic(np.linspace(1, 2, 300)), T=0.5, D=sg.LowRank(np.eye(300)[:, :2], [1.0, 2.0])),
+        np.zeros(300),
+        t=1,
+        dt=0.1,
+        n_paths=4,
+        seed=1,
+    )
     assert np.all(wide.x[..., 2:] == 0) and np.all(wide.x[..., :2] != 0)
 
 
@@ -124,7 +145,7 @@ def gibbs_cdf(y, T):
 
 def test_gibbs_processes_keep_the_gibbs_density_with_varying_noise_and_curl():
     T = 0.3
-    D = lambda x: np.array([[1 + 0.5 * x[0] ** 2, 0.2], [0.2, 1.0]])  # noqa: E731
+    D = lambda x: np.array([[1 + 0.5 * x[0] ** 2, 0.2], [0.2, 1.0]])
     U = sg.potential(dim=2)(lambda x: x[0] ** 4 / 4 + x[1] ** 2 / 2 + 0.3 * x[0])
     for curl in (None, lambda x: np.array([x[1], -(x[0] ** 3) - 0.3])):
         found = sg.simulate(sg.Langevin.gibbs(U, T, D, curl), [0.0, 0.0], t=6, dt=0.002, n_paths=20_000, seed=3)
@@ -133,7 +154,11 @@ def test_gibbs_processes_keep_the_gibbs_density_with_varying_noise_and_curl():
         exact = [np.sum(weights * grid) / weights.sum(), 0.0]
         assert found.mean().agrees(exact), curl
         assert found.mean(lambda x: x**2).agrees([np.sum(weights * grid**2) / weights.sum(), T], 5), curl
-    without_correction = sg.simulate(sg.Langevin.from_drift(lambda x: np.array([-(1 + 0.5 * x[0] ** 2) * (x[0] ** 3 + 0.3) - 0.2 * x[1], -0.2 * (x[0] ** 3 + 0.3) - x[1]]), T, D, dim=2), [0.0, 0.0], t=6, dt=0.002, n_paths=20_000, seed=3)  # fmt: skip
+    drift = lambda x: (
+        -np.array([(1 + 0.5 * x[0] ** 2) * (x[0] ** 3 + 0.3) + 0.2 * x[1], 0.2 * (x[0] ** 3 + 0.3) + x[1]])
+    )
+    bare = sg.Langevin.from_drift(drift, T, D, dim=2)
+    without_correction = sg.simulate(bare, [0.0, 0.0], t=6, dt=0.002, n_paths=20_000, seed=3)
     assert not without_correction.mean(lambda x: x**2).agrees([np.sum(weights * grid**2) / weights.sum(), T], 5)
 
 

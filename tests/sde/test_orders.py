@@ -55,7 +55,9 @@ def test_euler_maruyama_has_weak_order_one():
     exact_path = np.exp(a - b**2 / 2 + b * brownian(n))
     errors, spreads = [], []
     for level in LEVELS:
-        x = sg.simulate(geometric(a, b), [1.0], t=1.0, dt=2.0**-level, refine=2 ** (FINE - level), n_paths=n, seed=4).x[:, 0]
+        x = sg.simulate(geometric(a, b), [1.0], t=1.0, dt=2.0**-level, refine=2 ** (FINE - level), n_paths=n, seed=4).x[
+            :, 0
+        ]
         difference = (x**2 - exact_path**2)[:, 0]
         errors.append(abs(difference.mean()))
         spreads.append(difference.std() / np.sqrt(n))

@@ -25,7 +25,9 @@ def test_the_example_of_the_design_agrees_with_the_exact_value():
     def along(x, height=1.0, tilt=0.1):
         return height * (x[0] ** 2 - 1) ** 2 + tilt * x[0]
 
-    found = sg.first_passage(sg.Langevin(double_well, T=0.3), [-1, 0], lambda x: x[0] > 0.9, dt=2e-3, n_paths=10_000, seed=0)
+    found = sg.first_passage(
+        sg.Langevin(double_well, T=0.3), [-1, 0], lambda x: x[0] > 0.9, dt=2e-3, n_paths=10_000, seed=0
+    )
     assert found.agrees(sg.mean_first_passage_1d(sg.Langevin(along, T=0.3), -1, 0.9))
 
 
@@ -35,7 +37,9 @@ def test_the_widened_region_makes_the_error_of_first_order_in_dt():
     bias = {True: [], False: []}
     for dt in (0.04, 0.01):
         for corrected in bias:
-            found = sg.first_passage(process, [0.0], lambda x: x[0] > 1, dt=dt, n_paths=200_000, seed=3, corrected=corrected)
+            found = sg.first_passage(
+                process, [0.0], lambda x: x[0] > 1, dt=dt, n_paths=200_000, seed=3, corrected=corrected
+            )
             bias[corrected].append((found.value - 1, found.error))
     (rough, _), (fine, _) = bias[False]
     assert 0.35 < np.log2(rough / fine) / 2 < 0.65
@@ -69,7 +73,9 @@ def test_regions_can_be_balls_boxes_and_complements():
     flat = sg.Langevin.from_drift(lambda x: 0 * x, T=0.5, dim=2)
     ball = sg.first_passage(flat, [0.0, 0.0], lambda x: np.linalg.norm(x) > 1, dt=1e-3, n_paths=20_000, seed=1)
     assert ball.agrees(0.5)  # R²/2 for Brownian motion in the plane
-    box = sg.first_passage(flat, [0.0, 0.0], lambda x: ~((np.abs(x[0]) < 1) & (np.abs(x[1]) < 1)), dt=1e-3, n_paths=20_000, seed=1)
+    box = sg.first_passage(
+        flat, [0.0, 0.0], lambda x: ~((np.abs(x[0]) < 1) & (np.abs(x[1]) < 1)), dt=1e-3, n_paths=20_000, seed=1
+    )
     assert box.agrees(0.58937)  # the torsion function of the square at its centre
     region = sg.Region.of(lambda x: (x[0] > 1) | (x[1] > 1), 2)
     np.testing.assert_array_equal(region.contains([[2, 0], [0, 2], [0, 0]]), [True, True, False])
@@ -79,7 +85,9 @@ def test_censored_means_are_refused_and_the_times_travel_in_the_error():
     with pytest.raises(sg.CensoredError, match="would be too small") as info:
         sg.first_passage(WELL.problem(0.1), [-1.0], lambda x: x[0] > 1, dt=0.01, n_paths=200, t_max=30, seed=1)
     error = info.value
-    assert error.waiting == np.isnan(error.times).sum() > 0 and np.nanmax(error.times) <= error.limit == pytest.approx(30)
+    assert error.waiting == np.isnan(error.times).sum() > 0 and np.nanmax(error.times) <= error.limit == pytest.approx(
+        30
+    )
 
 
 def test_a_region_out_of_reach_is_called_so():

@@ -34,7 +34,12 @@ def test_the_covariance_is_the_fixed_point_of_the_iteration(d, seed, momentum):
     M, kick = sgd.transition, np.concatenate([-lr * np.eye(d), np.eye(d)])[: len(S)]
     np.testing.assert_allclose(M @ S @ M.T + kick @ noise @ kick.T / 3, S, rtol=1e-7, atol=1e-9 * np.abs(S).max())
     if momentum == 0:
-        np.testing.assert_allclose(hessian @ S + S @ hessian - lr * hessian @ S @ hessian, lr * noise / 3, rtol=1e-7, atol=1e-8 * np.abs(noise).max())
+        np.testing.assert_allclose(
+            hessian @ S + S @ hessian - lr * hessian @ S @ hessian,
+            lr * noise / 3,
+            rtol=1e-7,
+            atol=1e-8 * np.abs(noise).max(),
+        )
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.8])
@@ -67,7 +72,9 @@ def test_the_ladder_of_the_dossier():
     np.testing.assert_allclose(svag, first, rtol=1e-8)
     np.testing.assert_allclose(aware, exact, rtol=1e-12)
     assert rungs[2].relative_error(exact) < rungs[3].relative_error(exact)
-    np.testing.assert_allclose(first, sg.linear_stationary(sg.sgd(sg.quadratic(H), D, lr=0.3, batch=4)).covariance, rtol=1e-12)
+    np.testing.assert_allclose(
+        first, sg.linear_stationary(sg.sgd(sg.quadratic(H), D, lr=0.3, batch=4)).covariance, rtol=1e-12
+    )
     assert np.trace(second) < np.trace(first) < np.trace(exact)
     assert sg.ladder(sg.discrete_sgd([[4.0]], [[1.0]], lr=0.3, batch=1))[-1].covariance is None
 
@@ -90,4 +97,6 @@ def test_lags_and_innovations_fit_together():
             np.testing.assert_allclose(sgd.lagged_covariance(3), M @ M @ M @ sgd.covariance)
             np.testing.assert_allclose(sgd.innovation_covariance(1), 0.09 * D / 4, rtol=1e-10)
         np.testing.assert_allclose(sgd.innovation_covariance(500), sgd.covariance, rtol=1e-6)
-    np.testing.assert_allclose(sg.discrete_sgd([[0.5]], [[1.0]], lr=0.01, batch=1).correlation_times(), [-0.01 / np.log(1 - 0.005)])
+    np.testing.assert_allclose(
+        sg.discrete_sgd([[0.5]], [[1.0]], lr=0.01, batch=1).correlation_times(), [-0.01 / np.log(1 - 0.005)]
+    )

@@ -77,7 +77,7 @@ def test_simulated_circulation_is_the_exact_one():
     found = sg.simulate(process, [0.0, 0.0], t=12, dt=0.005, n_paths=2000, save=2401, seed=2)
     x = found.x[:, 1200:]
     lag = 4
-    antisymmetric = lambda r: np.einsum("ti,tj->ij", r[lag:], r[:-lag]) / (len(r) - lag)  # noqa: E731
+    antisymmetric = lambda r: np.einsum("ti,tj->ij", r[lag:], r[:-lag]) / (len(r) - lag)
     C = np.array([antisymmetric(r) for r in x])
     Q = -(C - np.swapaxes(C, 1, 2)) / (2 * 0.5 * lag * 0.005)
     exact = sg.linear_stationary(process).lagged_covariance(lag * 0.005)
@@ -87,7 +87,9 @@ def test_simulated_circulation_is_the_exact_one():
 
 def test_singular_noise_is_handled_exactly_where_it_reaches_and_refused_where_not():
     reached = sg.linear_stationary(sg.Langevin.linear([[1.0, 0.0], [-1.0, 2.0]], T=0.5, D=[1.0, 0.0]))
-    np.testing.assert_allclose(reached.F @ reached.covariance + reached.covariance @ reached.F.T, np.diag([1.0, 0.0]), atol=1e-13)
+    np.testing.assert_allclose(
+        reached.F @ reached.covariance + reached.covariance @ reached.F.T, np.diag([1.0, 0.0]), atol=1e-13
+    )
     assert reached.entropy_production == np.inf
     with pytest.raises(ValueError, match="does not reach"):
         _ = sg.linear_stationary(sg.Langevin.linear(np.diag([1.0, 2.0]), T=0.5, D=[1.0, 0.0])).potential
