@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-all check bench docs clean
+.PHONY: demo test test-all check bench docs pictures clean
 
 demo: $(VENV)/.installed
 	OMP_NUM_THREADS=2 $(BIN)/sgdyn fit
@@ -24,6 +24,9 @@ check: $(VENV)/.tested
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/sde.py
 	$(BIN)/python benchmarks/cache.py
+
+pictures: $(VENV)/.installed
+	$(BIN)/python docs/make_pictures.py
 
 docs: $(VENV)/.documented
 	$(BIN)/mkdocs build --strict
