@@ -19,7 +19,8 @@ def fit() -> None:
     """Small temperature, where theory is exact, beside the epoch sampler, where it is not."""
     with plt.rc_context(sg.plot.STYLE):
         figure, axes = plt.subplots(1, 2, figsize=(10, 3.6))
-        for ax, case, title in zip(axes, DEFAULT[2:], ("batches of 128, with replacement", "batches of 16, epoch by epoch"), strict=True):
+        titles = ("batches of 128, with replacement", "batches of 16, epoch by epoch")
+        for ax, case, title in zip(axes, DEFAULT[2:], titles, strict=True):
             sg.plot.figure(run_case(case).comparison, ax)
             ax.set_title(title)
         figure.savefig(PLACE / "fit.png", dpi=110)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 STYLE = {
     "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 10, "legend.frameon": False, "legend.fontsize": 8,
@@ -26,7 +27,14 @@ def figure(result: Any, ax: Axes | None = None) -> Axes:
         if ax is None:
             ax = plt.subplots(figsize=(5.2, 3.6))[1]
         draw(result, ax)
+        _whole_ticks(ax)
     return ax
+
+
+def _whole_ticks(ax: Axes) -> None:
+    """Directions and ranks are whole numbers."""
+    if ax.get_xlabel() in ("Hessian direction", "rank", "component"):
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _potential(U: Any, ax: Axes, box: Any = None) -> None:
@@ -183,6 +191,7 @@ def pulls(comparison: Any, ax: Axes | None = None) -> Axes:
         )
         ax.set(xlabel="Hessian direction", ylabel="pull", title="(measured - exact discrete theory) / error")
         ax.legend()
+        _whole_ticks(ax)
     return ax
 
 
@@ -205,6 +214,7 @@ def times(comparison: Any, ax: Axes | None = None) -> Axes:
         )
         ax.set(xlabel="Hessian direction", ylabel="steps", yscale="log", title="correlation time")
         ax.legend()
+        _whole_ticks(ax)
     return ax
 
 

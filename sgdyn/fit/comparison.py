@@ -79,7 +79,7 @@ class Comparison:
 
 
 def compare(
-    recording: Recording, subspace: Subspace, *, paths: int = 1024, seed: int = 0, show_progress: bool | None = None
+    recording: Recording, subspace: Subspace, *, paths: int = 2048, seed: int = 0, show_progress: bool | None = None
 ) -> Comparison:
     """Compare a stationary recording with the exact discrete theory, the diffusion in closed form, and its simulation.
 

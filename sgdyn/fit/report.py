@@ -23,7 +23,7 @@ h1 { font-size: 1.6rem; } h2 { font-size: 1.25rem; border-bottom: 1px solid #ddd
 .verdict { background: #eef5fa; border-left: 4px solid #0072b2; padding: .6rem 1rem; font-weight: 600; }
 .verdict.no { background: #fdf1e7; border-color: #d55e00; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(24rem, 1fr)); gap: .5rem; } .figures svg { width: 100%; height: auto; }
-table { border-collapse: collapse; font-size: .82rem; font-variant-numeric: tabular-nums; } td, th { padding: .15rem .5rem; text-align: right; border-bottom: 1px solid #eee; }
+table { border-collapse: collapse; font-size: .82rem; font-variant-numeric: tabular-nums; } td, th { padding: .15rem .5rem; text-align: right; white-space: nowrap; border-bottom: 1px solid #eee; }
 .wide { overflow-x: auto; } .quiet { color: #555; font-size: .88rem; }
 @media print { body { max-width: none; } h2 { break-before: auto; } .figures, table { break-inside: avoid; } }
 """

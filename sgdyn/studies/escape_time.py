@@ -19,7 +19,7 @@ class Config:
     hottest: float = 0.25
     temperatures: int = 7
     n_paths: int = 4000
-    dt: float = 0.01
+    dt: float = 0.004
     seed: int = 0
 
 
