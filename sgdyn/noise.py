@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -38,8 +39,31 @@ class Noise(Protocol):
     def __call__(self, x: ArrayLike) -> Floats: ...  # D at points (..., dim), as (..., dim, dim)
 
 
+class _ConstantNoise(ABC):
+    """What noise of constant D has in common."""
+
+    @property
+    @abstractmethod
+    def dim(self) -> int: ...
+
+    @abstractmethod
+    def _value(self) -> Floats:
+        """D (dim, dim)."""
+
+    @cached_property
+    def matrix(self) -> Constant:
+        return Constant(self._value(), self.dim)
+
+    @property
+    def divergence(self) -> Constant:
+        return Constant(np.zeros(self.dim), self.dim)
+
+    def __call__(self, x: ArrayLike) -> Floats:
+        return self.matrix(x)
+
+
 @dataclass(frozen=True, eq=False)
-class Diagonal:
+class Diagonal(_ConstantNoise):
     """D = diag(values), values (dim,) >= 0; coordinates with zero get no noise at all."""
 
     values: Floats
@@ -74,16 +98,8 @@ class Diagonal:
     def block(self) -> Any:
         return diagonal_noise.compiled
 
-    @cached_property
-    def matrix(self) -> Constant:
-        return Constant(np.diag(self.values), self.dim)
-
-    @property
-    def divergence(self) -> Constant:
-        return Constant(np.zeros(self.dim), self.dim)
-
-    def __call__(self, x: ArrayLike) -> Floats:
-        return self.matrix(x)
+    def _value(self) -> Floats:
+        return np.asarray(np.diag(self.values))
 
     def apply(self, x: Floats, z: Floats) -> Floats:
         out = np.zeros((*z.shape[:-1], self.dim))
@@ -92,7 +108,7 @@ class Diagonal:
 
 
 @dataclass(frozen=True, eq=False)
-class Dense:
+class Dense(_ConstantNoise):
     """D = factor factor', factor (dim, rank) lower triangular: the semidefinite Cholesky factor without its zero columns."""
 
     factor: Floats
@@ -113,23 +129,15 @@ class Dense:
     def block(self) -> Any:
         return dense_noise.compiled
 
-    @cached_property
-    def matrix(self) -> Constant:
-        return Constant(self.factor @ self.factor.T, self.dim)
-
-    @property
-    def divergence(self) -> Constant:
-        return Constant(np.zeros(self.dim), self.dim)
-
-    def __call__(self, x: ArrayLike) -> Floats:
-        return self.matrix(x)
+    def _value(self) -> Floats:
+        return np.asarray(self.factor @ self.factor.T)
 
     def apply(self, x: Floats, z: Floats) -> Floats:
         return np.asarray(z @ self.factor.T)
 
 
 @dataclass(frozen=True, eq=False)
-class LowRank:
+class LowRank(_ConstantNoise):
     """D = V diag(s) V' + floor I: V (dim, k), s (k,) >= 0, floor >= 0. No normals are spent on a floor of zero.
 
     Raises ValueError for negative s or floor and for shapes that do not fit.
@@ -165,16 +173,8 @@ class LowRank:
     def block(self) -> Any:
         return low_rank_noise.compiled
 
-    @cached_property
-    def matrix(self) -> Constant:
-        return Constant((self.V * self.s) @ self.V.T + self.floor * np.eye(self.dim), self.dim)
-
-    @property
-    def divergence(self) -> Constant:
-        return Constant(np.zeros(self.dim), self.dim)
-
-    def __call__(self, x: ArrayLike) -> Floats:
-        return self.matrix(x)
+    def _value(self) -> Floats:
+        return np.asarray((self.V * self.s) @ self.V.T + self.floor * np.eye(self.dim))
 
     def apply(self, x: Floats, z: Floats) -> Floats:
         k = len(self.s)

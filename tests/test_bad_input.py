@@ -44,7 +44,7 @@ CALLS = {
     ),
     "unknown ufunc": (lambda: potential(lambda x: np.floor(x[0])), TypeError, "elementwise functions are"),
     "a vector for a potential": (lambda: potential(lambda x: x), ValueError, r"np\.sum"),
-    "potential without dimension": (lambda: sg.potential(lambda x: x[0]), TypeError, "keyword|positional|dim"),
+    "potential without dimension": (lambda: sg.potential(lambda x: x[0]), TypeError, r"type @sg\.potential\(dim=2\)"),
     "argument without default": (lambda: potential(lambda x, a: a * x[0]), TypeError, "to make it a parameter"),
     "text as parameter": (lambda: potential(lambda x, a="2": x[0]), TypeError, "outside the function"),
     "unknown parameter": (lambda: sg.landscapes.rugged().U.replace(depth=2.0), TypeError, "expected some of roughness"),

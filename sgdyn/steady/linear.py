@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from sgdyn.fields import Affine
+from sgdyn.noise import Varying
 from sgdyn.potentials import Potential, quadratic
 from sgdyn.problem import Langevin, Momentum
 
@@ -113,7 +114,7 @@ def linear_parts(process: Langevin) -> tuple[Floats, Floats, Floats]:
             "got a drift that is not linear, expected a quadratic potential or Langevin.linear(F, ...); type sg.quadratic(U.hess(x), x) to linearise at x"
         )
     origin = np.zeros(process.dim)
-    if np.any(process.D.divergence(origin)) or process.D.matrix.__class__.__name__ != "Constant":
+    if isinstance(process.D, Varying):
         raise ValueError("got a D that depends on x, expected a constant one; type D=problem.D(x) to freeze it at x")
     F = -process.drift.matrix
     try:
