@@ -24,6 +24,7 @@ class _Bar:
         self.task: Any = None
         self.wanted = sys.stderr.isatty() if shown is None else shown
         self.patience = 0.0 if shown else PATIENCE
+        self.forced = shown
 
     def __call__(self, done: float) -> None:
         if self.bar is None and self.wanted and time.monotonic() - self.started > self.patience:
@@ -35,7 +36,7 @@ class _Bar:
         from rich.console import Console
         from rich.progress import Progress as Bars
 
-        self.bar = Bars(console=Console(stderr=True), transient=True)
+        self.bar = Bars(console=Console(stderr=True, force_terminal=self.forced), transient=True)
         self.task = self.bar.add_task(self.title, total=1.0)
         self.bar.start()
 
