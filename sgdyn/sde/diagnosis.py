@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn
 
 import numpy as np
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 
 from sgdyn.errors import BlowUpError
 from sgdyn.problem import Langevin
-from sgdyn.sde.walkers import Clock, walkers
+from sgdyn.sde.walkers import Clock, thread_pool, walkers
 
 Floats = NDArray[np.float64]
 COARSE = 1000
@@ -44,10 +43,10 @@ def _last_steps(process: Langevin, clock: Clock, x0: Floats, path: int, step: in
     """The last finite points of a path, one for each step, and the number of the last one's step."""
     numbers, now = np.array([path], dtype=np.uint64), 0
     trail = [x0]
-    with ThreadPoolExecutor(1) as pool:
+    with thread_pool(1) as workers:
         for length in (COARSE, 1):
             while now < step:
-                moving = walkers(process, clock, trail[-1][None], numbers, pool, 1)
+                moving = walkers(process, clock, trail[-1][None], numbers, workers)
                 moving.advance(now, min(length, step - now))
                 if not np.all(np.isfinite(moving.points())):
                     break

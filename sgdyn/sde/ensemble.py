@@ -18,7 +18,7 @@ from sgdyn.problem import Langevin, Momentum
 from sgdyn.progress import Progress, progress
 from sgdyn.sde import diagnosis
 from sgdyn.sde.methods import EulerMaruyama
-from sgdyn.sde.walkers import Clock, Steps, Walkers, available_threads, thread_pool, walkers
+from sgdyn.sde.walkers import Clock, Steps, Walkers, thread_pool, walkers
 
 Floats = NDArray[np.float64]
 
@@ -133,15 +133,15 @@ def simulate(
     start = starting_points(x0, process.dim, n_paths)
     steps = checks.steps(t, dt)
     dt = checks.positive("t", t) / steps
-    refine, threads = checks.count("refine", refine), available_threads(threads)
+    refine = checks.count("refine", refine)
     randomness.check_range(steps * refine, process.D.rank)
     refuse_unstable(process, dt)
     sequence = checks.seed_sequence(seed)
     kept = saved_steps(save, steps, dt)
     clock = Clock(dt, refine, randomness.key(sequence, stream))
     numbers = np.arange(len(start), dtype=np.uint64) + np.uint64(checks.count("first_path", first_path, least=0))
-    with thread_pool(threads) as pool, progress("simulate", show_progress) as tell:
-        moving = walkers(process, clock, start, numbers, pool, threads)
+    with thread_pool(threads) as workers, progress("simulate", show_progress) as tell:
+        moving = walkers(process, clock, start, numbers, workers)
         x, done = _run(process, clock, moving, start, numbers, kept, tell)
     if done < len(kept):
         warnings.warn(f"interrupted: {done} of {len(kept)} saved times are done", stacklevel=2)
@@ -161,7 +161,7 @@ def _run(
 ) -> tuple[Floats, int]:
     """Advance through all kept steps; returns the points and how many kept steps were reached."""
     x = np.empty((len(start), len(kept), process.dim))
-    done = int(kept[0] == 0)
+    done = int(np.sum(kept == 0))
     x[:, :done] = start[:, None]
     try:
         for first, count in slices(int(kept[-1]), start.size):

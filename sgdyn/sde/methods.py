@@ -101,7 +101,7 @@ def euler_maruyama(
         for step in range(first, first + count):
             filled = fill_increment(increment, z, words, hoisted, step, refine, filled, k0, k1)
             euler_step(x[b], drift, theta, noise, phi, isotropic, increment, force, kick, dt, scale)
-            if saved < len(kept) and kept[saved] == step + 1:
+            while saved < len(kept) and kept[saved] == step + 1:
                 copy_rows(x[b], out[b, saved])
                 saved += 1
 

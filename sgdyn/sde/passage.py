@@ -19,7 +19,7 @@ from sgdyn.region import OVERSHOOT, Region
 from sgdyn.sde import diagnosis
 from sgdyn.sde.ensemble import checked_process, refuse_unstable, starting_points
 from sgdyn.sde.methods import EulerMaruyama
-from sgdyn.sde.walkers import Clock, available_threads, thread_pool, walkers
+from sgdyn.sde.walkers import Clock, Workers, thread_pool, walkers
 
 Floats = NDArray[np.float64]
 
@@ -55,10 +55,8 @@ def first_passage(
     level, warnings = _level(process, target, dt, corrected)
     limit = randomness.MAX_STEPS if t_max is None else checks.steps(t_max, dt)
     clock = Clock(dt, 1, randomness.key(checks.seed_sequence(seed), stream))
-    threads = available_threads(threads)
-    with thread_pool(threads) as pool, progress("first passage", show_progress) as tell:
-        race = _Race(process, clock, start, limit, t_max is not None, level, tell)
-        times = race.run(pool, threads)
+    with thread_pool(threads) as workers, progress("first passage", show_progress) as tell:
+        times = _Race(process, clock, start, limit, t_max is not None, level, tell, workers).run()
     return of_samples(times, f"{len(times)} paths, dt={dt:g}", warnings)
 
 
@@ -82,49 +80,49 @@ class _Race:
     limited: bool
     level: Field
     tell: Progress
+    workers: Workers
+    now: int = 0
 
-    def run(self, pool: Any, threads: int) -> Floats:
+    def run(self) -> Floats:
         times = np.full(len(self.start), np.nan)
         waiting = np.arange(len(self.start))
-        x, now = self.start, 0
+        x = self.start
         try:
             while len(waiting):
-                now, waiting, x = self._lap(pool, threads, times, waiting, x, now)
+                waiting, x = self._lap(times, waiting, x)
                 self.tell(1 - len(waiting) / len(times))
         except KeyboardInterrupt as interrupt:
-            raise self._censored(times, now, "at Ctrl-C") from interrupt
+            raise self._censored(times, "at Ctrl-C") from interrupt
         return times
 
-    def _lap(
-        self, pool: Any, threads: int, times: Floats, waiting: Any, x: Floats, now: int
-    ) -> tuple[int, Any, Floats]:
+    def _lap(self, times: Floats, waiting: Any, x: Floats) -> tuple[Any, Floats]:
         """Walk the waiting paths until enough have arrived to make it worth while to close the ranks."""
         numbers = waiting.astype(np.uint64)
-        moving = walkers(self.process, self.clock, x, numbers, pool, threads, self.level)
+        moving = walkers(self.process, self.clock, x, numbers, self.workers, self.level)
         arrived = np.zeros(len(waiting), dtype=bool)
         while arrived.mean() <= 1 - COMPACT_BELOW and not arrived.all():
-            count = min(self._slice(len(waiting), now), self.limit - now)
-            if count <= 0 or self._hopeless(times, now):
-                raise self._censored(times, now, f"by t={now * self.clock.dt:g}")
-            moving.advance(now, count)
-            now += count
+            count = min(self._slice(len(waiting)), self.limit - self.now)
+            if count <= 0 or self._hopeless(times):
+                raise self._censored(times, f"by t={self.now * self.clock.dt:g}")
+            moving.advance(self.now, count)
+            self.now += count
             found, x = moving.arrivals(), moving.points()
             arrived = found >= 0
             times[waiting[arrived]] = found[arrived]
             diagnosis.check_finite(
-                self.process, self.clock, np.where(arrived[:, None], 0.0, x), self.start[waiting], numbers, now
+                self.process, self.clock, np.where(arrived[:, None], 0.0, x), self.start[waiting], numbers, self.now
             )
-        return now, waiting[~arrived], x[~arrived]
+        return waiting[~arrived], x[~arrived]
 
-    def _slice(self, n: int, now: int) -> int:
-        return int(max(16, min(max(FIRST_SLICE, now // 4), WORK / (n * self.process.dim))))
+    def _slice(self, n: int) -> int:
+        return int(max(16, min(max(FIRST_SLICE, self.now // 4), WORK / (n * self.process.dim))))
 
-    def _hopeless(self, times: Floats, now: int) -> bool:
-        return not self.limited and bool(np.all(np.isnan(times))) and now * self.start.size > HOPELESS_WORK
+    def _hopeless(self, times: Floats) -> bool:
+        return not self.limited and bool(np.all(np.isnan(times))) and self.now * self.start.size > HOPELESS_WORK
 
-    def _censored(self, times: Floats, now: int, when: str) -> CensoredError:
+    def _censored(self, times: Floats, when: str) -> CensoredError:
         missing = int(np.isnan(times).sum())
-        limit = now * self.clock.dt
+        limit = self.now * self.clock.dt
         if missing == len(times):
             message = f"none of {missing} paths had reached the region {when}; check that it can be reached, or type a larger t_max"
         else:

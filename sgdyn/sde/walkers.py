@@ -71,12 +71,19 @@ def into_blocks(x: Floats, paths: Numbers, width: int) -> tuple[Floats, Numbers]
     return np.ascontiguousarray(blocks), np.ascontiguousarray(paths.reshape(-1, 1, width))
 
 
-def spread(pool: Executor, threads: int, task: Callable[..., Any], *arrays: Any) -> None:
-    """task(*slices) on equal parts of the first axis of the arrays, one for each thread."""
-    bounds = np.linspace(0, len(arrays[0]), min(threads, len(arrays[0])) + 1).astype(int)
-    futures = [pool.submit(task, *(a[i:j] for a in arrays)) for i, j in itertools.pairwise(bounds)]
-    for future in futures:
-        future.result()
+@dataclass(frozen=True)
+class Workers:
+    """Threads that share the blocks of an ensemble."""
+
+    pool: Executor
+    threads: int
+
+    def spread(self, task: Callable[..., Any], *arrays: Any) -> None:
+        """task(*slices) on equal parts of the first axis of the arrays, one for each thread."""
+        bounds = np.linspace(0, len(arrays[0]), min(self.threads, len(arrays[0])) + 1).astype(int)
+        futures = [self.pool.submit(task, *(a[i:j] for a in arrays)) for i, j in itertools.pairwise(bounds)]
+        for future in futures:
+            future.result()
 
 
 def kernel_arguments(problem: Langevin, clock: Clock) -> tuple[tuple[Any, ...], float]:
@@ -89,34 +96,14 @@ def kernel_arguments(problem: Langevin, clock: Clock) -> tuple[tuple[Any, ...], 
     return (problem.drift.block, problem.drift.theta, noise, D.theta, bool(isotropic), D.rank), scale
 
 
-@dataclass
 class BlockWalkers:
     """Compiled blocks, spread over threads; no number depends on the blocks or the threads."""
 
-    problem: Langevin
-    clock: Clock
-    pool: Executor
-    threads: int
-    x: Floats
-    paths: Numbers
-    n: int
-    level: Field | None
-
-    @classmethod
-    def start(
-        cls,
-        problem: Langevin,
-        clock: Clock,
-        x0: Floats,
-        paths: Numbers,
-        pool: Executor,
-        threads: int,
-        level: Field | None,
-    ) -> BlockWalkers:
-        width = block_width(problem.dim, problem.D.rank, len(x0), threads)
-        return cls(problem, clock, pool, threads, *into_blocks(x0, paths, width), len(x0), level)
-
-    def __post_init__(self) -> None:
+    def __init__(
+        self, problem: Langevin, clock: Clock, x0: Floats, paths: Numbers, workers: Workers, level: Field | None
+    ) -> None:
+        self.problem, self.clock, self.workers, self.level, self.n = problem, clock, workers, level, len(x0)
+        self.x, self.paths = into_blocks(x0, paths, block_width(problem.dim, problem.D.rank, len(x0), workers.threads))
         self.times = np.full(self.paths.shape, -1.0)
 
     def advance(self, first: int, count: int, kept: Steps = NOTHING) -> Floats:
@@ -126,24 +113,10 @@ class BlockWalkers:
         out = np.empty((blocks, len(kept), dim, width))
         if self.level is None:
             step = euler_maruyama.compiled
-            spread(
-                self.pool,
-                self.threads,
-                lambda x, paths, y: step(*fixed, x, paths, *rest, kept, y),
-                self.x,
-                self.paths,
-                out,
-            )
+            self.workers.spread(lambda x, paths, y: step(*fixed, x, paths, *rest, kept, y), self.x, self.paths, out)
         else:
             gated, gate = euler_maruyama_passage.compiled, (self.level.block, self.level.theta)
-            spread(
-                self.pool,
-                self.threads,
-                lambda x, paths, t: gated(*fixed, x, paths, *rest, *gate, t),
-                self.x,
-                self.paths,
-                self.times,
-            )
+            self.workers.spread(lambda x, p, t: gated(*fixed, x, p, *rest, *gate, t), self.x, self.paths, self.times)
         return out.transpose(0, 3, 1, 2).reshape(blocks * width, len(kept), dim)[: self.n]
 
     def arrivals(self) -> Floats:
@@ -199,18 +172,12 @@ class ArrayWalkers:
 
 
 def walkers(
-    problem: Langevin,
-    clock: Clock,
-    x0: Floats,
-    paths: Numbers,
-    pool: Executor,
-    threads: int,
-    level: Field | None = None,
+    problem: Langevin, clock: Clock, x0: Floats, paths: Numbers, workers: Workers, level: Field | None = None
 ) -> Walkers:
     """The fastest walkers the problem allows: compiled blocks if drift, noise and the level of the region all have them."""
     needed = [problem.drift.block, problem.D.block, *([] if level is None else [level.block])]
     if all(block is not None for block in needed) and problem.D.rank > 0:
-        return BlockWalkers.start(problem, clock, x0, paths, pool, threads, level)
+        return BlockWalkers(problem, clock, x0, paths, workers, level)
     return ArrayWalkers(problem, clock, x0.copy(), paths, level)
 
 
@@ -222,10 +189,11 @@ def available_threads(threads: int | None) -> int:
 
 
 @contextmanager
-def thread_pool(threads: int) -> Iterator[Executor]:
-    """Threads that are left to end their current slice when the caller is interrupted."""
-    pool = ThreadPoolExecutor(threads)
+def thread_pool(threads: int | None) -> Iterator[Workers]:
+    """So many threads (default: all cores); when the caller is interrupted they end their current slice."""
+    count = available_threads(threads)
+    pool = ThreadPoolExecutor(count)
     try:
-        yield pool
+        yield Workers(pool, count)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

@@ -48,6 +48,14 @@ def test_threads_paths_slices_and_saved_times_change_no_bit(name, monkeypatch):
     np.testing.assert_array_equal(run(process, n=203).x, reference.x)
 
 
+def test_two_saved_times_in_one_step_are_both_saved():
+    found = run(PROCESSES["scalar"], save=[0.0, 0.001, 0.02, 0.021, 1.0])
+    np.testing.assert_array_equal(found.x[:, 0], found.x[:, 1])
+    np.testing.assert_array_equal(found.x[:, 2], found.x[:, 3])
+    np.testing.assert_array_equal(found.t, [0.0, 0.0, 0.02, 0.02, 1.0])
+    np.testing.assert_array_equal(found.x[:, -1], run(PROCESSES["scalar"]).x[:, -1])
+
+
 def test_the_engine_uses_the_published_normals():
     x = sg.simulate(
         sg.Langevin.from_drift(lambda x: 0 * x, T=0.5, D=4.0, dim=3),
