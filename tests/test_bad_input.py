@@ -177,6 +177,11 @@ CALLS = {
         ValueError,
         "minimize",
     ),
+    "ignored targets": (
+        lambda: sg.nets.Network(models.mlp(), models.nn.CrossEntropyLoss(ignore_index=2), models.data()),
+        ValueError,
+        "ignore_index=2.*without those",
+    ),
     "too many eigenpairs": (lambda: models.network().noise().top(200), ValueError, "nonzero eigenvalues"),
     "weights of another size": (lambda: models.network().at([1.0, 2.0]), ValueError, "expected"),
     "unknown sampler": (

@@ -45,7 +45,7 @@ class Network:
             raise ValueError("got a model without trainable parameters, expected some with requires_grad=True")
         _refuse_train_mode(model)
         first = next(iter(trainable.values()))
-        self.model, self.chunk = model, checks.count("chunk", chunk)
+        self.model, self.loss, self.chunk = model, loss, checks.count("chunk", chunk)
         self.weight_decay = checks.positive("weight_decay", weight_decay, zero=True)
         self.x, self.y = (part.to(first.device) for part in _tensors(data, first.dtype))
         self.weights = torch.cat([p.reshape(-1) for p in trainable.values()])
@@ -150,6 +150,7 @@ class Network:
 
     def _check_losses(self) -> None:
         x, y = self.x[:3], self.y[:3]
+        _refuse_ignored(self.loss, self.y)
         with torch.no_grad():
             first, again = self.losses(self.weights, x, y), self.losses(self.weights, x, y)
             alone = self.losses(self.weights, x[:1], y[:1])
@@ -201,6 +202,16 @@ def _per_sample(loss: Any) -> PerSample:
     if reduction != "none":
         single.reduction = "none"  # type: ignore[assignment]
     return lambda output, target: single(output, target).reshape(len(output), -1).mean(1)
+
+
+def _refuse_ignored(loss: Any, y: Tensor) -> None:
+    """A mean over the targets that are not ignored is not a mean over samples."""
+    ignored = getattr(loss, "ignore_index", None) if getattr(loss, "reduction", "none") == "mean" else None
+    count = 0 if ignored is None or y.is_floating_point() else int((y == ignored).sum())
+    if count:
+        raise ValueError(
+            f"got {count} targets equal to ignore_index={ignored}, expected a loss for every sample; type data without those samples"
+        )
 
 
 def _tensors(data: Any, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
