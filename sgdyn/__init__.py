@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from sgdyn.noise import LowRank, nearest_covariance, noise_from_functions
     from sgdyn.potentials import Potential, potential, quadratic
     from sgdyn.problem import Langevin, Momentum, sgd
-    from sgdyn.randomness import normals
+    from sgdyn.sde.increments import normals
     from sgdyn.region import Region
     from sgdyn.sde.ensemble import Ensemble, simulate
-    from sgdyn.sde.methods import EulerMaruyama
+    from sgdyn.sde.methods.euler_maruyama import EulerMaruyama
     from sgdyn.sde.passage import first_passage
     from sgdyn.steady.discrete import DiscreteSGD, discrete_sgd, ladder
     from sgdyn.steady.linear import LinearStationary, linear_stationary
@@ -36,8 +36,8 @@ _PLACES = {
     "mean_first_passage_1d": "escape.quadrature", "Estimate": "estimate",
     "LowRank": "noise", "nearest_covariance": "noise", "noise_from_functions": "noise",
     "Potential": "potentials", "potential": "potentials", "quadratic": "potentials", "tabulated": "tabulation",
-    "Langevin": "problem", "Momentum": "problem", "sgd": "problem", "normals": "randomness", "Region": "region",
-    "Ensemble": "sde.ensemble", "simulate": "sde.ensemble", "EulerMaruyama": "sde.methods", "first_passage": "sde.passage",
+    "Langevin": "problem", "Momentum": "problem", "sgd": "problem", "normals": "sde.increments", "Region": "region",
+    "Ensemble": "sde.ensemble", "simulate": "sde.ensemble", "EulerMaruyama": "sde.methods.euler_maruyama", "first_passage": "sde.passage",
     "DiscreteSGD": "steady.discrete", "discrete_sgd": "steady.discrete", "ladder": "steady.discrete",
     "LinearStationary": "steady.linear", "linear_stationary": "steady.linear",
 }  # fmt: skip

@@ -6,7 +6,7 @@ the stream, the counter is
     word 0: low 32 bits of step // 2        word 1: high 32 bits of the path
     word 2: low 32 bits of the path         word 3: component * 256 + the bits of step // 2 above
 
-so that 2^64 paths, 2^41 steps and 2^24 components never share a counter. Each call gives the normals of two successive steps by the
+so that 2^64 paths, 2^41 steps and 2^23 components never share a counter. Each call gives the normals of two successive steps by the
 Box-Muller transform of two 52-bit uniforms (the largest possible normal is 8.49).
 """
 
@@ -20,9 +20,8 @@ from numba import types
 from numpy.typing import ArrayLike, NDArray
 
 from sgdyn import checks
-from sgdyn.codegen.elementary import log_of_normal
 from sgdyn.codegen.jit import MATRIX, exact_helper, kernel
-from sgdyn.codegen.vector import LANES, bits, fma, from_bits, load, sqrt, store
+from sgdyn.codegen.vector import LANES, bits, fma, from_bits, load, select, sqrt, store
 
 Floats = NDArray[np.float64]
 Words = NDArray[np.uint64]
@@ -33,11 +32,15 @@ WEYL_0, WEYL_1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
 LOW, HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 TWO, FOUR, SIX, EIGHT = np.uint64(2), np.uint64(4), np.uint64(6), np.uint64(8)
 
-# sin(pi t/2)/t and cos(pi t/2)/(1 - t²) in t², |t| <= 1
-SINE = (1.5707963267948963, -0.6459640975062232, 0.07969262624568337, -0.004681754131447062, 0.0001604411695631063, -3.5988107063136794e-06,
-        5.688318064017795e-08, -6.449471237809134e-10)  # fmt: skip
-COSINE = (1.0, -0.23370055013616783, 0.01996895776483613, -0.000894522998138162, 2.47372750411264e-05, -4.6476318093539006e-07,
-          6.318119670622831e-09, -6.30616956165683e-11)  # fmt: skip
+# -4 atanh(s)/s in s², |s| <= (sqrt 2 - 1)/(sqrt 2 + 1), sin(pi t/2)/t and cos(pi t/2)/(1 - t²) in t², |t| <= 1: to 3e-14
+LOG = (-3.9999999999998943762, -1.33333333359158504226, -0.79999989783664765488, -0.57144332291751450138, -0.44348499820154979582,
+       -0.39216191279506105494)  # fmt: skip
+SINE = (1.5707963267948175309, -0.64596409749849487523, 0.079692626122085770875, -0.004681753390122880045, 0.00016043905209111044768,
+        -3.5957057969315051399e-6, 5.4625498645960706379e-8)  # fmt: skip
+COSINE = (0.99999999999999227078, -0.23370055013541230134, 0.019968957752752622682, -0.00089452292565984362236, 0.000024737068012148360779,
+          -4.6445960072842389646e-7, 6.0973718080293081536e-9)  # fmt: skip
+SQRT_HALF, TWO_POWER_10, TWO_POWER_52 = np.uint64(0x3FE6A09E667F3BCD), np.uint64(1024), np.uint64(0x4330000000000000)
+EXPONENT = np.uint64(52)
 SIGN_BIT = np.uint64(1 << 63)
 ONE_EXPONENT, TWO_EXPONENT, FRACTION_SHIFT, ONE = (
     np.uint64(0x3FF0000000000000),
@@ -46,7 +49,7 @@ ONE_EXPONENT, TWO_EXPONENT, FRACTION_SHIFT, ONE = (
     np.uint64(1),
 )
 
-MAX_STEPS, MAX_COMPONENTS = 2**41, 2**24
+MAX_STEPS, MAX_COMPONENTS = 2**41, 2**23
 
 
 def key(seed: int | np.random.SeedSequence | None, stream: int = 0) -> tuple[np.uint64, np.uint64]:
@@ -79,29 +82,31 @@ def philox(c0: Any, c1: Any, c2: Any, c3: Any, k0: Any, k1: Any) -> Any:
 
 
 @exact_helper
+def minus_two_log(u: Any) -> Any:
+    """-2 log u of uniforms 2^-52 <= u <= 1, to 3e-14 of its value or of 1; never negative."""
+    word = bits(u)
+    shifted = ((word - SQRT_HALF) + (TWO_POWER_10 << EXPONENT)) >> EXPONENT
+    n = from_bits(shifted | TWO_POWER_52) - (4503599627370496.0 + 1024.0)
+    m = from_bits(word - ((shifted - TWO_POWER_10) << EXPONENT))
+    s = (m - 1.0) / (m + 1.0)
+    z = s * s
+    q = fma(fma(fma(fma(fma(LOG[5], z, LOG[4]), z, LOG[3]), z, LOG[2]), z, LOG[1]), z, LOG[0])
+    w = fma(q, s, n * -1.3862943611198906)
+    return select(w > 0.0, w, 0.0)
+
+
+@exact_helper
 def box_muller(a: Any, b: Any) -> Any:
     """Two standard normals from two 64-bit words: radius from the top 52 bits of a, direction from b."""
     uniform = 2.0 - from_bits((a >> FRACTION_SHIFT) | ONE_EXPONENT)  # in (0, 1]
-    radius = sqrt(-2.0 * log_of_normal(uniform))
+    radius = sqrt(minus_two_log(uniform))
     t = (
         from_bits(((b << ONE) >> FRACTION_SHIFT) | TWO_EXPONENT) - 3.0
     )  # in [-1, 1); the top bit of b is the sign of the cosine
     z = t * t
-    s = fma(
-        fma(fma(fma(fma(fma(fma(SINE[7], z, SINE[6]), z, SINE[5]), z, SINE[4]), z, SINE[3]), z, SINE[2]), z, SINE[1]),
-        z,
-        SINE[0],
-    )
-    c = fma(
-        fma(
-            fma(fma(fma(fma(fma(COSINE[7], z, COSINE[6]), z, COSINE[5]), z, COSINE[4]), z, COSINE[3]), z, COSINE[2]),
-            z,
-            COSINE[1],
-        ),
-        z,
-        COSINE[0],
-    )
-    cosine = from_bits(bits(c - c * z) ^ (b & SIGN_BIT))
+    s = fma(fma(fma(fma(fma(fma(SINE[6], z, SINE[5]), z, SINE[4]), z, SINE[3]), z, SINE[2]), z, SINE[1]), z, SINE[0])
+    c = fma(fma(fma(fma(fma(fma(COSINE[6], z, COSINE[5]), z, COSINE[4]), z, COSINE[3]), z, COSINE[2]), z, COSINE[1]), z, COSINE[0])
+    cosine = from_bits(bits(fma(-c, z, c)) ^ (b & SIGN_BIT))
     return radius * cosine, radius * (t * s)
 
 
@@ -118,19 +123,28 @@ def hoist(paths: Any, k0: Any, k1: Any, out: Any) -> None:
 
 
 @exact_helper
-def fill_words(words: Any, hoisted: Any, pair: Any, component: Any, k0: Any, k1: Any) -> None:
-    """The Philox words of (path, pair, component) for all paths of a block, two 32-bit words to each 64."""
+def rounds_from_third(hoisted: Any, p: Any, pair: Any, component: Any, k0: Any, k1: Any) -> Any:
+    """The Philox words of eight paths from the position p; what does not depend on p leaves the caller's loop."""
     p0 = (pair & LOW) * MULTIPLIER_0
     p1 = (((p0 >> HALF) ^ (component << EIGHT) ^ (pair >> HALF) ^ k1) & LOW) * MULTIPLIER_1
     high, low, rest = p1 >> HALF, p0 & LOW, p1 & LOW
-    for p in range(0, words.shape[1], LANES):
-        c0, c1, c2, c3 = load(hoisted, 0, p) ^ high, rest, load(hoisted, 1, p) ^ low, load(hoisted, 2, p)
-        c0, c1, c2, c3 = _two_rounds(c0, c1, c2, c3, (k0 + WEYL_0 * TWO) & LOW, (k1 + WEYL_1 * TWO) & LOW)
-        c0, c1, c2, c3 = _two_rounds(c0, c1, c2, c3, (k0 + WEYL_0 * FOUR) & LOW, (k1 + WEYL_1 * FOUR) & LOW)
-        c0, c1, c2, c3 = _two_rounds(c0, c1, c2, c3, (k0 + WEYL_0 * SIX) & LOW, (k1 + WEYL_1 * SIX) & LOW)
-        c0, c1, c2, c3 = _two_rounds(c0, c1, c2, c3, (k0 + WEYL_0 * EIGHT) & LOW, (k1 + WEYL_1 * EIGHT) & LOW)
-        store(words, 0, p, c0 | (c1 << HALF))
-        store(words, 1, p, c2 | (c3 << HALF))
+    c0, c1, c2, c3 = load(hoisted, 0, p) ^ high, rest, load(hoisted, 1, p) ^ low, load(hoisted, 2, p)
+    c0, c1, c2, c3 = _two_rounds(c0, c1, c2, c3, (k0 + WEYL_0 * TWO) & LOW, (k1 + WEYL_1 * TWO) & LOW)
+    c0, c1, c2, c3 = _two_rounds(c0, c1, c2, c3, (k0 + WEYL_0 * FOUR) & LOW, (k1 + WEYL_1 * FOUR) & LOW)
+    c0, c1, c2, c3 = _two_rounds(c0, c1, c2, c3, (k0 + WEYL_0 * SIX) & LOW, (k1 + WEYL_1 * SIX) & LOW)
+    return _two_rounds(c0, c1, c2, c3, (k0 + WEYL_0 * EIGHT) & LOW, (k1 + WEYL_1 * EIGHT) & LOW)
+
+
+@exact_helper
+def fill_words(words: Any, hoisted: Any, pair: Any, component: Any, k0: Any, k1: Any) -> None:
+    """The Philox words of (path, pair, component) for all paths of a block, two 32-bit words to each 64."""
+    for p in range(0, words.shape[1], 2 * LANES):
+        a0, a1, a2, a3 = rounds_from_third(hoisted, p, pair, component, k0, k1)
+        b0, b1, b2, b3 = rounds_from_third(hoisted, p + LANES, pair, component, k0, k1)
+        store(words, 0, p, a0 | (a1 << HALF))
+        store(words, 1, p, a2 | (a3 << HALF))
+        store(words, 0, p + LANES, b0 | (b1 << HALF))
+        store(words, 1, p + LANES, b2 | (b3 << HALF))
 
 
 @exact_helper
@@ -142,18 +156,13 @@ def fill_normals(z: Any, words: Any, hoisted: Any, pair: Any, k0: Any, k1: Any) 
     rank = z.shape[0] // 2
     for component in range(rank):
         fill_words(words, hoisted, pair, np.uint64(component), k0, k1)
-        for p in range(0, z.shape[1], LANES):
+        for p in range(0, z.shape[1], 2 * LANES):  # two transforms hide each other's latency
             first, second = box_muller(load(words, 0, p), load(words, 1, p))
+            third, fourth = box_muller(load(words, 0, p + LANES), load(words, 1, p + LANES))
             store(z, component, p, first)
             store(z, rank + component, p, second)
-
-
-@kernel(MATRIX, WORDS, types.uint64, types.uint64, types.uint64)
-def normals_block(z: Any, paths: Any, pair: Any, k0: Any, k1: Any) -> None:
-    """z[i * rank + component, path] for the steps 2 pair + i."""
-    hoisted, words = np.empty((3, z.shape[1]), np.uint64), np.empty((2, z.shape[1]), np.uint64)
-    hoist(paths, k0, k1, hoisted)
-    fill_normals(z, words, hoisted, pair, k0, k1)
+            store(z, component, p + LANES, third)
+            store(z, rank + component, p + LANES, fourth)
 
 
 @kernel(WORDS, types.uint64, types.uint64, WORDS)
@@ -191,37 +200,9 @@ def uniform_words(key: tuple[np.uint64, np.uint64], *, paths: Words, step: int, 
     return out
 
 
-def padded(paths: ArrayLike) -> Words:
-    """Path numbers as a row (1, n) with n a multiple of `LANES`; the last number is repeated."""
-    numbers = np.asarray(paths, dtype=np.uint64).ravel()
-    return np.pad(numbers, (0, -len(numbers) % LANES), mode="edge")[None]
-
-
-def normals(
-    seed: int | np.random.SeedSequence | None, *, paths: int | ArrayLike, steps: int | range, components: int = 1, stream: int = 0,
-) -> Floats:  # fmt: skip
-    """The standard normals that drive the engine, as (path, step, component): those of `simulate` with the same seed and stream.
-
-    `paths` and `steps` are a count or the numbers wanted. Raises ValueError beyond 2^41 steps or 2^24 components.
-    """
-    numbers = np.arange(checks.count("paths", paths)) if np.ndim(paths) == 0 else np.asarray(paths)
-    wanted = steps if isinstance(steps, range) else range(checks.count("steps", steps))
-    check_range(max(wanted, default=0) + 1, components)
-    k0, k1 = key(seed, stream)
-    row = padded(numbers)
-    out = np.empty((len(numbers), len(wanted), components))
-    z, filled = np.empty((2 * components, row.shape[1])), -1
-    for i, step in enumerate(wanted):
-        if step // 2 != filled:
-            filled = step // 2
-            normals_block(z, row, np.uint64(filled), k0, k1)
-        out[:, i] = z.reshape(2, components, -1)[step % 2, :, : len(numbers)].T
-    return out
-
-
 def check_range(steps: int, components: int) -> None:
     """Refuse counters that would wrap around."""
     if steps > MAX_STEPS or components > MAX_COMPONENTS:
         raise ValueError(
-            f"got {steps} steps and {components} components, expected at most 2^41 and 2^24: beyond, random numbers would repeat"
+            f"got {steps} steps and {components} components, expected at most 2^41 and 2^23: beyond, random numbers would repeat"
         )

@@ -12,7 +12,7 @@ from sgdyn.codegen.vector import LANES, fma, load, store
 def affine_block(x: Any, theta: Any, out: Any) -> None:
     """out = M x + b with theta = (b, M), four rows at a time so that the multiply-adds need not wait for each other."""
     size, dim = out.shape[0], x.shape[0]
-    matrix = theta[size:].reshape((size, dim))
+    matrix = theta[size : size + size * dim].reshape((size, dim))
     for p in range(0, x.shape[1], LANES):
         whole = size - size % 4
         for i in range(0, whole, 4):

@@ -249,6 +249,17 @@ def block_source(expression: Expression) -> str:
     return _block("x, theta, out", code, stores)
 
 
+def euler_source(expression: Expression) -> str:
+    """Steps x += dt b(x) + sqrt(2 T dt) s z with s = psi (`contracts.STEP_BLOCK`), one for every `dim` rows of variates."""
+    code = body(expression, BLOCK)
+    dim = expression.dim
+    scales = ["dt = constants[0]", "scale = constants[1]*math.sqrt(dt)", *[f"s{i} = scale*psi[{i}]" for i in range(dim)]]
+    old = [f"x{i} = ve.load(x, {i}, p)" for i in range(dim) if i not in code.used]
+    stores = [f"ve.store(x, {i}, p, ve.fma(ve.load(variates, row + {i}, p), s{i}, ve.fma({t}, dt, x{i})))" for i, t in enumerate(code.texts)]
+    whole = Body([*code.before, *scales], [*old, *code.inside], code.texts, code.used)
+    return _block("drift, theta, noise, phi, extra, psi, x, variates, work, constants", whole, stores, f"for row in range(0, variates.shape[0], {dim}):")
+
+
 def noise_source(expression: Expression) -> str:
     """`evaluate(x[dim, n], theta, z[dim, n], out[dim, n])`: out = L(x) z with L L' = D(x), L lower triangular.
 
@@ -283,9 +294,10 @@ def _cholesky_lines(dim: int, texts: dict[tuple[int, ...], str], present: dict[t
     return lines
 
 
-def _block(arguments: str, code: Body, stores: list[str]) -> str:
+def _block(arguments: str, code: Body, stores: list[str], *outer: str) -> str:
+    """A function that runs over the paths, inside of the `outer` loops."""
     loads = [f"x{i} = ve.load(x, {i}, p)" for i in code.used]
-    head = f"{BLOCK.header}\n\ndef evaluate({arguments}):\n" + _indent(
-        [*code.before, f"for p in range(0, x.shape[1], {LANES}):"], 1
-    )
-    return head + _indent([*loads, *code.inside, *stores], 2)
+    text = f"{BLOCK.header}\n\ndef evaluate({arguments}):\n" + _indent(code.before, 1)
+    for depth, line in enumerate([*outer, f"for p in range(0, x.shape[1], {LANES}):"], 1):
+        text += _indent([line], depth)
+    return text + _indent([*loads, *code.inside, *stores], len(outer) + 2)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sgdyn import checks
-from sgdyn.codegen import jit
+from sgdyn.codegen import contracts, jit
 
 if TYPE_CHECKING:
     from sgdyn.codegen.expression import Expression
@@ -53,6 +53,11 @@ class Formula:
         """Of a matrix field D: the compiled `noise(x, theta, z, out)`, out = L(x) z with L L' = D (`jit.NOISE_BLOCK`)."""
         return _evaluator("noise", self) if int(np.prod(self.shape)) <= UNROLLED else None
 
+    @cached_property
+    def euler_block(self) -> Any:
+        """Of a drift: the compiled Euler-Maruyama step for diagonal noise (`contracts.STEP_BLOCK`), drift and update in one pass."""
+        return _evaluator("euler", self) if self.dim <= UNROLLED else None
+
     def gradient(self) -> Formula:
         """The field of derivatives, index of differentiation last."""
         return self.derived("gradient", (*self.shape, self.dim), lambda e: e.derivative())
@@ -84,7 +89,11 @@ class Formula:
 
 
 _LOADED: dict[tuple[str, str], Any] = {}
-_SIGNATURES = {"block": jit.FIELD_BLOCK.signature, "noise": jit.NOISE_BLOCK.signature}
+_SIGNATURES = {
+    "block": jit.FIELD_BLOCK.signature,
+    "noise": jit.NOISE_BLOCK.signature,
+    "euler": contracts.STEP_BLOCK.signature,
+}
 
 
 def _evaluator(kind: str, formula: Formula) -> Any:

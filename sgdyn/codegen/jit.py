@@ -47,7 +47,7 @@ def fingerprint() -> str:
     """
     package = Path(__file__).parent.parent
     sources = sorted(
-        [*package.glob("codegen/*.py"), *package.glob("sde/*.py"), package / "randomness.py", package / "tabulation.py"]
+        [*package.glob("codegen/*.py"), *package.glob("sde/**/*.py"), package / "randomness.py", package / "tabulation.py"]
     )
     return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
 
@@ -100,6 +100,6 @@ class Kernel:
         return self.compiled(*arguments)
 
 
-def kernel(*arguments: Any) -> Callable[[Callable[..., Any]], Kernel]:
-    """Declare a compiled function of these Numba argument types that returns nothing."""
-    return lambda function: Kernel(function, types.void(*arguments))
+def kernel(*arguments: Any, returns: Any = types.void) -> Callable[[Callable[..., Any]], Kernel]:
+    """Declare a compiled function of these Numba argument types."""
+    return lambda function: Kernel(function, returns(*arguments))

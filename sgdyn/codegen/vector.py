@@ -24,18 +24,21 @@ LANES = 8
 
 
 class Vector(types.Type):
-    """`LANES` numbers of one scalar Numba type."""
+    """`LANES` numbers of one scalar Numba type; twice as many where they have 32 bits, which fill the same registers."""
 
-    def __init__(self, element: types.Type) -> None:
+    def __init__(self, element: types.Type, lanes: int = 0) -> None:
         self.element = element
-        super().__init__(name=f"Vector({element})")
+        self.lanes = lanes or LANES * 64 // element.bitwidth
+        super().__init__(name=f"Vector({element}, {self.lanes})")
 
 
-FLOAT, WORD, MASK = Vector(types.float64), Vector(types.uint64), Vector(types.boolean)
-_LLVM = {
-    kind: ir.VectorType(element, LANES)
-    for kind, element in ((FLOAT, ir.DoubleType()), (WORD, ir.IntType(64)), (MASK, ir.IntType(1)))
-}
+FLOAT, WORD, MASK = Vector(types.float64), Vector(types.uint64), Vector(types.boolean, LANES)
+FLOAT32, WORD32, MASK32 = Vector(types.float32), Vector(types.uint32), Vector(types.boolean, 2 * LANES)
+_ELEMENTS = (
+    (FLOAT, ir.DoubleType()), (WORD, ir.IntType(64)), (MASK, ir.IntType(1)),
+    (FLOAT32, ir.FloatType()), (WORD32, ir.IntType(32)), (MASK32, ir.IntType(1)),
+)  # fmt: skip
+_LLVM = {kind: ir.VectorType(element, kind.lanes) for kind, element in _ELEMENTS}
 
 
 @register_model(Vector)
@@ -51,13 +54,19 @@ def _cast_number(context: Any, builder: Any, source: Any, target: Vector, value:
 
 
 def _splat(builder: Any, vector: Vector, scalar: Any) -> Any:
-    """`LANES` copies of an LLVM scalar."""
-    kind = _LLVM[vector]
+    """Copies of an LLVM scalar in all lanes."""
+    kind, lanes = _LLVM[vector], vector.lanes
     if isinstance(scalar, ir.Constant):
-        return ir.Constant(kind, [scalar.constant] * LANES)
+        return ir.Constant(kind, [scalar.constant] * lanes)
     undefined, index = ir.Constant(kind, ir.Undefined), ir.IntType(32)
     first = builder.insert_element(undefined, scalar, ir.Constant(index, 0))
-    return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(index, LANES), [0] * LANES))
+    return _shuffle(builder, first, [0] * lanes)
+
+
+def _shuffle(builder: Any, vector: Any, lanes: list[int]) -> Any:
+    """The numbers of an LLVM vector at these lanes."""
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes)
+    return builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), mask)
 
 
 def _accepts(wanted: tuple[Vector, ...], given: tuple[Any, ...]) -> bool:
@@ -65,7 +74,7 @@ def _accepts(wanted: tuple[Vector, ...], given: tuple[Any, ...]) -> bool:
     if len(wanted) != len(given) or not any(isinstance(g, Vector) for g in given):
         return False
     return all(
-        g == w or isinstance(g, types.Boolean if w == MASK else types.Number)
+        g == w or isinstance(g, types.Boolean if w in (MASK, MASK32) else types.Number)
         for w, g in zip(wanted, given, strict=True)
     )
 
@@ -103,34 +112,26 @@ def _operators(result: Vector, operand: Vector, arity: int, methods: dict[Any, s
         _teach(function, result, (operand,) * arity, lambda b, *values, method=method: getattr(b, method)(*values))
 
 
-_operators(
-    FLOAT, FLOAT, 2, {operator.add: "fadd", operator.sub: "fsub", operator.mul: "fmul", operator.truediv: "fdiv"}
-)
-_operators(FLOAT, FLOAT, 1, {operator.neg: "fneg"})
-_operators(
-    WORD,
-    WORD,
-    2,
-    {operator.add: "add", operator.sub: "sub", operator.mul: "mul", operator.lshift: "shl", operator.rshift: "lshr"},
-)
-for _operand in (WORD, MASK):
-    _operators(_operand, _operand, 2, {operator.and_: "and_", operator.or_: "or_", operator.xor: "xor"})
-_operators(MASK, MASK, 1, {operator.invert: "not_"})
-for _function, _order in {
-    operator.lt: "<",
-    operator.le: "<=",
-    operator.gt: ">",
-    operator.ge: ">=",
-    operator.eq: "==",
-}.items():
-    _teach(_function, MASK, (FLOAT, FLOAT), lambda b, x, y, order=_order: b.fcmp_ordered(order, x, y))
-_teach(operator.ne, MASK, (WORD, WORD), lambda b, x, y: b.icmp_unsigned("!=", x, y))
-_teach(operator.ne, MASK, (FLOAT, FLOAT), lambda b, x, y: b.fcmp_unordered("!=", x, y))
+_REAL = {operator.add: "fadd", operator.sub: "fsub", operator.mul: "fmul", operator.truediv: "fdiv"}
+_INTEGER = {operator.add: "add", operator.sub: "sub", operator.mul: "mul", operator.lshift: "shl", operator.rshift: "lshr"}  # fmt: skip
+_LOGICAL = {operator.and_: "and_", operator.or_: "or_", operator.xor: "xor"}
+_ORDERS = {operator.lt: "<", operator.le: "<=", operator.gt: ">", operator.ge: ">=", operator.eq: "=="}
+for _float, _word, _mask in ((FLOAT, WORD, MASK), (FLOAT32, WORD32, MASK32)):
+    _operators(_float, _float, 2, _REAL)
+    _operators(_float, _float, 1, {operator.neg: "fneg"})
+    _operators(_word, _word, 2, _INTEGER | _LOGICAL)
+    _operators(_mask, _mask, 2, _LOGICAL)
+    _operators(_mask, _mask, 1, {operator.invert: "not_"})
+    for _function, _order in _ORDERS.items():
+        _teach(_function, _mask, (_float, _float), lambda b, x, y, order=_order: b.fcmp_ordered(order, x, y))
+    _teach(operator.ne, _mask, (_word, _word), lambda b, x, y: b.icmp_unsigned("!=", x, y))
+    _teach(operator.ne, _mask, (_float, _float), lambda b, x, y: b.fcmp_unordered("!=", x, y))
 
 
 def _call(builder: Any, name: str, *values: Any) -> Any:
     """An LLVM floating-point intrinsic on whole vectors."""
-    kind, full = _LLVM[FLOAT], f"llvm.{name}.v{LANES}f64"
+    kind = values[0].type
+    full = f"llvm.{name}.v{kind.count}f{64 if kind == _LLVM[FLOAT] else 32}"
     function = builder.module.globals.get(full) or ir.Function(
         builder.module, ir.FunctionType(kind, [kind] * len(values)), full
     )
@@ -183,6 +184,80 @@ def bits(builder: Any, x: Any) -> Any:
 def from_bits(builder: Any, x: Any) -> Any:
     """Eight floats from their IEEE 754 words."""
     return builder.bitcast(x, _LLVM[FLOAT])
+
+
+@_instruction(FLOAT32, FLOAT32, FLOAT32, FLOAT32)
+def fma32(builder: Any, x: Any, y: Any, z: Any) -> Any:
+    """x y + z, rounded once."""
+    return _call(builder, "fma", x, y, z)
+
+
+@_instruction(FLOAT32, FLOAT32)
+def sqrt32(builder: Any, x: Any) -> Any:
+    """The square root; NaN below zero."""
+    return _call(builder, "sqrt", x)
+
+
+@_instruction(FLOAT32, MASK32, FLOAT32, FLOAT32)
+def select32(builder: Any, mask: Any, x: Any, y: Any) -> Any:
+    """x where mask, y elsewhere."""
+    return builder.select(mask, x, y)
+
+
+@_instruction(WORD32, FLOAT32)
+def bits32(builder: Any, x: Any) -> Any:
+    """The IEEE 754 words of sixteen floats."""
+    return builder.bitcast(x, _LLVM[WORD32])
+
+
+@_instruction(FLOAT32, WORD32)
+def from_bits32(builder: Any, x: Any) -> Any:
+    """Sixteen floats from their IEEE 754 words."""
+    return builder.bitcast(x, _LLVM[FLOAT32])
+
+
+@_instruction(WORD32, WORD32, WORD32)
+def shift_signed(builder: Any, x: Any, n: Any) -> Any:
+    """x >> n of two's-complement integers, the sign repeated."""
+    return builder.ashr(x, n)
+
+
+@_instruction(FLOAT32, WORD32)
+def signed_float(builder: Any, x: Any) -> Any:
+    """Two's-complement integers as floats."""
+    return builder.sitofp(x, _LLVM[FLOAT32])
+
+
+@_instruction(WORD32, WORD, WORD)
+def interleaved(builder: Any, even: Any, odd: Any) -> Any:
+    """The low halves of eight even-numbered and eight odd-numbered words, in their natural order."""
+    wide = _LLVM[WORD]
+    low, half = (ir.Constant(wide, [number] * LANES) for number in (0xFFFFFFFF, 32))
+    return builder.bitcast(builder.or_(builder.and_(even, low), builder.shl(odd, half)), _LLVM[WORD32])
+
+
+@_instruction(FLOAT, FLOAT32)
+def first_half(builder: Any, x: Any) -> Any:
+    """The first eight of sixteen floats, in double precision."""
+    return builder.fpext(_shuffle(builder, x, list(range(LANES))), _LLVM[FLOAT])
+
+
+@_instruction(FLOAT, FLOAT32)
+def second_half(builder: Any, x: Any) -> Any:
+    """The last eight of sixteen floats, in double precision."""
+    return builder.fpext(_shuffle(builder, x, list(range(LANES, 2 * LANES))), _LLVM[FLOAT])
+
+
+@_instruction(WORD, WORD32)
+def first_words(builder: Any, x: Any) -> Any:
+    """The first eight of sixteen 32-bit words, as 64-bit words."""
+    return builder.zext(_shuffle(builder, x, list(range(LANES))), _LLVM[WORD])
+
+
+@_instruction(WORD, WORD32)
+def second_words(builder: Any, x: Any) -> Any:
+    """The last eight of sixteen 32-bit words, as 64-bit words."""
+    return builder.zext(_shuffle(builder, x, list(range(LANES, 2 * LANES))), _LLVM[WORD])
 
 
 @intrinsic
@@ -245,3 +320,20 @@ def store(context: Any, array: Any, row: Any, position: Any, vector: Any) -> Any
         return inner.get_dummy_value()
 
     return types.void(array, types.int64, types.int64, Vector(array.dtype)), lower
+
+
+@intrinsic
+def call_address(context: Any, address: Any, number: Any, x: Any, z: Any, out: Any) -> Any:
+    """Call the C function at an address with a number and, of each matrix, where it begins and how many rows it has; then the columns."""
+
+    def lower(inner: Any, builder: Any, sig: Any, values: Any) -> Any:
+        word, arguments = ir.IntType(64), [values[1]]
+        for kind, value in zip((x, z, out), values[2:], strict=True):
+            view = inner.make_array(kind)(inner, builder, value)
+            arguments += [builder.ptrtoint(view.data, word), builder.extract_value(view.shape, 0)]
+        arguments.append(builder.extract_value(view.shape, 1))
+        function = ir.FunctionType(ir.VoidType(), [word] * len(arguments))
+        builder.call(builder.inttoptr(values[0], function.as_pointer()), arguments)
+        return inner.get_dummy_value()
+
+    return types.void(types.int64, types.int64, x, z, out), lower

@@ -1,106 +1,91 @@
-"""Stationary statistics of recorded replicas, each with an error from the replicas, which are independent.
-
-Where the quadratic model has been driven by the same batches (the shadow) and its exact theory is known, its error is subtracted:
-mean(x) - mean(shadow) + theory has the same expectation and a far smaller variance (control variate).
-"""
+"""Stationary statistics of recorded replicas, each with an error from the replicas, which are independent."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sgdyn.estimate import Estimate, of_samples
+from sgdyn.fit.moments import Lags, Moments
 from sgdyn.nets.training import Recording
 
 Floats = NDArray[np.float64]
 
+CONTROL = "quadratic model as control variate"
+
 
 @dataclass(frozen=True, eq=False)
-class Observed:
-    """Paths x (replica, time, k) about their common mean, seen every `every` steps, and the shadow's (or None)."""
+class Measured:
+    """What replicas did: mean, variance, lagged (covariance at each direction's own lag), correlation_time (k,) in steps, Q (k, k).
 
-    x: Floats
-    shadow: Floats | None
+    change (k,): of the variance from the first to the second half of the recording. All but the time and kurtosis carry their samples.
+    """
+
     mean: Estimate
+    variance: Estimate
+    lagged: Estimate
+    correlation_time: Estimate
+    Q: Estimate
+    change: Estimate
+
+
+@dataclass(frozen=True, eq=False)
+class Clock:
+    """The lags (k,) in recorded times, the steps between two of these, and T times the process time between them."""
+
+    lags: Lags
     every: int
+    T_time: float
 
-    @classmethod
-    def of(cls, recording: Recording, controlled: bool) -> Observed:
-        shadow = recording.shadow if controlled and recording.shadow.shape == recording.x.shape else None
-        away = recording.x if shadow is None else recording.x - shadow  # the shadow's own mean is exactly zero
-        mean = of_samples(away.mean(axis=1), f"{len(recording.x)} replicas")
-        return cls(recording.x - mean.value, shadow, mean, recording.settings.every)
+    def measured(self, mean: Estimate, found: Moments, how: str = "") -> Measured:
+        """Estimates from the moments of each replica."""
+        method = f"{len(found.second)} replicas{how and ', '}{how}"
+        variance, lagged = of_samples(found.second, method), of_samples(found.lagged, method)
+        times = correlation_times(variance, lagged, self.lags * self.every)
+        return Measured(mean, variance, lagged, times, of_samples(self.Q(found.turning), method), of_samples(found.change, method))  # fmt: skip
 
-    @property
-    def replicas(self) -> int:
-        return len(self.x)
+    def Q(self, turning: Floats) -> Floats:
+        """-(C(lag) - C(lag)')/(2 T time) at the shortest recorded lag, (..., k, k): zero for every reversible process."""
+        return np.asarray(-turning / (2 * self.T_time))
 
-    def average(self, f: Callable[[Floats], Floats], exact: Floats | None) -> Estimate:
-        """The expectation of f, which takes paths (replica, time, k) to (replica, ...); `exact` is its value for the shadow."""
-        values = f(self.x)
-        if self.shadow is None or exact is None:
-            return of_samples(values, f"{self.replicas} replicas")
-        return of_samples(
-            values - f(self.shadow) + exact, f"{self.replicas} replicas, quadratic model as control variate"
-        )
+    def raw(self, x: Floats) -> Measured:
+        """Of the paths x (replica, time, k) themselves."""
+        mean = of_samples(x.mean(axis=1), f"{len(x)} replicas")
+        return self.measured(mean, Moments.of_paths(x - mean.value, self.lags, centred=True))
 
-    def lagged(self, lag: int, exact: Floats | None) -> Estimate:
-        """E[x_{t+lag} x_t'] (k, k), the lag in recorded times."""
-        return self.average(
-            lambda x: np.einsum("rti,rtj->rij", x[:, lag:], x[:, : x.shape[1] - lag]) / (x.shape[1] - lag), exact
-        )
+    def shadow(self, y: Floats) -> Measured:
+        """Of the paths of the quadratic model, whose mean is exactly zero."""
+        mean = of_samples(y.mean(axis=1), f"{len(y)} replicas")
+        return self.measured(mean, Moments.of_paths(y, self.lags, centred=False))
 
-    def variances(self, exact: Floats | None) -> Estimate:
-        """E[x_i²] (k,)."""
-        return self.average(lambda x: np.mean(x**2, axis=1), exact)
+    def controlled(self, x: Floats, y: Floats, exact: Moments) -> Measured:
+        """Of x with the quadratic model y as control variate, whose moments have the expectation `exact`."""
+        mean = of_samples((x - y).mean(axis=1), f"{len(x)} replicas, {CONTROL}")
+        own = Moments.of_paths(x - mean.value, self.lags, centred=False)
+        return self.measured(mean, own.minus(Moments.of_paths(y, self.lags, centred=False), exact), CONTROL)
 
 
-def correlation_times(observed: Observed, lags: NDArray[np.int64], exact: Floats | None) -> Estimate:
-    """-lag/log(C_ii(lag)/C_ii(0)) in steps (k,), each direction at its own lag (in recorded times); NaN where C_ii(lag) is not positive.
-
-    `exact` (2, k): the shadow's C_ii(0) and C_ii(lag). Errors by the delta method over replicas.
-    """
-    n = observed.x.shape[1]
-
-    def pairs(x: Floats) -> Floats:
-        at_lag = [np.mean(x[:, lag:, i] * x[:, : n - lag, i], axis=1) for i, lag in enumerate(lags)]
-        return np.stack([np.mean(x**2, axis=1), np.stack(at_lag, axis=1)], axis=1)
-
-    found = observed.average(pairs, exact)
-    zero, at_lag = found.value
-    ratio = np.where(at_lag > 1e-2 * zero, np.minimum(at_lag / zero, 1 - 1e-9), np.nan)
-    assert found.samples is not None
-    spread = found.samples[:, 1] / at_lag - found.samples[:, 0] / zero
-    relative = spread.std(axis=0, ddof=1) / np.sqrt(len(spread))
-    steps = lags * observed.every
-    return Estimate(-steps / np.log(ratio), steps / np.log(ratio) ** 2 * relative, found.method)
+def correlation_times(variance: Estimate, lagged: Estimate, steps: Lags) -> Estimate:
+    """-lag/log(C_ii(lag)/C_ii(0)) in steps (k,); NaN where C_ii(lag) is not positive. Errors by the delta method over replicas."""
+    assert variance.samples is not None and lagged.samples is not None
+    zero, at_lag = variance.value, lagged.value
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(at_lag > 1e-2 * zero, np.minimum(at_lag / zero, 1 - 1e-9), np.nan)
+        spread = lagged.samples / at_lag - variance.samples / zero
+        relative = spread.std(axis=0, ddof=1) / np.sqrt(len(spread))
+        return Estimate(-steps / np.log(ratio), steps / np.log(ratio) ** 2 * relative, variance.method)
 
 
-def excess_kurtosis(observed: Observed) -> Estimate:
-    """E[x_i⁴]/E[x_i²]² - 3 (k,)."""
-    second, fourth = np.mean(observed.x**2, axis=1), np.mean(observed.x**4, axis=1)
+def excess_kurtosis(x: Floats) -> Estimate:
+    """E[x_i⁴]/E[x_i²]² - 3 (k,) of centred paths (replica, time, k)."""
+    second, fourth = np.mean(x**2, axis=1), np.mean(x**4, axis=1)
     m2, m4 = second.mean(axis=0), fourth.mean(axis=0)
-    influence = fourth / m2**2 - 2 * m4 * second / m2**3
-    return Estimate(
-        m4 / m2**2 - 3, influence.std(axis=0, ddof=1) / np.sqrt(len(second)), f"{observed.replicas} replicas"
-    )
-
-
-def circulation(observed: Observed, lag: int, T: float, time_per_step: float, exact: Floats | None) -> Estimate:
-    """Q(lag) = -(C(lag) - C(lag)')/(2 T time) (k, k), the antisymmetric lagged covariance; the lag in recorded times.
-
-    Zero for every reversible process; single-coordinate spectra cannot see it.
-    """
-    scale = -1.0 / (2 * T * lag * observed.every * time_per_step)
-
-    def antisymmetric(x: Floats) -> Floats:
-        c = np.einsum("rti,rtj->rij", x[:, lag:], x[:, : x.shape[1] - lag]) / (x.shape[1] - lag)
-        return np.asarray(scale * (c - np.swapaxes(c, 1, 2)))
-
-    return observed.average(antisymmetric, exact)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        influence = fourth / m2**2 - 2 * m4 * second / m2**3
+        error = influence.std(axis=0, ddof=1) / np.sqrt(len(second))
+        return Estimate(m4 / m2**2 - 3, error, f"{len(x)} replicas")
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,9 +10,10 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse.linalg import LinearOperator
 from torch import Tensor
-from torch.func import grad, vmap
+from torch.func import grad
 
 from sgdyn import checks
+from sgdyn.nets.derivatives import each
 from sgdyn.nets.network import Network, numpy_of
 from sgdyn.nets.spectra import Spectrum, dense_spectrum, lanczos
 
@@ -21,6 +22,8 @@ Floats = NDArray[np.float64]
 DENSE = 4096
 GRAM = 10_000
 ROW_BYTES = 256 * 2**20
+NULL = 1e-12
+"""Eigenvalues below this, relative to the largest, are rounding: their vectors G'u are noise."""
 METHODS = ("auto", "dense", "gram", "lanczos")
 
 
@@ -45,7 +48,11 @@ class GradientNoise(LinearOperator):  # type: ignore[misc]
     def rows(self) -> Iterator[Tensor]:
         """The centred gradients g_i - g of single samples, block by block (block, p)."""
         net = self.network
-        single = vmap(grad(lambda w, x, y: net.losses(w, x[None], y[None])[0]), in_dims=(None, 0, 0))
+
+        def loss(w: Tensor, x: Tensor, y: Tensor) -> Tensor:
+            return net.losses(w, x[None], y[None])[0]
+
+        single = each(grad(loss), (None, 0, 0))
         size = max(1, min(net.chunk, ROW_BYTES // (8 * net.dim)))
         for x, y in zip(net.x.split(size), net.y.split(size), strict=True):
             yield single(net.weights, x, y) - self.mean
@@ -120,16 +127,25 @@ class GradientNoise(LinearOperator):  # type: ignore[misc]
         return "dense" if self.network.dim <= DENSE else "gram" if self.network.n <= GRAM else "lanczos"
 
     def _by_gram(self, k: int) -> Spectrum:
-        """Eigenvectors G'u/sqrt(N value) from those u of the Gram matrix."""
+        """Eigenvectors G'u/sqrt(N value) from those u of the Gram matrix, completed in the null space of D."""
         small = dense_spectrum(self.gram(), k)
         vectors = np.zeros((self.network.dim, k))
         for i, block in self._numbered_rows():
             vectors += numpy_of(block).T @ small.vectors[i : i + len(block)]
-        vectors /= np.linalg.norm(vectors, axis=0)
+        kept = small.values > NULL * small.values[0]
+        values, vectors = np.where(kept, small.values, 0.0), _orthonormal(vectors, kept)
         residuals = np.array(
-            [np.linalg.norm(self._matvec(v) - value * v) for v, value in zip(vectors.T, small.values, strict=True)]
+            [np.linalg.norm(self._matvec(v) - value * v) for v, value in zip(vectors.T, values, strict=True)]
         )
-        return Spectrum(small.values, vectors, residuals, "gram", k)
+        return Spectrum(values, vectors, residuals, "gram", k)
 
     def __repr__(self) -> str:
         return f"GradientNoise({self.shape[0]} parameters, {self.network.n} samples)"
+
+
+def _orthonormal(vectors: Floats, kept: NDArray[np.bool_]) -> Floats:
+    """The kept columns (p, k), orthonormal in their order; any directions orthogonal to these in place of the others."""
+    filling = np.random.default_rng(0).normal(size=vectors.shape)
+    columns = np.where(kept, vectors, filling)
+    Q, R = np.linalg.qr(columns / np.linalg.norm(columns, axis=0))
+    return np.asarray(Q * np.sign(np.diag(R)))

@@ -7,11 +7,11 @@ import torch
 from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator
 from torch import Tensor
-from torch.func import grad, jvp, vmap
 
 from sgdyn import checks
+from sgdyn.nets.derivatives import each
 from sgdyn.nets.network import Network, numpy_of
-from sgdyn.nets.spectra import Spectrum, dense_spectrum, lanczos
+from sgdyn.nets.spectra import Spectrum, dense_spectrum, lanczos, lowest_pair
 
 Floats = NDArray[np.float64]
 
@@ -20,7 +20,7 @@ DENSE = 512
 
 
 class Hessian(LinearOperator):  # type: ignore[misc]
-    """The second derivative of U (p, p), weight decay included, by forward-over-reverse differentiation."""
+    """The second derivative of U (p, p), weight decay included, by forward-over-reverse differentiation where torch has it."""
 
     def __init__(self, network: Network) -> None:
         self.network = network
@@ -31,8 +31,7 @@ class Hessian(LinearOperator):  # type: ignore[misc]
         net = self.network
         total = torch.zeros_like(v)
         for x, y in net.batches():
-            slope = grad(lambda w, x=x, y=y: net.losses(w, x, y).sum())
-            total += jvp(slope, (net.weights,), (v,))[1]
+            total += net.derivatives.curvature(net.of_weights(x, y), net.weights, v)
         return total / net.n + net.weight_decay * v
 
     def _matvec(self, v: Floats) -> Floats:
@@ -40,7 +39,8 @@ class Hessian(LinearOperator):  # type: ignore[misc]
 
     def _matmat(self, V: Floats) -> Floats:
         columns = torch.as_tensor(np.ascontiguousarray(V.T)).to(self.network.weights)
-        return numpy_of(torch.cat([vmap(self.apply)(part) for part in columns.split(32)]).T)
+        together = each(self.apply, (0,))
+        return numpy_of(torch.cat([together(part) for part in columns.split(32)]).T)
 
     def _adjoint(self) -> Hessian:
         return self
@@ -65,6 +65,16 @@ class Hessian(LinearOperator):  # type: ignore[misc]
         if method == "dense" or (method == "auto" and (self.network.dim <= DENSE or k > self.network.dim // 4)):
             return dense_spectrum(self.dense(), k)
         return lanczos(self.apply, self.network.weights, k, tolerance=tolerance, most=most, seed=seed)
+
+    def lowest(self) -> tuple[float, Floats, float]:
+        """(value, vector (p,), scale): an upper bound of the lowest eigenvalue with its vector, and the largest |eigenvalue|.
+
+        Exact up to 512 parameters; beyond, from 40 products, good if it stands out by about a percent of the scale.
+        """
+        if self.network.dim > DENSE:
+            return lowest_pair(self.apply, self.network.weights)
+        values, vectors = np.linalg.eigh(self.dense())
+        return float(values[0]), np.asarray(vectors[:, 0]), float(np.abs(values).max())
 
     def __repr__(self) -> str:
         return f"Hessian({self.shape[0]} parameters, {self.network.n} samples)"

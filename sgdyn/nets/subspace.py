@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +17,17 @@ from sgdyn.steady.discrete import DiscreteSGD, discrete_sgd
 
 Floats = NDArray[np.float64]
 
+SADDLE = 1e-3
+"""A negative eigenvalue beyond this, relative to the largest of H, is no rounding and no imperfect minimum."""
+
 
 @dataclass(frozen=True, eq=False)
 class Subspace:
     """The affine subspace center + basis x of weight space, x (k,), and what the loss and its noise are on it.
 
     center (p,), basis (p, k) orthonormal. H = V'(Hessian)V and D = V'(noise)V are (k, k). samples (N, k): V'(g_i - g). leakage (k,):
-    |(1 - VV') Hessian v_j|, zero for eigenvectors: then the linear dynamics of x is closed. gradient: |grad U| at the center.
+    |(1 - VV') Hessian v_j|, zero for eigenvectors: then the linear dynamics of x is closed. gradient: |grad U| at the center. lowest: an
+    upper bound of the lowest eigenvalue of the whole Hessian there (NaN: not looked for); a negative one means a saddle.
     """
 
     center: Floats
@@ -32,6 +37,7 @@ class Subspace:
     samples: Floats
     leakage: Floats
     gradient: float
+    lowest: float = float("nan")
 
     @property
     def k(self) -> int:
@@ -40,6 +46,13 @@ class Subspace:
     @property
     def n(self) -> int:
         return len(self.samples)
+
+    def digest(self) -> str:
+        """SHA-256 of the basis, H and D, in hexadecimal digits: recordings carry it, to be compared with their own subspace alone."""
+        content = hashlib.sha256()
+        for part in (self.basis, self.H, self.D):
+            content.update(np.ascontiguousarray(part).tobytes())
+        return content.hexdigest()
 
     def project(self, weights: ArrayLike) -> Floats:
         """Coordinates x (..., k) of weights (..., p)."""
@@ -54,7 +67,8 @@ class Subspace:
     ) -> Langevin | Momentum:
         """SGD near the center as a process of x: U = x'Hx/2, constant D, T from the learning rate and the batch size (see `sgd`).
 
-        Raises ValueError if H is not positive definite (no stationary state near the center) or the sampler is "epoch".
+        Raises ValueError if there is no stationary state near the center (H is not positive definite, or the whole Hessian has a negative
+        eigenvalue elsewhere) or the sampler is "epoch".
         """
         self._check_well()
         return sgd(quadratic(self.H), self.D, lr=lr, batch=batch, n=self.n, momentum=momentum, sampler=sampler)
@@ -72,6 +86,10 @@ class Subspace:
             raise ValueError(
                 f"got a Hessian with the eigenvalue {lowest:.4g} in the subspace, expected a minimum; type network.minimize() first, or fewer directions"
             )
+        if self.lowest < -SADDLE * float(np.linalg.eigvalsh(self.H)[-1]):
+            raise ValueError(
+                f"got a saddle, where the Hessian has the eigenvalue {self.lowest:.4g} outside the subspace, expected a minimum; type network.minimize() first, which leaves saddles, or some weight_decay; dataclasses.replace(space, lowest=0.0) ignores that direction"
+            )
 
 
 def subspace(network: Network, k: int = 20, *, basis: ArrayLike | None = None, tolerance: float = 1e-8) -> Subspace:
@@ -81,17 +99,19 @@ def subspace(network: Network, k: int = 20, *, basis: ArrayLike | None = None, t
     """
     hessian = network.hessian()
     if basis is None:
-        V = hessian.top(k, tolerance=tolerance).vectors
+        spectrum = hessian.top(k, tolerance=tolerance)
+        V, lowest = spectrum.vectors, spectrum.lowest
         V = V * np.where(V[np.argmax(np.abs(V), axis=0), range(V.shape[1])] < 0, -1.0, 1.0)  # one sign everywhere
     else:
         V = _orthonormal(checks.finite("basis", basis), network.dim)
+        lowest = hessian.lowest()[0]
     HV = hessian.matmat(V)
     H = V.T @ HV
     samples = network.noise().coordinates(V)
     leakage = np.linalg.norm(HV - V @ H, axis=0)
     D = samples.T @ samples / len(samples)
     slope = float(np.linalg.norm(network.gradient()))
-    return Subspace(numpy_of(network.weights), V, 0.5 * (H + H.T), D, samples, leakage, slope)
+    return Subspace(numpy_of(network.weights), V, 0.5 * (H + H.T), D, samples, leakage, slope, lowest)
 
 
 def _orthonormal(basis: Floats, dim: int) -> Floats:

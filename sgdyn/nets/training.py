@@ -2,83 +2,40 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
-from torch.func import grad_and_value, vmap
+from torch.func import grad_and_value
 
 from sgdyn import checks
 from sgdyn.errors import BlowUpError
 from sgdyn.nets import checkpoint
+from sgdyn.nets.derivatives import each
+from sgdyn.nets.identity import identity
 from sgdyn.nets.network import Network
+from sgdyn.nets.recording import SERIES, Recording, Settings
 from sgdyn.nets.sampler import Indices, Sampler, make_sampler
 from sgdyn.nets.subspace import Subspace
+from sgdyn.nets.traceless import digest
 from sgdyn.progress import Progress, progress
 
 Floats = NDArray[np.float64]
 
+__all__ = ["SERIES", "Recording", "Settings", "train"]
+
 CHECKPOINT_SECONDS = 20.0
+MOVING = ("w", "v", "y", "u")
 LOOK = 50
 """Steps between two looks for lost replicas."""
-SERIES = ("x", "gradients", "shadow", "losses", "gradient_norms")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What defines a run: two runs with equal settings, network and start are the same run."""
-
-    steps: int
-    lr: float
-    batch: int
-    sampler: str
-    momentum: float
-    replicas: int
-    every: int
-    seed: Any
-    n: int
-    weight_decay: float
-
-
-@dataclass(frozen=True, eq=False)
-class Recording:
-    """A run of SGD seen every `settings.every` steps, just before the step.
-
-    steps (time,); x (replica, time, k): coordinates V'(w - center); gradients (replica, time, k): V'(batch gradient); shadow (replica,
-    time, k): the quadratic model driven by the same batches (k = 0 without a `Subspace`); losses, gradient_norms (replica, time): of the
-    batch, weight decay included; weights (replica, p): the last ones. `complete` is False if Ctrl-C ended the run early.
-    """
-
-    settings: Settings
-    steps: NDArray[np.int64]
-    x: Floats
-    gradients: Floats
-    shadow: Floats
-    losses: Floats
-    gradient_norms: Floats
-    weights: Tensor
-    complete: bool = True
-
-    def after(self, step: int) -> Recording:
-        """The same recording from a step on, to drop the approach to stationarity."""
-        kept = self.steps >= step
-        if not kept.any():
-            raise ValueError(f"got step={step}, expected at most {self.steps[-1]}")
-        return replace(self, steps=self.steps[kept], **{name: getattr(self, name)[:, kept] for name in SERIES})
-
-    def plot(self, ax: Any = None) -> Any:
-        """The first coordinates of the first replica against steps (see `sgdyn.plot`)."""
-        from sgdyn import plot
-
-        return plot.figure(self, ax=ax)
 
 
 def train(
@@ -94,7 +51,8 @@ def train(
     the network's weights; default none. start: other starting weights (p,) or (replicas, p). checkpoint_path: a folder; a run with the
     same settings found there is continued, on one CPU to bitwise the same result. Ctrl-C returns what is done.
 
-    Raises BlowUpError if a replica leaves the finite numbers, ValueError for mismatched shapes and a checkpoint of another run.
+    Raises BlowUpError if a replica leaves the finite numbers, ValueError for mismatched shapes and for a checkpoint that is damaged or of
+    another run (other settings, model, loss, data, start or subspace).
     """
     settings = _settings(network, steps, lr, batch, sampler, momentum, replicas, every, seed)
     run = _Run.begin(network, settings, record, start)
@@ -105,6 +63,7 @@ def train(
         try:
             run.go(tell, folder)
         except KeyboardInterrupt:
+            run.drop_unfinished()
             warnings.warn(f"interrupted at step {run.step} of {steps}", stacklevel=2)
             if folder is not None:
                 run.save(folder)
@@ -125,9 +84,10 @@ def _settings(
     momentum = checks.positive("momentum", momentum, zero=True)
     if momentum >= 1:
         raise ValueError(f"got momentum={momentum:g}, expected a number in [0, 1)")
+    source = checks.seed_sequence(seed)
     return Settings(
         checks.count("steps", steps), checks.positive("lr", lr), checks.count("batch", batch), sampler, momentum, checks.count("replicas", replicas),
-        checks.count("every", every), checks.seed_sequence(seed).entropy, network.n, network.weight_decay,
+        checks.count("every", every), source.entropy, network.n, network.weight_decay, tuple(source.spawn_key),
     )  # fmt: skip
 
 
@@ -139,13 +99,14 @@ class _Lens:
     basis: Tensor
     H: Tensor
     samples: Tensor
+    subspace: str = ""
 
     @classmethod
     def of(cls, network: Network, record: Subspace | ArrayLike | None) -> _Lens:
         like = network.weights
         if isinstance(record, Subspace):
-            parts = (record.center, record.basis, record.H, record.samples)
-            return cls(*(torch.as_tensor(part).to(like) for part in parts))
+            parts = [torch.as_tensor(part).to(like) for part in (record.center, record.basis, record.H, record.samples)]
+            return cls(parts[0], parts[1], parts[2], parts[3], record.digest())
         basis = np.zeros((network.dim, 0)) if record is None else checks.finite("record", record)
         if basis.ndim != 2 or len(basis) != network.dim:
             raise ValueError(f"got record of shape {basis.shape}, expected a Subspace or a basis ({network.dim}, k)")
@@ -161,19 +122,26 @@ class _Lens:
         return y @ self.H + self.samples[rows].mean(1)
 
 
+class _State(NamedTuple):
+    """Weights w and velocities v (replica, p), shadow y and its velocity u (replica, k) before a step."""
+
+    step: int
+    w: Tensor
+    v: Tensor
+    y: Tensor
+    u: Tensor
+
+
 @dataclass
 class _Run:
-    """A run on its way: weights w and velocities v (replica, p), shadow y and its velocity u (replica, k)."""
+    """A run on its way. `state` is replaced as a whole, so that an interrupt finds it before or after a step, never within."""
 
     network: Network
     settings: Settings
     sampler: Sampler
     lens: _Lens
-    w: Tensor
-    v: Tensor
-    y: Tensor
-    u: Tensor
-    step: int = 0
+    state: _State
+    start: str
     series: dict[str, list[Tensor]] = field(default_factory=lambda: {name: [] for name in SERIES})
 
     @classmethod
@@ -187,9 +155,16 @@ class _Run:
                 f"got start of shape {tuple(w.shape)}, expected ({network.dim},) or ({settings.replicas}, {network.dim})"
             )
         w = w.expand(settings.replicas, -1).clone()
-        sampler = make_sampler(settings.sampler, n=network.n, batch=settings.batch, seed=settings.seed)
+        source = np.random.SeedSequence(settings.seed, spawn_key=settings.spawn_key)
+        sampler = make_sampler(settings.sampler, n=network.n, batch=settings.batch, seed=source)
         y = lens.coordinates(w)[:, : lens.H.shape[0]]
-        return cls(network, settings, sampler, lens, w, torch.zeros_like(w), y, torch.zeros_like(y))
+        state = _State(0, w, torch.zeros_like(w), y, torch.zeros_like(y))
+        return cls(network, settings, sampler, lens, state, digest(w))
+
+    @property
+    def step(self) -> int:
+        """The number of steps done."""
+        return self.state.step
 
     def go(self, tell: Progress, folder: Path | None) -> None:
         """All steps that are left."""
@@ -207,27 +182,36 @@ class _Run:
     def _slopes(self) -> Callable[..., Any]:
         """(weights, inputs, targets) of all replicas -> (gradients, losses) of the batches."""
         net = self.network
-        return vmap(grad_and_value(lambda w, x, y: net.losses(w, x, y).mean() + 0.5 * net.weight_decay * (w @ w)))
+
+        def loss(w: Tensor, x: Tensor, y: Tensor) -> Tensor:
+            return net.losses(w, x, y).mean() + 0.5 * net.weight_decay * (w @ w)
+
+        return each(grad_and_value(loss), (0, 0, 0))
 
     def _advance(self, slopes: Callable[..., Any], indices: Indices) -> None:
         net, s = self.network, self.settings
+        step, w, v, y, u = self.state
         rows = torch.as_tensor(indices).to(net.weights.device)
-        g, losses = slopes(self.w, net.x[rows], net.y[rows])
-        if self.step % s.every == 0:
-            self._record(g, losses)
-        if self.step % LOOK == 0 or self.step == s.steps - 1:
+        g, losses = slopes(w, net.x[rows], net.y[rows])
+        if step % LOOK == 0 or step == s.steps - 1:
             self._check(losses)
-        shadow_slope = self.lens.shadow_gradient(self.y, rows)
-        self.v, self.u = (
-            (g, shadow_slope) if s.momentum == 0 else (s.momentum * self.v + g, s.momentum * self.u + shadow_slope)
-        )
-        self.w, self.y = self.w - s.lr * self.v, self.y - s.lr * self.u
-        self.step += 1
+        if step % s.every == 0:
+            self._record(g, losses)
+        shadow_slope = self.lens.shadow_gradient(y, rows)
+        if s.momentum:
+            g, shadow_slope = s.momentum * v + g, s.momentum * u + shadow_slope
+        self.state = _State(step + 1, w - s.lr * g, g, y - s.lr * shadow_slope, shadow_slope)
 
     def _record(self, g: Tensor, losses: Tensor) -> None:
-        seen = (self.lens.coordinates(self.w), g @ self.lens.basis, self.y, losses, g.norm(dim=1))
+        w, y = self.state.w, self.state.y
+        seen = (self.lens.coordinates(w), g @ self.lens.basis, y, losses, g.norm(dim=1))
         for name, value in zip(SERIES, seen, strict=True):
             self.series[name].append(value.detach().double().cpu())
+
+    def drop_unfinished(self) -> None:
+        """Forget what an interrupted step recorded before its end: it will be done again."""
+        for values in self.series.values():
+            del values[-(-self.step // self.settings.every) :]
 
     def _check(self, losses: Tensor) -> None:
         lost = torch.nonzero(~torch.isfinite(losses)).flatten()
@@ -240,27 +224,32 @@ class _Run:
                 dt=s.lr / 4,
             )
 
-    def _identity(self) -> dict[str, Any]:
+    @cached_property
+    def identity(self) -> dict[str, Any]:
         """What a checkpoint must share with this run to be its own."""
-        start = hashlib.sha256()
-        for tensor in (self.network.weights, self.lens.center, self.lens.basis, self.network.x, self.network.y):
-            start.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-        return {**asdict(self.settings), "content": start.hexdigest(), "dtype": str(self.network.weights.dtype)}
+        net, lens = self.network, self.lens
+        return {
+            **asdict(self.settings),
+            "start": self.start,
+            "content": digest(net.weights, net.x, net.y, lens.center, lens.basis, lens.H, lens.samples),
+            "subspace": lens.subspace,
+            **identity(net),
+        }
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint."""
-        moving = {"w": self.w, "v": self.v, "y": self.y, "u": self.u}
+        moving: dict[str, Tensor] = {name: getattr(self.state, name) for name in MOVING}
         series = {f"series.{name}": torch.stack(values, 1) for name, values in self.series.items() if values}
-        checkpoint.save(folder, self.step, self._identity(), moving | series)
+        checkpoint.save(folder, self.step, self.identity, moving | series)
 
     def load(self, folder: Path) -> None:
         """Continue from a checkpoint, if there is one."""
-        found = checkpoint.load(folder, self._identity())
+        found = checkpoint.load(folder, self.identity)
         if found is None:
             return
-        self.step, tensors = found
-        for name in ("w", "v", "y", "u"):
-            setattr(self, name, tensors[name].to(self.network.weights))
+        step, tensors = found
+        w, v, y, u = (tensors[name].to(self.network.weights) for name in MOVING)
+        self.state = _State(step, w, v, y, u)
         self.series = {
             name: list(tensors[f"series.{name}"].unbind(1)) if f"series.{name}" in tensors else [] for name in SERIES
         }
@@ -271,4 +260,7 @@ class _Run:
             raise ValueError("interrupted before the first step was recorded: there is nothing to return")
         stacked = {name: torch.stack(values, 1).numpy() for name, values in self.series.items()}
         steps = np.arange(len(self.series["x"])) * self.settings.every
-        return Recording(self.settings, steps, **stacked, weights=self.w, complete=self.step == self.settings.steps)
+        complete = self.step == self.settings.steps
+        return Recording(
+            self.settings, steps, **stacked, weights=self.state.w, complete=complete, subspace=self.lens.subspace
+        )

@@ -9,29 +9,30 @@ from numpy.typing import NDArray
 
 from sgdyn.errors import BlowUpError
 from sgdyn.problem import Langevin
-from sgdyn.sde.walkers import Clock, thread_pool, walkers
+from sgdyn.sde.walkers import Course, Walkers, thread_pool
 
 Floats = NDArray[np.float64]
 COARSE = 1000
 
 
-def check_finite(process: Langevin, clock: Clock, x: Floats, start: Floats, numbers: Any, step: int) -> None:
+def check_finite(process: Langevin, course: Course, x: Floats, start: Floats, numbers: Any, step: int) -> None:
     """Raise `BlowUpError` if a path has left the finite numbers before `step`."""
     if np.isfinite(x.sum()):
         return
     lost = np.flatnonzero(~np.all(np.isfinite(x), axis=-1))
     if len(lost):
-        _explain(process, clock, start[lost[0]], int(numbers[lost[0]]), len(lost), step)
+        _explain(process, course, start[lost[0]], int(numbers[lost[0]]), len(lost), step)
 
 
-def _explain(process: Langevin, clock: Clock, x0: Floats, path: int, lost: int, step: int) -> NoReturn:
+def _explain(process: Langevin, course: Course, x0: Floats, path: int, lost: int, step: int) -> NoReturn:
     """Walk the lost path again, step by step at the end, and name what went wrong first."""
-    trail, now = _last_steps(process, clock, x0, path, step)
-    index, stable = _first_unstable(process, clock.dt, trail)
-    x, time = trail[index], (now - len(trail) + 1 + index) * clock.dt
+    dt = course.clock.dt
+    trail, now = _last_steps(course, x0, path, step)
+    index, stable = _first_unstable(process, dt, trail)
+    x, time = trail[index], (now - len(trail) + 1 + index) * dt
     head = f"path {path} ({lost} lost in all) left the finite numbers; at t={time:g} it was at x={np.array2string(x, precision=4, threshold=6)}"
     if stable is not None:
-        message = f"{head}, where the step dt={clock.dt:g} is too large for the drift; type dt={stable:.2g}"
+        message = f"{head}, where the step dt={dt:g} is too large for the drift; type dt={stable:.2g}"
     elif not np.all(np.isfinite(process.drift(x))):
         message = f"{head}, where the drift is not finite; check the potential, or widen its table"
     else:
@@ -39,14 +40,14 @@ def _explain(process: Langevin, clock: Clock, x0: Floats, path: int, lost: int, 
     raise BlowUpError(message, path=path, time=time, dt=stable)
 
 
-def _last_steps(process: Langevin, clock: Clock, x0: Floats, path: int, step: int) -> tuple[list[Floats], int]:
+def _last_steps(course: Course, x0: Floats, path: int, step: int) -> tuple[list[Floats], int]:
     """The last finite points of a path, one for each step, and the number of the last one's step."""
     numbers, now = np.array([path], dtype=np.uint64), 0
     trail = [x0]
     with thread_pool(1) as workers:
         for length in (COARSE, 1):
             while now < step:
-                moving = walkers(process, clock, trail[-1][None], numbers, workers)
+                moving = Walkers(course, trail[-1][None], numbers, workers)
                 moving.advance(now, min(length, step - now))
                 if not np.all(np.isfinite(moving.points())):
                     break

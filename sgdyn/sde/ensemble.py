@@ -17,8 +17,11 @@ from sgdyn.fields import Affine
 from sgdyn.problem import Langevin, Momentum
 from sgdyn.progress import Progress, progress
 from sgdyn.sde import diagnosis
-from sgdyn.sde.methods import EulerMaruyama
-from sgdyn.sde.walkers import Clock, Steps, Walkers, thread_pool, walkers
+from sgdyn.sde.methods.choice import check_method
+from sgdyn.sde.methods.euler_maruyama import EulerMaruyama
+from sgdyn.sde.methods.plan import Method
+from sgdyn.sde.variates import variates
+from sgdyn.sde.walkers import Clock, Course, Steps, Walkers, thread_pool
 
 Floats = NDArray[np.float64]
 
@@ -39,7 +42,7 @@ class Ensemble:
     x: Floats
     dt: float
     seed: Any
-    method: EulerMaruyama
+    method: Method
     complete: bool = True
 
     def mean(
@@ -115,13 +118,17 @@ class Ensemble:
 
 def simulate(
     problem: Langevin | Momentum, x0: ArrayLike, *, t: float, dt: float, n_paths: int | None = None, save: int | ArrayLike = 1,
-    method: EulerMaruyama = EulerMaruyama(), seed: int | np.random.SeedSequence | None = None, stream: int = 0, refine: int = 1,  # noqa: B008
-    first_path: int = 0, threads: int | None = None, show_progress: bool | None = None,
+    method: Method = EulerMaruyama(), noise: str = "double", rng: str = "philox", temperature: Callable[[float], float] | None = None,  # noqa: B008
+    seed: int | np.random.SeedSequence | None = None, stream: int = 0, refine: int = 1, first_path: int = 0,
+    threads: int | None = None, show_progress: bool | None = None,
 ) -> Ensemble:  # fmt: skip
     """Simulate paths from x0 up to the time t.
 
     x0: one point (dim,) for all `n_paths` (default 1), or points (n_paths, dim). dt: the largest step; t is cut into whole steps.
     save: the number of equally spaced times to keep (1: the last; more: from 0 to t), or the times themselves, moved to the nearest step.
+    method: how to step (see `sgdyn.sde.methods`). noise: normals of "double" or "single" precision, or "weak": signs, of which only
+    averages of smooth functions are right. rng: "philox", or "fast" (xoshiro128++ keyed by Philox). temperature: T at the time t, in
+    place of the problem's constant one.
     seed, stream: the random numbers, which are a function of (seed, stream, path, step, component): adding paths, threads or times
     changes no number. refine: each step's increment is the sum of this many finer ones, so that runs with equal dt/refine see the same
     Brownian path. first_path: the number of the first path. Ctrl-C returns the times that are done, with `complete=False`.
@@ -129,36 +136,27 @@ def simulate(
     Returns an `Ensemble` with x (path, time, component). Raises ValueError for wrong shapes or an unstable step, and `BlowUpError`
     (path, time, stable step) if a path leaves the finite numbers.
     """
-    process = checked_process(problem, method)
+    method = check_method(method)
+    process = checked_process(problem)
     start = starting_points(x0, process.dim, n_paths)
     steps = checks.steps(t, dt)
     dt = checks.positive("t", t) / steps
     refine = checks.count("refine", refine)
-    randomness.check_range(steps * refine, process.D.rank)
-    refuse_unstable(process, dt)
+    plan = method.steps_of(problem, dt)
+    randomness.check_range(steps * refine, plan.normals)
+    refuse_unstable(process, dt, method)
     sequence = checks.seed_sequence(seed)
     kept = saved_steps(save, steps, dt)
-    clock = Clock(dt, refine, randomness.key(sequence, stream))
+    clock = Clock(dt, refine, randomness.key(sequence, stream), temperatures(process.T, temperature, steps, dt), variates(noise, rng))
     numbers = np.arange(len(start), dtype=np.uint64) + np.uint64(checks.count("first_path", first_path, least=0))
     with thread_pool(threads) as workers, progress("simulate", show_progress) as tell:
-        moving = walkers(process, clock, start, numbers, workers)
-        x, done = _run(process, clock, moving, start, numbers, kept, tell)
+        x, done = _run(process, Walkers(Course(plan, clock), start, numbers, workers), start, numbers, kept, tell)
     if done < len(kept):
         warnings.warn(f"interrupted: {done} of {len(kept)} saved times are done", stacklevel=2)
-    return Ensemble(
-        problem,
-        np.asarray(kept[:done] * dt, dtype=np.float64),
-        x[:, :done],
-        dt,
-        sequence.entropy,
-        method,
-        done == len(kept),
-    )
+    return Ensemble(problem, kept[:done] * dt, x[:, :done], dt, sequence.entropy, method, done == len(kept))
 
 
-def _run(
-    process: Langevin, clock: Clock, moving: Walkers, start: Floats, numbers: Any, kept: Steps, tell: Progress
-) -> tuple[Floats, int]:
+def _run(process: Langevin, moving: Walkers, start: Floats, numbers: Any, kept: Steps, tell: Progress) -> tuple[Floats, int]:
     """Advance through all kept steps; returns the points and how many kept steps were reached."""
     x = np.empty((len(start), len(kept), process.dim))
     done = int(np.sum(kept == 0))
@@ -167,12 +165,23 @@ def _run(
         for first, count in slices(int(kept[-1]), start.size):
             wanted = kept[done:][kept[done:] <= first + count]
             x[:, done : done + len(wanted)] = moving.advance(first, count, wanted)
-            diagnosis.check_finite(process, clock, moving.points(), start, numbers, first + count)
+            diagnosis.check_finite(process, moving.course, moving.points(), start, numbers, first + count)
             done += len(wanted)
             tell((first + count) / kept[-1])
     except KeyboardInterrupt:
         pass
     return x, done
+
+
+def temperatures(T: float, schedule: Callable[[float], float] | None, steps: int, dt: float) -> Floats:
+    """T, or T at the beginning of every step."""
+    if schedule is None:
+        return np.array([T])
+    values = np.array([float(schedule(step * dt)) for step in range(steps)])
+    if not np.all(np.isfinite(values)) or values.min() < 0:
+        wrong = int(np.argmax(~np.isfinite(values) | (values < 0)))
+        raise ValueError(f"got temperature({wrong * dt:g}) = {values[wrong]:g}, expected finite numbers >= 0")
+    return values
 
 
 def slices(steps: int, size: int) -> Iterator[tuple[int, int]]:
@@ -181,12 +190,8 @@ def slices(steps: int, size: int) -> Iterator[tuple[int, int]]:
     return ((first, min(longest, steps - first)) for first in range(0, steps, longest))
 
 
-def checked_process(problem: Any, method: Any) -> Langevin:
+def checked_process(problem: Any) -> Langevin:
     """The Itô process to integrate."""
-    if not isinstance(method, EulerMaruyama):
-        raise TypeError(
-            f"got method={method!r}, expected sg.EulerMaruyama(); type method=sg.EulerMaruyama() with brackets"
-        )
     if isinstance(problem, Momentum):
         return problem.phase_space
     if not isinstance(problem, Langevin):
@@ -227,9 +232,9 @@ def saved_steps(save: int | ArrayLike, steps: int, dt: float) -> Steps:
     return np.round(times / dt).astype(np.int64)
 
 
-def refuse_unstable(process: Langevin, dt: float) -> None:
+def refuse_unstable(process: Langevin, dt: float, method: Method) -> None:
     """Refuse steps at which a stable linear process would explode: |1 + dt lambda| > 1 for an eigenvalue of its drift."""
-    if isinstance(process.drift, Affine) and process.dim <= 2000:
+    if isinstance(method, EulerMaruyama) and isinstance(process.drift, Affine) and process.dim <= 2000:
         eigenvalues = np.linalg.eigvals(process.drift.matrix)
         growth = np.abs(1 + dt * eigenvalues)
         decaying = eigenvalues.real < 0

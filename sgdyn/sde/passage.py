@@ -18,8 +18,12 @@ from sgdyn.progress import Progress, progress
 from sgdyn.region import OVERSHOOT, Region
 from sgdyn.sde import diagnosis
 from sgdyn.sde.ensemble import checked_process, refuse_unstable, starting_points
-from sgdyn.sde.methods import EulerMaruyama
-from sgdyn.sde.walkers import Clock, Workers, thread_pool, walkers
+from sgdyn.sde.methods.choice import check_method
+from sgdyn.sde.methods.euler_maruyama import EulerMaruyama
+from sgdyn.sde.methods.plan import Method
+from sgdyn.sde.variates import variates
+from sgdyn.sde.walkers import Clock, Course, Walkers, Watch, Workers, thread_pool
+from sgdyn.sde.watchers import arrivals
 
 Floats = NDArray[np.float64]
 
@@ -31,8 +35,8 @@ COMPACT_BELOW = 0.7
 
 def first_passage(
     problem: Langevin | Momentum, x0: ArrayLike, region: Callable[[Any], Any] | Region, *, dt: float, n_paths: int | None = None,
-    t_max: float | None = None, corrected: bool = True, method: EulerMaruyama = EulerMaruyama(),  # noqa: B008
-    seed: int | np.random.SeedSequence | None = None, stream: int = 0, threads: int | None = None, show_progress: bool | None = None,
+    t_max: float | None = None, corrected: bool = True, method: Method = EulerMaruyama(),  # noqa: B008
+    noise: str = "double", rng: str = "philox", seed: int | np.random.SeedSequence | None = None, stream: int = 0, threads: int | None = None, show_progress: bool | None = None,
 ) -> Estimate:  # fmt: skip
     """The mean time at which paths from x0 first enter a region, with its standard error; `.samples` (n_paths,) are the times.
 
@@ -43,20 +47,22 @@ def first_passage(
     Raises `CensoredError`, with the times that are known, if some paths have not arrived by t_max (their mean would be biased), if none
     arrives for very long, or at Ctrl-C; ValueError if x0 lies in the region; `BlowUpError` if a path is lost.
     """
-    process = checked_process(problem, method)
+    process = checked_process(problem)
     start = starting_points(x0, process.dim, 1000 if n_paths is None and np.ndim(x0) == 1 else n_paths)
     target = Region.of(region, process.dim)
     dt = checks.positive("dt", dt)
-    refuse_unstable(process, dt)
+    refuse_unstable(process, dt, method)
     if np.any(target.contains(start)):
         raise ValueError(
             f"got x0={start[np.argmax(target.contains(start))]} inside the region, expected a point outside"
         )
     level, warnings = _level(process, target, dt, corrected)
     limit = randomness.MAX_STEPS if t_max is None else checks.steps(t_max, dt)
-    clock = Clock(dt, 1, randomness.key(checks.seed_sequence(seed), stream))
+    random = variates(noise, rng)
+    clock = Clock(dt, 1, randomness.key(checks.seed_sequence(seed), stream), np.array([process.T]), random)
+    course = Course(check_method(method).steps_of(problem, dt), clock, Watch(arrivals, 1, level))
     with thread_pool(threads) as workers, progress("first passage", show_progress) as tell:
-        times = _Race(process, clock, start, limit, t_max is not None, level, tell, workers).run()
+        times = _Race(process, course, start, limit, t_max is not None, tell, workers).run()
     return of_samples(times, f"{len(times)} paths, dt={dt:g}", warnings)
 
 
@@ -74,11 +80,10 @@ class _Race:
     """Paths that walk until they arrive; those that have are taken out from time to time."""
 
     process: Langevin
-    clock: Clock
+    course: Course
     start: Floats
     limit: int
     limited: bool
-    level: Field
     tell: Progress
     workers: Workers
     now: int = 0
@@ -98,19 +103,19 @@ class _Race:
     def _lap(self, times: Floats, waiting: Any, x: Floats) -> tuple[Any, Floats]:
         """Walk the waiting paths until enough have arrived to make it worth while to close the ranks."""
         numbers = waiting.astype(np.uint64)
-        moving = walkers(self.process, self.clock, x, numbers, self.workers, self.level)
+        moving = Walkers(self.course, x, numbers, self.workers, np.array([-1.0]))
         arrived = np.zeros(len(waiting), dtype=bool)
         while arrived.mean() <= 1 - COMPACT_BELOW and not arrived.all():
             count = min(self._slice(len(waiting)), self.limit - self.now)
             if count <= 0 or self._hopeless(times):
-                raise self._censored(times, f"by t={self.now * self.clock.dt:g}")
+                raise self._censored(times, f"by t={self.now * self.course.clock.dt:g}")
             moving.advance(self.now, count)
             self.now += count
-            found, x = moving.arrivals(), moving.points()
+            found, x = moving.recorded()[:, 0], moving.points()
             arrived = found >= 0
             times[waiting[arrived]] = found[arrived]
             diagnosis.check_finite(
-                self.process, self.clock, np.where(arrived[:, None], 0.0, x), self.start[waiting], numbers, self.now
+                self.process, self.course, np.where(arrived[:, None], 0.0, x), self.start[waiting], numbers, self.now
             )
         return waiting[~arrived], x[~arrived]
 
@@ -122,7 +127,7 @@ class _Race:
 
     def _censored(self, times: Floats, when: str) -> CensoredError:
         missing = int(np.isnan(times).sum())
-        limit = self.now * self.clock.dt
+        limit = self.now * self.course.clock.dt
         if missing == len(times):
             message = f"none of {missing} paths had reached the region {when}; check that it can be reached, or type a larger t_max"
         else:

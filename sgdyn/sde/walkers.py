@@ -8,67 +8,102 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sgdyn import checks
-from sgdyn.codegen.blocks import diagonal_noise
+from sgdyn.codegen.jit import Kernel
 from sgdyn.codegen.vector import LANES
 from sgdyn.fields import Field
-from sgdyn.noise import Diagonal
-from sgdyn.problem import Langevin
-from sgdyn.randomness import normals_block, padded
-from sgdyn.sde.methods import euler_maruyama, euler_maruyama_passage
+from sgdyn.sde.engine import unconfined, unwatched, walk
+from sgdyn.sde.methods.plan import NOTHING, Plan, no_field, no_noise
+from sgdyn.sde.opaque import Callback, field_block, noise_block
+from sgdyn.sde.variates import Variates, variates
 
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.uint64]
-
 Steps = NDArray[np.int64]
-NOTHING: Steps = np.zeros(0, dtype=np.int64)
+
+NO_STEPS: Steps = np.zeros(0, dtype=np.int64)
+NO_RECORDS = np.zeros((1, 1, 0))
 
 CACHE_BYTES = 24 * 1024
-WIDEST = 384
+WIDTH = 2 * LANES
+WIDEST = 768
 
 
 @dataclass(frozen=True)
 class Clock:
-    """Step size, fine noise steps to one step, and the key of the random numbers."""
+    """Step size, fine noise steps to one step, the key of the random numbers and how they are made, and T of every step (or one)."""
 
     dt: float
     refine: int
     key: tuple[np.uint64, np.uint64]
+    temperatures: Floats
+    random: Variates = field(default_factory=lambda: variates("double", "philox"))
+
+    def between(self, first: int, count: int) -> Floats:
+        """T of the steps first, ..., first + count - 1."""
+        return self.temperatures if len(self.temperatures) == 1 else self.temperatures[first : first + count]
 
 
-class Walkers(Protocol):
-    """Paths (n, dim) that can be moved on and read; `arrivals` (n,) are times of arrival in a region, negative while waiting.
+@dataclass(frozen=True)
+class Watch:
+    """What is looked at on the way: the compiled watcher, how often, its field with parameters, and its records."""
 
-    `advance` takes `count` steps from the step `first` and returns the points (n, kept, dim) after each of the `kept` step numbers.
+    watcher: Kernel = unwatched
+    every: int = 0
+    field: Field | None = None
+    psi: Floats | None = None
+
+
+@dataclass(frozen=True)
+class Confinement:
+    """Where paths may go: a compiled boundary with its limits."""
+
+    boundary: Kernel = unconfined
+    limits: Floats = field(default_factory=lambda: NOTHING)
+
+
+@dataclass(frozen=True)
+class Course:
+    """Everything that a walk needs besides its points: plan, clock, watch and confinement."""
+
+    plan: Plan
+    clock: Clock
+    watch: Watch = field(default_factory=Watch)
+    confinement: Confinement = field(default_factory=Confinement)
+
+    def width(self, dim: int, paths: int, threads: int) -> int:
+        """Paths in one block: what the first-level cache holds, and no more than spreads them over the threads."""
+        plan, group = self.plan, self.clock.random.group
+        rows = dim + plan.room + plan.rows + (group + 2) * plan.normals + 5
+        share = math.ceil(paths / threads)
+        return max(WIDTH, min(WIDEST, CACHE_BYTES // (8 * rows), share + WIDTH - 1) // WIDTH * WIDTH)
+
+
+def into_blocks(x: Floats, paths: Numbers, width: int, split: bool) -> tuple[Floats, Numbers]:
+    """Points (n, dim) as blocks (blocks, dim, width) and path numbers as (blocks, 1, width); the last path fills up the last block.
+
+    split: even before odd path numbers in every sixteen, as some fillers want them.
     """
-
-    def advance(self, first: int, count: int, kept: Steps = NOTHING) -> Floats: ...
-    def points(self) -> Floats: ...
-    def arrivals(self) -> Floats: ...
-
-
-def block_width(dim: int, rank: int, paths: int, threads: int) -> int:
-    """Paths in one block: what the first-level cache holds, and no more than spreads them over the threads."""
-    fits = CACHE_BYTES // (8 * (3 * dim + 3 * rank + 5))
-    share = math.ceil(paths / threads)
-    return max(LANES, min(WIDEST, fits, share + LANES - 1) // LANES * LANES)
-
-
-def into_blocks(x: Floats, paths: Numbers, width: int) -> tuple[Floats, Numbers]:
-    """Points (n, dim) as blocks (blocks, dim, width) and path numbers as (blocks, 1, width); the last path fills up the last block."""
     missing = -len(x) % width
-    x, paths = (
-        np.concatenate([x, np.repeat(x[-1:], missing, axis=0)]),
-        np.concatenate([paths, np.repeat(paths[-1:], missing)]),
-    )
-    blocks = x.reshape(-1, width, x.shape[1]).transpose(0, 2, 1)
-    return np.ascontiguousarray(blocks), np.ascontiguousarray(paths.reshape(-1, 1, width))
+    x = np.concatenate([x, np.repeat(x[-1:], missing, axis=0)])
+    paths = np.concatenate([paths, np.repeat(paths[-1:], missing)])
+    blocks = aligned((len(x) // width, x.shape[1], width))
+    blocks[:] = x.reshape(-1, width, x.shape[1]).transpose(0, 2, 1)
+    ordered = paths.reshape(-1, LANES, 2).transpose(0, 2, 1) if split else paths
+    return blocks, np.ascontiguousarray(ordered.reshape(-1, 1, width))
+
+
+def aligned(shape: tuple[int, ...]) -> Floats:
+    """An array that begins with a cache line: vectors across two lines cost twice."""
+    room = np.empty(math.prod(shape) + 8)
+    start = -(room.ctypes.data // 8) % 8
+    return room[start : start + math.prod(shape)].reshape(shape)
 
 
 @dataclass(frozen=True)
@@ -86,99 +121,58 @@ class Workers:
             future.result()
 
 
-def kernel_arguments(problem: Langevin, clock: Clock) -> tuple[tuple[Any, ...], float]:
-    """(drift, theta, noise, phi, isotropic, rank) and the scale of the noise, as the kernels take them."""
-    D, scale = problem.D, math.sqrt(2 * problem.T * clock.dt)
-    isotropic = D.isotropic if isinstance(D, Diagonal) else None
-    if isotropic:
-        scale *= math.sqrt(isotropic)
-    noise = diagonal_noise.compiled if isotropic else D.block
-    return (problem.drift.block, problem.drift.theta, noise, D.theta, bool(isotropic), D.rank), scale
+class Walkers:
+    """Paths (n, dim) that can be moved on and read; no number depends on the blocks or the threads."""
 
+    def __init__(self, course: Course, x0: Floats, paths: Numbers, workers: Workers, record: Floats | None = None) -> None:
+        """record: rows of what the watch keeps for every path, at first; None where it keeps nothing."""
+        self.course, self.workers, self.n, self.dim = course, workers, len(x0), x0.shape[1]
+        width = course.width(self.dim, len(x0), workers.threads)
+        self.x, self.paths = into_blocks(x0, paths, width, course.clock.random.split)
+        self.records = np.tile(NO_RECORDS, (len(self.x), 1, 1)) if record is None else np.tile(record[None, :, None], (len(self.x), 1, width))
+        self._fixed, self._callbacks = _arguments(course)
 
-class BlockWalkers:
-    """Compiled blocks, spread over threads; no number depends on the blocks or the threads."""
-
-    def __init__(
-        self, problem: Langevin, clock: Clock, x0: Floats, paths: Numbers, workers: Workers, level: Field | None
-    ) -> None:
-        self.problem, self.clock, self.workers, self.level, self.n = problem, clock, workers, level, len(x0)
-        self.x, self.paths = into_blocks(x0, paths, block_width(problem.dim, problem.D.rank, len(x0), workers.threads))
-        self.times = np.full(self.paths.shape, -1.0)
-
-    def advance(self, first: int, count: int, kept: Steps = NOTHING) -> Floats:
-        fixed, scale = kernel_arguments(self.problem, self.clock)
-        rest = (first, count, self.clock.dt, scale, self.clock.refine, *self.clock.key)
+    def advance(self, first: int, count: int, kept: Steps = NO_STEPS) -> Floats:
+        """Take `count` steps from the step `first`; returns the points (n, kept, dim) after each of the `kept` step numbers."""
         blocks, dim, width = self.x.shape
         out = np.empty((blocks, len(kept), dim, width))
-        if self.level is None:
-            step = euler_maruyama.compiled
-            self.workers.spread(lambda x, paths, y: step(*fixed, x, paths, *rest, kept, y), self.x, self.paths, out)
-        else:
-            gated, gate = euler_maruyama_passage.compiled, (self.level.block, self.level.theta)
-            self.workers.spread(lambda x, p, t: gated(*fixed, x, p, *rest, *gate, t), self.x, self.paths, self.times)
+        clock = self.course.clock
+        rest = (first, count, clock.between(first, count), clock.refine, *clock.key, kept)
+        engine = walk.compiled
+        self.workers.spread(
+            lambda x, paths, records, y: engine(*self._fixed, records, x, paths, *rest, y), self.x, self.paths, self.records, out
+        )
+        for callback in self._callbacks:
+            callback.check()
         return out.transpose(0, 3, 1, 2).reshape(blocks * width, len(kept), dim)[: self.n]
 
-    def arrivals(self) -> Floats:
-        return self.times.reshape(-1)[: self.n]
-
     def points(self) -> Floats:
-        return self.x.transpose(0, 2, 1).reshape(-1, self.problem.dim)[: self.n]
+        """The points (n, dim) now."""
+        return self.x.transpose(0, 2, 1).reshape(-1, self.dim)[: self.n]
+
+    def recorded(self) -> Floats:
+        """What the watch has recorded (n, rows)."""
+        return self.records.transpose(0, 2, 1).reshape(self.x.shape[0] * self.x.shape[2], -1)[: self.n]
 
 
-@dataclass
-class ArrayWalkers:
-    """NumPy steps for drifts or noise that only Python can evaluate; the same random numbers."""
-
-    problem: Langevin
-    clock: Clock
-    x: Floats
-    paths: Numbers
-    level: Field | None
-
-    def __post_init__(self) -> None:
-        self.row, self.filled = padded(self.paths), -1
-        self.times = np.full(len(self.x), -1.0)
-        self.z = np.empty((2 * self.problem.D.rank, self.row.shape[1]))
-
-    def _increment(self, step: int) -> Floats:
-        refine, rank = self.clock.refine, self.problem.D.rank
-        total = np.zeros((rank, len(self.x)))
-        for fine in range(step * refine, (step + 1) * refine):
-            if fine // 2 != self.filled:
-                self.filled = fine // 2
-                normals_block(self.z, self.row, np.uint64(self.filled), *self.clock.key)
-            total += self.z.reshape(2, rank, -1)[fine % 2, :, : len(self.x)]
-        return total.T / math.sqrt(refine)
-
-    def advance(self, first: int, count: int, kept: Steps = NOTHING) -> Floats:
-        dt, scale = self.clock.dt, math.sqrt(2 * self.problem.T * self.clock.dt)
-        out = np.empty((len(self.x), len(kept), self.problem.dim))
-        for step in range(first, first + count):
-            kick = self.problem.D.apply(self.x, self._increment(step))
-            self.x = self.x + self.problem.drift(self.x) * dt + scale * kick
-            out[:, kept == step + 1] = self.x[:, None]
-            if self.level is not None:
-                self.times[(self.level(self.x)[..., 0] > 0) & (self.times < 0)] = (step + 1) * dt
-                if np.all(self.times >= 0):
-                    break
-        return out
-
-    def points(self) -> Floats:
-        return self.x.copy()
-
-    def arrivals(self) -> Floats:
-        return self.times.copy()
-
-
-def walkers(
-    problem: Langevin, clock: Clock, x0: Floats, paths: Numbers, workers: Workers, level: Field | None = None
-) -> Walkers:
-    """The fastest walkers the problem allows: compiled blocks if drift, noise and the level of the region all have them."""
-    needed = [problem.drift.block, problem.D.block, *([] if level is None else [level.block])]
-    if all(block is not None for block in needed) and problem.D.rank > 0:
-        return BlockWalkers(problem, clock, x0, paths, workers, level)
-    return ArrayWalkers(problem, clock, x0.copy(), paths, level)
+def _arguments(course: Course) -> tuple[tuple[Any, ...], list[Callback]]:
+    """The engine's arguments that do not change, and the Python functions among them."""
+    plan, watch, random = course.plan, course.watch, course.clock.random
+    nothing = (no_field.compiled, NOTHING, None)
+    drift = nothing if plan.drift is None else field_block(plan.drift)
+    extra = nothing if plan.extra is None else field_block(plan.extra)
+    level = nothing if watch.field is None else field_block(watch.field)
+    noise = (no_noise.compiled, NOTHING, None) if plan.noise is None else noise_block(plan.noise)
+    alone = course.clock.refine == 1 and not watch.every and len(course.clock.temperatures) == 1 and not len(course.confinement.limits)
+    psi = plan.psi if plan.extra is None else np.concatenate([extra[1], plan.psi])
+    level_theta = level[1] if watch.psi is None else np.concatenate([level[1], watch.psi])
+    rows = plan.rows or (plan.normals if course.clock.refine > 1 else 0)
+    arguments = (
+        plan.step, drift[0], drift[1], noise[0], noise[1], extra[0], psi, plan.constants, plan.room,
+        random.fill.compiled, random.group, plan.normals, rows, plan.several and alone, plan.gather.compiled,
+        course.confinement.boundary.compiled, course.confinement.limits, watch.watcher.compiled, watch.every, level[0], level_theta,
+    )  # fmt: skip
+    return arguments, [part[2] for part in (drift, extra, level, noise) if part[2] is not None]
 
 
 def available_threads(threads: int | None) -> int:

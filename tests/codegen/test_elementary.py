@@ -7,7 +7,9 @@ from numba import njit
 
 from sgdyn.codegen import elementary
 from sgdyn.codegen.vector import LANES, load, store
+from sgdyn import randomness
 from sgdyn.randomness import COSINE, SINE
+from sgdyn.sde import variates
 
 mp.mp.dps = 40
 RNG = np.random.default_rng(0)
@@ -108,6 +110,10 @@ FITS = {
     "SIN": (elementary.SIN, lambda z: (mp.sin(mp.sqrt(z)) / mp.sqrt(z) - 1) / z, mp.mpf(0), (mp.pi / 4) ** 2),
     "COS": (elementary.COS, lambda z: (mp.cos(mp.sqrt(z)) - 1 + z / 2) / z**2, mp.mpf(0), (mp.pi / 4) ** 2),
     "SINE": (SINE, lambda z: mp.sin(mp.pi / 2 * mp.sqrt(z)) / mp.sqrt(z), mp.mpf(0), mp.mpf(1)),
+    "LOG of uniforms": (randomness.LOG, lambda z: -4 * mp.atanh(mp.sqrt(z)) / mp.sqrt(z) if z > SMALL else mp.mpf(-4), mp.mpf(0), ((mp.sqrt(2) - 1) / (mp.sqrt(2) + 1)) ** 2),
+    "LOG32": (variates.LOG32, lambda f: mp.log1p(f) / f if abs(f) > SMALL else mp.mpf(1), 1 / mp.sqrt(2) - 1, mp.sqrt(2) - 1),
+    "SINE32": (variates.SINE32, lambda z: mp.sin(mp.pi / 2 * mp.sqrt(z)) / mp.sqrt(z), mp.mpf(0), mp.mpf(1)),
+    "COSINE32": (variates.COSINE32, lambda z: mp.cos(mp.pi / 2 * mp.sqrt(z)) / (1 - z), mp.mpf(0), mp.mpf(1)),
     "COSINE": (COSINE, lambda z: mp.cos(mp.pi / 2 * mp.sqrt(z)) / (1 - z), mp.mpf(0), mp.mpf(1)),
 }  # fmt: skip
 

@@ -8,7 +8,8 @@ from scipy import stats
 
 import sgdyn as sg
 from sgdyn.sde import ensemble as ensemble_module
-from sgdyn.sde.walkers import block_width
+from sgdyn.randomness import key
+from sgdyn.sde.walkers import Clock, Course
 from tests.interruption import interrupted_after
 
 WELL = sg.landscapes.double_well()
@@ -236,10 +237,16 @@ def test_ctrl_c_returns_the_times_that_are_done():
     np.testing.assert_array_equal(again.x[:, 0], found.x[:3, 1])
 
 
-def test_blocks_are_whole_vectors_and_fit_the_cache():
-    for dim, rank, paths, threads in ((1, 1, 10**5, 2), (1, 1, 3, 2), (20, 20, 1000, 4), (500, 3, 100, 1)):
-        width = block_width(dim, rank, paths, threads)
-        assert width % 8 == 0 and 8 <= width <= 384
+def test_blocks_are_whole_vectors_and_do_not_outgrow_the_paths():
+    for process in PROCESSES.values():
+        plan = sg.EulerMaruyama().steps_of(process, 0.01)
+        for paths, threads in ((10**5, 2), (3, 2), (1000, 4)):
+            width = Course(plan, clock_of(1)).width(process.dim, paths, threads)
+            assert width % 16 == 0 and 16 <= width <= max(16, 768) and width < paths / threads + 16
+
+
+def clock_of(refine):
+    return Clock(0.01, refine, key(1), np.array([0.1]))
 
 
 def test_an_ensemble_goes_to_xarray():

@@ -1,0 +1,34 @@
+"""What the compiled pieces of a step promise each other.
+
+The engine is compiled once. It is handed, as first-class functions, what differs between problems and methods: the drift, the noise,
+a step of the method, and what is to be watched. One call serves a block of some hundred paths, so that calls cost nothing.
+"""
+
+from __future__ import annotations
+
+from numba import types
+
+from sgdyn.codegen.jit import FIELD_BLOCK, MATRIX, NOISE_BLOCK, VECTOR
+
+FIELDS = (FIELD_BLOCK, VECTOR, NOISE_BLOCK, VECTOR, FIELD_BLOCK, VECTOR)
+"""drift, theta, noise, phi, extra, psi: the last two are whatever more a method asks for (a Jacobian, a potential, matrices)."""
+
+STEP_SIGNATURE = (*FIELDS, MATRIX, MATRIX, MATRIX, VECTOR)
+STEP_BLOCK = types.FunctionType(types.void(*STEP_SIGNATURE))
+"""`step(drift, theta, noise, phi, extra, psi, x, variates, work, constants)`: one step of x (dim, n) in place.
+
+variates (rows, n) are standard normals (or what the method's gatherer makes of them); work (rows, n) is room; constants begin with
+(dt, sqrt(2 T)), the method's own follow.
+"""
+
+GATHER_SIGNATURE = (MATRIX, MATRIX, types.int64, types.int64)
+GATHER_BLOCK = types.FunctionType(types.void(*GATHER_SIGNATURE))
+"""`gather(fresh, variates, i, refine)`: what the normals of the i-th of `refine` fine steps add to the variates of the step."""
+
+WATCH_SIGNATURE = (MATRIX, types.int64, types.float64, FIELD_BLOCK, VECTOR, MATRIX)
+WATCH_BLOCK = types.FunctionType(types.boolean(*WATCH_SIGNATURE))
+"""`watch(x, step, dt, field, psi, record)`: look at x after so many steps; False ends the walk of the block."""
+
+CONFINE_SIGNATURE = (MATRIX, VECTOR)
+CONFINE_BLOCK = types.FunctionType(types.void(*CONFINE_SIGNATURE))
+"""`confine(x, limits)`: put paths that have left the domain where the boundary sends them."""

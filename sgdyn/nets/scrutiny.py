@@ -1,0 +1,141 @@
+"""What a network must be for its noise to be that of single samples: checked once, on samples spread over the data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad
+
+from sgdyn.nets.derivatives import Derivatives, choose
+from sgdyn.nets.losses import check_shapes, refuse_ignored
+from sgdyn.nets.traceless import bytes_of, random_states
+
+if TYPE_CHECKING:
+    from sgdyn.nets.network import Network
+
+
+def refuse_train_mode(model: nn.Module) -> None:
+    """Raise ValueError for layers that mix samples or draw random numbers."""
+    for name, module in model.named_modules():
+        where = f"{type(module).__name__} at {name or 'the top'}"
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            if module.training:
+                raise ValueError(
+                    f"got {where} in train mode: a sample's gradient then depends on its batch; type model.eval() to freeze the statistics"
+                )
+            if module.running_mean is None:
+                raise ValueError(
+                    f"got {where} without running statistics: a sample's loss then depends on its batch, in evaluation mode too; type track_running_stats=True and train it, or nn.GroupNorm"
+                )
+        if module.training and isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0:
+            raise ValueError(f"got {where} in train mode: losses are random; type model.eval()")
+
+
+def spread(n: int, count: int) -> Tensor:
+    """At most `count` sample numbers, evenly over n samples: sorted data have neighbours that are alike."""
+    return torch.linspace(0, n - 1, min(n, count), dtype=torch.float64).round().long()
+
+
+def inspect(network: Network) -> Derivatives:
+    """Check one chunk of samples, and find how derivatives are taken.
+
+    Raises ValueError for models or losses that fail, that are random, that change their buffers, or that mix samples.
+    """
+    refuse_ignored(network.loss, network.y)
+    rows = spread(network.n, network.chunk).to(network.weights.device)
+    x, y = network.x[rows], network.y[rows]
+    with torch.no_grad():
+        before = random_states(x.device)
+        output = _fixed_output(network, x)
+        check_shapes(network.loss, output, y)
+        losses = _attempt(network, lambda: network.losses(network.weights, x, y))
+        _check_values(losses, len(x))
+        if random_states(x.device) != before or not torch.equal(losses, network.losses(network.weights, x, y)):
+            raise ValueError(
+                "got a model that is random (different losses for the same weights and samples), expected a deterministic model; type model.eval()"
+            )
+        _check_independence(network, x, y, losses)
+        _check_mean(network.loss, output, y, losses)
+    return _ways(network, x[:2], y[:2])
+
+
+def _attempt(network: Network, evaluate: Callable[[], Tensor]) -> Tensor:
+    """A value, or an error that says what the model was given."""
+    try:
+        return evaluate()
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        x, y, wanted = network.x, network.y, str(network.weights.dtype)
+        given = f"inputs {tuple(x.shape[1:])} {x.dtype} and targets {tuple(y.shape[1:])} {y.dtype}"
+        casts = [f"{name}.to({wanted})" for name, part in (("x", x), ("y", y)) if not part.is_floating_point()]
+        raise ValueError(
+            f"got {type(error).__name__} ({str(error).splitlines()[0]}) from the model and its loss on samples with {given}, expected losses; "
+            f"type {' or '.join([*casts, 'loss(model(x[:2]), y[:2])'])}{', depending on what they take' * bool(casts)}"
+        ) from error
+
+
+def _fixed_output(network: Network, x: Tensor) -> Tensor:
+    """The output, if it leaves the buffers alone (in copies of them: running statistics, iterations of spectral norm)."""
+    model = network.model
+    state = network.unflatten(network.weights) | {name: part.detach().clone() for name, part in model.named_buffers()}
+    output: Tensor = _attempt(network, lambda: functional_call(model, state, (x,)))
+    changed = [name for name, part in model.named_buffers() if bytes_of(state[name]) != bytes_of(part)]
+    if changed:
+        raise ValueError(
+            f"got a model that changes {', '.join(changed)} when it is called, expected a fixed function of its input; type model.eval()"
+        )
+    return output
+
+
+def _check_values(losses: Tensor, count: int) -> None:
+    if losses.shape != (count,):
+        raise ValueError(
+            f"got losses of shape {tuple(losses.shape)} for {count} samples, expected ({count},): one number a sample; type reduction='none' in all losses (loss=lambda output, y: F.cross_entropy(output, y, reduction='none')), or average the rest"
+        )
+    if bool(losses.isnan().any()):
+        raise ValueError(
+            f"got the loss NaN for {int(losses.isnan().sum())} of {count} samples, expected finite numbers; look at the model's weights"
+        )
+
+
+def _check_independence(network: Network, x: Tensor, y: Tensor, losses: Tensor) -> None:
+    """Each half of the samples, and the first and the last alone, must have the losses they have among all."""
+    for part in (slice(0, None, 2), slice(1, None, 2), slice(0, 1), slice(len(x) - 1, None)):
+        found = _attempt(network, partial(network.losses, network.weights, x[part], y[part]))
+        if found.shape != losses[part].shape or not _close(found, losses[part], losses):
+            raise ValueError(
+                "got a loss that depends on the other samples of the batch, expected independent samples; type model.eval() if it holds batch norm, and give outputs and targets one shape"
+            )
+
+
+def _check_mean(loss: Any, output: Tensor, y: Tensor, losses: Tensor) -> None:
+    """The mean of the samples' losses must be what the loss itself says of the batch."""
+    if not isinstance(loss, nn.Module) or getattr(loss, "reduction", "none") == "none":
+        return
+    whole = loss(output, y)
+    if not _close(whole, losses.mean(), losses):
+        raise ValueError(
+            f"got {type(loss).__name__} = {float(whole):.6g} of a batch whose samples have the mean {float(losses.mean()):.6g}, expected a mean over samples; type a function (output, target) -> (batch,) for it"
+        )
+
+
+def _close(one: Tensor, other: Tensor, scale: Tensor) -> bool:
+    """Equal to rounding, which grows with the number of terms."""
+    tolerance = 10 * float(torch.finfo(scale.dtype).eps) ** 0.5
+    return torch.allclose(one, other, rtol=tolerance, atol=tolerance * float(scale.abs().max()))
+
+
+def _ways(network: Network, x: Tensor, y: Tensor) -> Derivatives:
+    """How the derivatives of these samples' losses can be taken; first ones must exist."""
+    w = network.weights
+    _attempt(network, lambda: grad(lambda w: network.losses(w, x, y).sum())(w))
+
+    def attempt(ways: Derivatives) -> None:
+        network.derivatives = ways
+        ways.along(network.of_weights(x, y), w, w)
+        ways.curvature(network.of_weights(x, y), w, w)
+
+    return choose(attempt)

@@ -1,0 +1,103 @@
+"""What every method is: a frozen value that states its orders and makes a plan of its steps for a problem."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, ClassVar
+
+import numpy as np
+from numba import types
+from numpy.typing import NDArray
+
+from sgdyn.codegen.jit import FIELD_BLOCK, NOISE_BLOCK, Kernel, kernel
+from sgdyn.fields import Constant, Field
+from sgdyn.noise import Diagonal, Noise, Varying
+from sgdyn.problem import Langevin, Momentum
+from sgdyn.sde.engine import sum_increments
+
+Floats = NDArray[np.float64]
+NOTHING = np.zeros(0)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One step of a method on a problem, as the engine takes it (see `sgdyn.codegen.contracts`).
+
+    normals: rows of standard normals for a step. rows: rows that `gather` makes of them; 0 where the step takes them as they are.
+    room: rows of work space. several: the step also takes the normals of several steps at once, one below the other.
+    """
+
+    step: Any
+    drift: Field | None
+    noise: Noise | None
+    normals: int
+    constants: Floats
+    extra: Field | None = None
+    psi: Floats = field(default_factory=lambda: NOTHING)
+    room: int = 0
+    rows: int = 0
+    several: bool = False
+    gather: Kernel = sum_increments
+
+
+class Method(ABC):
+    """An integration method. Class constants: `strong_order`, `strong_order_additive`, `weak_order`, and what noise it accepts.
+
+    `accepts` names a kind of noise ("additive", "diagonal", "commutative", "general"); each kind contains those before it, but
+    "commutative" does, and "diagonal" does not, contain noise of one Wiener process.
+    """
+
+    strong_order: ClassVar[float | None]
+    strong_order_additive: ClassVar[float | None]
+    weak_order: ClassVar[float]
+    accepts: ClassVar[str] = "general"
+    interpretation: ClassVar[str] = "Itô"
+    problems: ClassVar[tuple[type, ...]] = (Langevin,)
+
+    @abstractmethod
+    def plan(self, problem: Any, dt: float) -> Plan:
+        """The steps of length dt on a problem."""
+
+    def steps_of(self, problem: Any, dt: float) -> Plan:
+        """`plan`, for a problem that the method accepts; raises TypeError for others, naming the methods that do."""
+        from sgdyn.sde.methods.choice import check_accepted
+
+        given = problem.phase_space if isinstance(problem, Momentum) and Momentum not in self.problems else problem
+        check_accepted(self, given)
+        return self.plan(given, dt)
+
+
+def kind_of_noise(noise: Noise) -> str:
+    """ "additive", "diagonal" (D_ii a function of x_i alone), or "general"."""
+    if not isinstance(noise, Varying):
+        return "additive"
+    return "diagonal" if _is_diagonal(noise) else "general"
+
+
+def _is_diagonal(noise: Varying) -> bool:
+    """Whether D_ij = 0 for i != j and D_ii depends on x_i alone: by the symbols where there are some, by 16 points elsewhere."""
+    d = noise.dim
+    points = np.random.default_rng(0).normal(size=(16, d))
+    value = noise(points)
+    if np.any(value * (1 - np.eye(d)) != 0):
+        return False
+    return all(np.array_equal(noise(_only(points, i))[:, i, i], value[:, i, i]) for i in range(d))
+
+
+def _only(points: Floats, i: int) -> Floats:
+    """The same points with all components but i changed."""
+    moved = points + 1.0
+    moved[:, i] = points[:, i]
+    return moved
+
+
+@kernel(*FIELD_BLOCK.signature.args)
+def no_field(x: Any, theta: Any, out: Any) -> None:
+    """Stands for a field that a method does not ask for."""
+
+
+@kernel(*NOISE_BLOCK.signature.args)
+def no_noise(x: Any, theta: Any, z: Any, out: Any) -> None:
+    """Stands for a noise that a method applies itself."""
