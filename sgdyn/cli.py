@@ -19,6 +19,10 @@ app = typer.Typer(
 )
 
 
+UNSHOWN = (2, 9, 11, 13)
+"""Columns of the report that a terminal has no room for."""
+
+
 class SamplerName(StrEnum):
     """How batches are drawn."""
 
@@ -85,49 +89,28 @@ def _show(outcome: Any) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from sgdyn.fit.report import rows, variance_unit
+    from sgdyn.fit.evidence import evidence
+    from sgdyn.fit.report import HEAD, rows, variance_unit
 
     c = outcome.comparison
     title = f"{outcome.case.name}: p = {outcome.network.dim}, lr = {outcome.case.lr:g}, batch = {outcome.case.batch}, sampler {outcome.case.sampler}"
-    table = Table(
-        title=title,
-        caption=f"variances in units of {variance_unit(outcome):.0e}, times in steps, errors over {len(c.recording.x)} replicas",
-        title_justify="left",
+    caption = (
+        f"variances in units of {variance_unit(outcome):.0e}, times in steps, errors over {len(c.recording.x)} replicas"
     )
-    wanted = {
-        0: "#",
-        1: "h",
-        3: "variance: SGD",
-        4: "discrete",
-        5: "diffusion",
-        6: "simulated",
-        7: "time: SGD",
-        8: "discrete",
-        10: "kurtosis",
-    }
-    for name in wanted.values():
-        table.add_column(name, justify="right")
-    for row in rows(outcome):
-        table.add_row(*(row[i] for i in wanted))
-    console = Console(width=None if sys.stdout.isatty() else 140)
-    console.print(table)
-    console.print(_circulation(c))
-    if not c.noisy.all():
-        console.print(
-            f"no noise reaches {int((~c.noisy).sum())} of the directions: a symmetry of the network (as two equal hidden units) protects them"
+    table = Table(title=title, caption=caption, title_justify="left", padding=(0, 0))
+    found = rows(outcome)
+    shown = [i for i in range(len(HEAD)) if i not in UNSHOWN and any(row[i] for row in found)]
+    for i in shown:
+        table.add_column(
+            HEAD[i].replace("curvature ", "").replace(" (steps)", "").replace("excess ", ""), justify="right"
         )
-    console.print(f"[bold]{outcome.comparison.verdict}[/bold]\n")
-
-
-def _circulation(c: Any) -> str:
-    """One line on Q."""
-    import numpy as np
-
-    pairs = np.triu_indices(len(c.discrete), 1)
-    size, error = c.Q_discrete[pairs], c.Q.error[pairs]
-    good = error > 0
-    pulls = ((c.Q.value - c.Q_discrete)[pairs] / np.where(good, error, 1.0))[good]
-    return f"circulation Q: {int(np.sum(np.abs(size[good]) > 4 * error[good]))} of {good.sum()} elements stand out of the noise; chi²/dof against theory {np.mean(pulls**2):.2f}"
+    for row in found:
+        table.add_row(*(row[i] for i in shown))
+    console = Console(width=None if sys.stdout.isatty() else 150)
+    console.print(table)
+    for line in evidence(c):
+        console.print(line, highlight=False)
+    console.print(f"[bold]{outcome.comparison.verdict}[/bold]\n", highlight=False)
 
 
 @app.command()
@@ -224,6 +207,6 @@ def main() -> None:
     except KeyboardInterrupt:
         typer.echo("interrupted; the same command continues", err=True)
         sys.exit(130)
-    except (ValueError, TypeError, ArithmeticError, RuntimeError) as error:
+    except (ValueError, TypeError, ArithmeticError, RuntimeError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(1)

@@ -11,9 +11,10 @@ import json
 import os
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import Any
+
+import platformdirs
 
 PROBLEMS = ("B1", "B2", "B3")
 PRECISIONS = ("double", "single", "float32")
@@ -26,15 +27,14 @@ FLAGS = ("-std=gnu++17", "-O3", "-march=native", "-pthread")
 def build() -> Path | None:
     """The compiled program; None where there is no g++ or the machine lacks AVX2.
 
-    Kept in a directory of this user's under the temporary one, by the hash of the sources and of the processor's name.
+    Kept in the user's cache, by the hash of the sources and of what the processor can do.
     """
     compiler = shutil.which("g++")
     if compiler is None:
         return None
     text = b"".join(path.read_bytes() for path in SOURCES) + " ".join(FLAGS).encode() + _processor()
-    user = os.getuid() if hasattr(os, "getuid") else 0
-    folder = Path(tempfile.gettempdir()) / f"sgdyn-limit-{user}"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    folder = platformdirs.user_cache_path("sgdyn", appauthor=False) / "limit"
+    folder.mkdir(parents=True, exist_ok=True)
     program = folder / hashlib.sha256(text).hexdigest()[:16]
     if not program.exists():
         fresh = program.with_suffix(f".{os.getpid()}")

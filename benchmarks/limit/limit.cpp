@@ -105,9 +105,9 @@ int main(int count, char** arguments) {
     const Key key = count > 5 ? Key{number(4), number(5)} : Key{12345, 678};
     const auto wanted = [&](const char* name) { return !problem || !std::strcmp(problem, name); };
     int done = 0;
-    if (wanted("B1")) done += report_all<DoubleWell>("B1", precision, threads, key);
-    if (wanted("B2")) done += report_all<DenseLinear>("B2", precision, threads, key);
-    if (wanted("B3")) done += report_all<MullerBrown>("B3", precision, threads, key);
-    if (!done || threads < 1) std::fprintf(stderr, "usage: limit [B1|B2|B3 [double|single|float32 [THREADS [KEY_0 KEY_1]]]]\n");
-    return done && threads > 0 ? 0 : 2;
+    if (threads > 0 && wanted("B1")) done += report_all<DoubleWell>("B1", precision, threads, key);
+    if (threads > 0 && wanted("B2")) done += report_all<DenseLinear>("B2", precision, threads, key);
+    if (threads > 0 && wanted("B3")) done += report_all<MullerBrown>("B3", precision, threads, key);
+    if (!done) std::fprintf(stderr, "usage: limit [B1|B2|B3 [double|single|float32 [THREADS [KEY_0 KEY_1]]]]\n");
+    return done ? 0 : 2;
 }

@@ -3,7 +3,7 @@
 
 #include "lanes.h"
 
-// Chebyshev interpolation (shared/prototypes/sde/coefs.py); the largest relative errors are 1e-7 (float32) and 3e-14 (float64).
+// Chebyshev interpolation (shared/prototypes/sde/coefs.py); the largest relative errors are 2e-7 (float32) and 8e-14 (float64).
 constexpr float LOG_F[] = {-1.99999993623611983370f, 1.00000750112579454598f, -0.66669212046904598784f, 0.49937813917905336820f,
                            -0.39826695764747654164f, 0.34556412132853350048f, -0.32252495811974205130f, 0.19790701473813028047f};
 constexpr float SINE_F[] = {1.5707963200386016259f, -0.64596375958353930116f, 0.079689918329028495791f, -0.0046741438381517776164f,

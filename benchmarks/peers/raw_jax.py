@@ -11,7 +11,7 @@ try:
     import jax
     import jax.numpy as jnp
 except ImportError:
-    jax = None  # type: ignore[assignment]
+    jax = None
 
 
 def build(problem: str, paths: int, steps: int, threads: int, precision: str = "float64") -> Run | None:

@@ -13,7 +13,7 @@ from .problems import HESSIAN, NOISE, START, STEP, WELLS, scale
 try:
     import numba
 except ImportError:
-    numba = None  # type: ignore[assignment]
+    numba = None
 
 
 def build(problem: str, paths: int, steps: int, threads: int, precision: str = "float64") -> Run | None:

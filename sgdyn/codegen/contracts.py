@@ -25,9 +25,13 @@ GATHER_SIGNATURE = (MATRIX, MATRIX, types.int64, types.int64)
 GATHER_BLOCK = types.FunctionType(types.void(*GATHER_SIGNATURE))
 """`gather(fresh, variates, i, refine)`: what the normals of the i-th of `refine` fine steps add to the variates of the step."""
 
-WATCH_SIGNATURE = (MATRIX, types.int64, types.float64, FIELD_BLOCK, VECTOR, MATRIX)
+WATCH_SIGNATURE = (MATRIX, types.int64, types.float64, FIELD_BLOCK, VECTOR, MATRIX, MATRIX)
 WATCH_BLOCK = types.FunctionType(types.boolean(*WATCH_SIGNATURE))
-"""`watch(x, step, dt, field, psi, record)`: look at x after so many steps; False ends the walk of the block."""
+"""`watch(x, step, dt, field, psi, spare, record)`: look at x after so many steps; when no watcher wants more, the block stops.
+
+field, psi: what the watcher asked for, its own parameters after the field's. spare (rows, n): normals of the step that the method did
+not use. record (rows, n): what it writes.
+"""
 
 CONFINE_SIGNATURE = (MATRIX, VECTOR)
 CONFINE_BLOCK = types.FunctionType(types.void(*CONFINE_SIGNATURE))

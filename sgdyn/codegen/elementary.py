@@ -208,15 +208,17 @@ def cosh(x: Any) -> Any:
 
 @exact_helper
 def power(x: Any, y: Any) -> Any:
-    """x^y for a y that is not a small integer, by libm."""
+    """x^y for a y that is not a small integer, by libm; one of the two may be a plain number."""
+    base, exponent = select(True, x, y), select(False, x, y)
     for i in range(LANES):
-        x = with_lane(x, i, lane(x, i) ** lane(y, i))
-    return x
+        base = with_lane(base, i, lane(base, i) ** lane(exponent, i))
+    return base
 
 
 @exact_helper
 def arctan2(y: Any, x: Any) -> Any:
-    """The angle of (x, y), by libm."""
+    """The angle of (x, y), by libm; one of the two may be a plain number."""
+    height, width = select(True, y, x), select(False, y, x)
     for i in range(LANES):
-        x = with_lane(x, i, math.atan2(lane(y, i), lane(x, i)))
-    return x
+        height = with_lane(height, i, math.atan2(lane(height, i), lane(width, i)))
+    return height

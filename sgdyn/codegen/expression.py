@@ -65,8 +65,30 @@ class Expression:
         return out
 
 
+class _Power(sp.Function):  # type: ignore[misc]
+    """base**exponent for exponents that are parameters, while it is differentiated.
+
+    SymPy writes the derivative as e base**e / base, which is 0/0 at zero.
+    """
+
+    nargs = 2
+
+    def fdiff(self, argindex: int = 1) -> Any:
+        """e base**(e - 1), and 0 where e is 0."""
+        base, exponent = self.args
+        if argindex != 1:
+            return sp.log(base) * self
+        return sp.Piecewise((0, sp.Eq(exponent, 0)), (exponent * _Power(base, exponent - 1), True))
+
+
 def _differentiate(expression: Any, x: sp.Symbol) -> Any:
-    derivative = sp.diff(expression, x)
+    generic = lambda e: e.is_Pow and not e.exp.is_number and not e.exp.has(x)  # noqa: E731
+    written = sp.sympify(expression)
+    if any(generic(e) for e in written.atoms(sp.Pow)):
+        written = written.replace(generic, lambda e: _Power(*e.args))
+    derivative = sp.diff(written, x)
+    if derivative.has(_Power):
+        derivative = derivative.replace(_Power, sp.Pow)
     # Kinks: away from them the derivative is what it is, at them it is the one-sided one.
     return derivative.replace(sp.DiracDelta, lambda *_: sp.Integer(0)) if derivative.has(sp.DiracDelta) else derivative
 
@@ -108,9 +130,18 @@ def trace(function: Callable[..., Any], dim: int, given: Mapping[str, NDArray[np
     for name, value in given.items():
         cells = np.array(symbols[start : start + value.size], dtype=object).reshape(value.shape)
         keywords[name], start = Traced(cells), start + value.size
-    return Expression(
-        dim, len(symbols), expressions(_called(function, Traced(np.array(coordinates(dim), dtype=object)), keywords))
-    )
+    x = np.array(coordinates(dim), dtype=object)
+    # Twice: what is drawn at random or counted outside would be frozen at its value in the first call.
+    written, again = (expressions(_called(function, Traced(x.copy()), keywords)) for _ in range(2))
+    if written.shape != again.shape or not all(a == b for a, b in zip(written.flat, again.flat, strict=True)):
+        raise ValueError(
+            f"got two different formulas from two calls of {_name(function)}, expected one; draw random numbers outside the function"
+        )
+    return Expression(dim, len(symbols), written)
+
+
+def _name(function: Callable[..., Any]) -> str:
+    return getattr(function, "__name__", "the function")
 
 
 def _called(function: Callable[..., Any], x: Traced, keywords: Mapping[str, Traced]) -> Any:
@@ -121,6 +152,12 @@ def _called(function: Callable[..., Any], x: Traced, keywords: Mapping[str, Trac
             raise
         message = "got a traced value assigned to an element of a float array; type np.array([...]) or np.stack([...]) of the components"
         raise BranchError(message) from error
+    except TypeError as error:
+        if "loop of ufunc does not support" not in str(error):
+            raise
+        raise TypeError(
+            f"got a NumPy function of an np.array with traced and other elements ({error}); type np.stack([...]) instead of np.array([...])"
+        ) from error
 
 
 def flattened(given: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import operator
 from collections.abc import Callable, Iterator
@@ -15,7 +16,8 @@ from sympy.codegen.cfunctions import expm1, log1p
 from sgdyn.errors import BranchError
 
 _HINT = (
-    "type np.where(condition, a, b) instead of if, np.maximum(a, b) instead of max(a, b), & and | instead of and and or"
+    "type np.where(condition, a, b) instead of if, np.maximum(a, b) instead of max(a, b), & and | instead of and and or, "
+    "np.stack([...]) instead of np.array([...]) of components"
 )
 
 
@@ -54,47 +56,11 @@ _ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "logical_and": sp.And, "logical_or": sp.Or, "logical_not": sp.Not, "bitwise_and": sp.And, "bitwise_or": sp.Or, "invert": sp.Not,
 }  # fmt: skip
 
-_STRUCTURAL = frozenset(
-    [
-        "sum",
-        "prod",
-        "mean",
-        "dot",
-        "inner",
-        "vdot",
-        "outer",
-        "trace",
-        "stack",
-        "concatenate",
-        "hstack",
-        "vstack",
-        "roll",
-        "diff",
-        "cumsum",
-        "reshape",
-        "ravel",
-        "transpose",
-        "squeeze",
-        "expand_dims",
-        "flip",
-        "take",
-        "tensordot",
-        "einsum",
-        "diag",
-        "diagonal",
-        "broadcast_to",
-        "tile",
-        "repeat",
-        "atleast_1d",
-        "kron",
-        "cross",
-        "append",
-        "delete",
-        "moveaxis",
-        "swapaxes",
-        "copy",
-    ]
-)
+_STRUCTURAL = frozenset([
+    "sum", "prod", "mean", "dot", "inner", "vdot", "outer", "trace", "stack", "concatenate", "hstack", "vstack", "roll", "diff", "cumsum",
+    "reshape", "ravel", "transpose", "squeeze", "expand_dims", "flip", "take", "tensordot", "einsum", "diag", "diagonal", "broadcast_to",
+    "tile", "repeat", "atleast_1d", "kron", "cross", "append", "delete", "moveaxis", "swapaxes", "copy",
+])  # fmt: skip
 
 
 def number(value: Any) -> Any:
@@ -153,21 +119,30 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin):
         self.data = np.asarray(data, dtype=object)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Any:
-        arrays = [expressions(value) for value in inputs]
-        if keywords.pop("out", None) is not None:
+        out = keywords.pop("out", None)
+        if out is not None and not (len(out) == 1 and out[0] is inputs[0] and isinstance(out[0], Traced)):
             raise TypeError("out= cannot be traced: expressions have no memory; type y = f(x) instead of f(x, out=y)")
-        if ufunc.__name__ == "matmul":
-            return Traced(np.matmul(*arrays))
+        arrays = [expressions(value) for value in inputs]
         if method == "reduce":
-            return _reduced(ufunc.__name__, arrays[0], **keywords)
+            return _reduced(ufunc.__name__, arrays[0], **_known(f"{ufunc.__name__}.reduce", _reduced, keywords))
+        _known(ufunc.__name__, lambda: None, keywords)
         if method not in ("__call__", "outer"):
             raise TypeError(f"np.{ufunc.__name__}.{method} cannot be traced; write the loop out")
-        return Traced(getattr(_elementwise(ufunc), method)(*arrays))
+        function = np.matmul if ufunc.__name__ == "matmul" else _elementwise(ufunc)
+        found = Traced(getattr(function, method)(*arrays))
+        return found if out is None else out[0]._overwritten(found)
+
+    def _overwritten(self, found: Traced) -> Traced:
+        """What `self += ...` leaves: a new scalar, or the same array with new elements, which its views see."""
+        if self.ndim == 0:
+            return found
+        self.data[...] = found.data
+        return self
 
     def __array_function__(self, function: Callable[..., Any], kinds: Any, args: Any, keywords: Any) -> Any:
         own = _FUNCTIONS.get(function.__name__)
         if own is not None:
-            return own(*args, **keywords)
+            return own(*args, **_known(function.__name__, own, keywords))
         if function.__name__ not in _STRUCTURAL:
             known = ", ".join(sorted([*_FUNCTIONS, *_STRUCTURAL]))
             raise TypeError(f"np.{function.__name__} cannot be traced; the array functions are {known}")
@@ -191,7 +166,7 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin):
     ndim = property(lambda self: self.data.ndim)
     size = property(lambda self: self.data.size)
     T = property(lambda self: Traced(self.data.T))
-    dtype = property(lambda self: np.dtype(np.float64))
+    dtype = property(lambda self: np.dtype(np.object_))
 
     def astype(self, *_: Any, **__: Any) -> Traced:
         return self
@@ -215,12 +190,23 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _reduced(name: str, array: Any, axis: Any = 0, keepdims: bool = False, **_: Any) -> Traced:
+def _known(name: str, function: Callable[..., Any], keywords: dict[str, Any]) -> dict[str, Any]:
+    """The keywords, if the function takes them all: none may be dropped in silence."""
+    unknown = sorted(set(keywords) - set(inspect.signature(function).parameters))
+    if unknown:
+        raise TypeError(f"np.{name} with {', '.join(unknown)}=... cannot be traced; type it as an expression of its own")
+    return keywords
+
+
+def _reduced(name: str, array: Any, axis: Any = 0, keepdims: bool = False, initial: Any = None) -> Traced:
+    if isinstance(axis, tuple):
+        raise TypeError(f"np.{name}.reduce with axis={axis} cannot be traced; type one axis after the other")
     if axis is None:
         array, axis = array.ravel(), 0
-    function = _ELEMENTWISE[name]
-    moved = np.moveaxis(array, axis, 0)
-    out = np.asarray(reduce(lambda a, b: np.frompyfunc(function, 2, 1)(a, b), list(moved)), dtype=object)
+    function = np.frompyfunc(_ELEMENTWISE[name], 2, 1)
+    moved = list(np.moveaxis(array, axis, 0))
+    start = [] if initial is None else [expressions(initial)]
+    out = np.asarray(reduce(function, [*start, *moved]), dtype=object)
     return Traced(np.expand_dims(out, axis) if keepdims else out)
 
 
@@ -229,14 +215,17 @@ def _where(condition: Any, a: Any, b: Any) -> Traced:
 
 
 def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    if ord not in (None, 2, "fro"):
-        raise TypeError(f"np.linalg.norm with ord={ord!r} cannot be traced; the Euclidean norm can")
+    matrix = isinstance(axis, tuple) or (axis is None and x.ndim == 2)
+    if ord not in ((None, "fro") if matrix else (None, 2)):
+        kind = "matrix" if matrix else "vector"
+        raise TypeError(f"np.linalg.norm of a {kind} with ord={ord!r} cannot be traced; the Euclidean norm (ord=None) can")
     return np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims))
 
 
-def _clip(x: Any, a_min: Any = None, a_max: Any = None, **_: Any) -> Any:
-    x = x if a_min is None else np.maximum(x, a_min)
-    return x if a_max is None else np.minimum(x, a_max)
+def _clip(x: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
+    low, high = a_min if min is None else min, a_max if max is None else max
+    x = x if low is None else np.maximum(x, low)
+    return x if high is None else np.minimum(x, high)
 
 
 def _polyval(coefficients: Any, x: Any) -> Any:
@@ -244,7 +233,7 @@ def _polyval(coefficients: Any, x: Any) -> Any:
 
 
 def _extreme(name: str) -> Callable[..., Any]:
-    return lambda a, axis=None, keepdims=False: _reduced(name, expressions(a), axis, keepdims)
+    return lambda a, axis=None, keepdims=False, initial=None: _reduced(name, expressions(a), axis, keepdims, initial)
 
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
@@ -261,39 +250,8 @@ def _method(name: str) -> Callable[..., Any]:
     return lambda self, *args, **keywords: getattr(np, name)(self, *args, **keywords)
 
 
-for _name in (
-    "sum",
-    "prod",
-    "mean",
-    "dot",
-    "max",
-    "min",
-    "ravel",
-    "cumsum",
-    "trace",
-    "take",
-    "squeeze",
-    "copy",
-    "clip",
-    "transpose",
-    "repeat",
-):
+_METHODS = ["sum", "prod", "mean", "dot", "max", "min", "ravel", "cumsum", "trace", "take", "squeeze", "copy", "clip", "transpose", "repeat"]  # fmt: skip
+# NumPy's object loops (functions of np.array([x[0], x[1]])) look for a method of the ufunc's name.
+for _name in [*_METHODS, *(name for name in _ELEMENTWISE if hasattr(np, name))]:
     setattr(Traced, _name, _method(_name))
 Traced.reshape = _reshape  # type: ignore[attr-defined]
-for _name in (
-    "exp",
-    "log",
-    "sin",
-    "cos",
-    "tan",
-    "sinh",
-    "cosh",
-    "tanh",
-    "sqrt",
-    "arctan",
-    "expm1",
-    "log1p",
-    "square",
-    "conjugate",
-):
-    setattr(Traced, _name, _method(_name))  # NumPy's object loops look for a method of the ufunc's name

@@ -13,6 +13,8 @@ import numpy as np
 
 from sgdyn import __version__, datasets
 from sgdyn.estimate import Estimate, rounded
+from sgdyn.fit.comparison import Comparison
+from sgdyn.fit.evidence import evidence
 
 if TYPE_CHECKING:
     from sgdyn.fit.run import Outcome
@@ -29,40 +31,33 @@ table { border-collapse: collapse; font-size: .82rem; font-variant-numeric: tabu
 """
 
 HEAD = (
-    "#",
-    "curvature h",
-    "D",
-    "variance: SGD",
-    "discrete",
-    "diffusion",
-    "simulated",
-    "time: SGD (steps)",
-    "discrete",
-    "diffusion",
-    "excess kurtosis: SGD",
-    "discrete",
-)
+    "#", "curvature h", "D", "variance: SGD", "controlled", "discrete", "diffusion", "simulated",
+    "time: SGD (steps)", "controlled", "discrete", "diffusion", "excess kurtosis: SGD", "discrete",
+)  # fmt: skip
 
 
 def rows(outcome: Outcome, scale: float | None = None) -> list[tuple[str, ...]]:
     """One row of texts for each direction, variances in units of `scale` (default: the largest predicted one's power of ten)."""
-    c = outcome.comparison
     unit = scale or variance_unit(outcome)
-    out = []
-    for i in range(len(c.discrete)):
-        simulated = "" if c.simulated is None else _pair(c.simulated, i, unit)
-        kurtosis = f"{c.kurtosis_discrete[i]:.3f}" if np.isfinite(c.kurtosis_discrete[i]) else ""
-        if not c.noisy[i]:
-            out.append((str(i + 1), f"{c.subspace.H[i, i]:.4g}", "0", *["no noise"] * 9))
-            continue
-        out.append((
-            str(i + 1), f"{c.subspace.H[i, i]:.4g}", f"{c.subspace.D[i, i]:.4g}", _pair(c.variance, i, unit), f"{c.discrete[i] / unit:.4g}", f"{c.diffusion[i] / unit:.4g}",
-            simulated, _pair(c.correlation_time, i), f"{c.correlation_time_discrete[i]:.4g}", f"{c.correlation_time_diffusion[i]:.4g}", _pair(c.kurtosis, i), kurtosis,
-        ))  # fmt: skip
-    return out
+    return [_row(outcome.comparison, i, unit) for i in range(outcome.subspace.k)]
 
 
-def _pair(estimate: Estimate, i: int, unit: float = 1.0) -> str:
+def _row(c: Comparison, i: int, unit: float) -> tuple[str, ...]:
+    h = f"{c.subspace.H[i, i]:.4g}"
+    if not c.noisy[i]:
+        return (str(i + 1), h, "0", *["no noise"] * (len(HEAD) - 3))
+    kurtosis = f"{c.kurtosis_discrete[i]:.3f}" if np.isfinite(c.kurtosis_discrete[i]) else ""
+    variance, time = (None, None) if c.controlled is None else (c.controlled.variance, c.controlled.correlation_time)
+    return (
+        str(i + 1), h, f"{c.subspace.D[i, i]:.4g}", _pair(c.variance, i, unit), _pair(variance, i, unit), f"{c.discrete[i] / unit:.4g}",
+        f"{c.diffusion[i] / unit:.4g}", _pair(c.simulated, i, unit), _pair(c.correlation_time, i), _pair(time, i),
+        f"{c.correlation_time_discrete[i]:.4g}", f"{c.correlation_time_diffusion[i]:.4g}", _pair(c.kurtosis, i), kurtosis,
+    )  # fmt: skip
+
+
+def _pair(estimate: Estimate | None, i: int, unit: float = 1.0) -> str:
+    if estimate is None:
+        return ""
     return rounded(float(estimate.value[i]) / unit, float(estimate.error[i]) / unit)
 
 
@@ -93,7 +88,8 @@ def _introduction(outcomes: Sequence[Outcome]) -> str:
         "<p>Each network is brought to a minimum of its loss. There, H (the Hessian) and D (the covariance of the gradients of single samples) are "
         "extracted in the top directions of H, and SGD is run from the minimum until it is stationary. The table compares what SGD did with the exact "
         "theory of the discrete iteration on the quadratic loss, with the diffusion dX = -H X dt + sqrt(2 T) sigma dW (T = lr/2B) in closed form, and "
-        f"with its simulation. Errors are standard errors over independent replicas.</p><ul>{lines}</ul>"
+        "with its simulation. The columns SGD hold what was measured and nothing else; controlled is the same with the quadratic model driven by the same "
+        f"batches as control variate. Errors are standard errors over independent replicas.</p><ul>{lines}</ul>"
     )
 
 
@@ -106,14 +102,10 @@ def _section(outcome: Outcome) -> str:
         f"|grad U| = {c.subspace.gradient:.1g} and |(1 - VV')HV| &le; {c.subspace.leakage.max():.1g} at the minimum; seed {case.seed}; "
         + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in outcome.seconds.items())
     )
-    silent = (
-        ""
-        if c.noisy.all()
-        else f"<p>No noise reaches {int((~c.noisy).sum())} of the directions: a symmetry of the network (as two equal hidden units) protects them. They are left out.</p>"
-    )
+    lines = "".join(f"<li>{escape(line)}</li>" for line in evidence(c))
     return (
-        f"<h2>{escape(case.name)}</h2><p class='verdict{'' if verdict.holds else ' no'}'>{escape(str(verdict))}</p><p class='quiet'>{facts}.</p>{silent}"
-        f"<div class='figures'>{''.join(_figures(outcome))}</div>{_table(outcome)}"
+        f"<h2>{escape(case.name)}</h2><p class='verdict{'' if verdict.holds else ' no'}'>{escape(str(verdict))}</p><p class='quiet'>{facts}.</p>"
+        f"<ul>{lines}</ul><div class='figures'>{''.join(_figures(c))}</div>{_table(outcome)}"
     )
 
 
@@ -123,19 +115,24 @@ def _table(outcome: Outcome) -> str:
     return f"<p class='quiet'>Variances in units of {variance_unit(outcome):.0e}; {escape(outcome.comparison.variance.method)}.</p><div class='wide'><table><tr>{head}</tr>{body}</table></div>"
 
 
-def _figures(outcome: Outcome) -> list[str]:
+def _figures(c: Comparison) -> list[str]:
     from sgdyn import plot
 
-    draw: tuple[Callable[[Any, Any], Any], ...] = (plot.figure, plot.pulls, plot.times, plot.circulation)
-    return [_svg(drawing, outcome.comparison) for drawing in draw]
+    drawn = [_svg(plot.figure, c, "stationary variance, as measured")]
+    if c.controlled is not None:
+        drawn.append(_svg(plot.figure, c.resolved, "stationary variance, controlled"))
+    return [*drawn, _svg(plot.pulls, c), _svg(plot.times, c), _svg(plot.circulation, c)]
 
 
-def _svg(draw: Callable[[Any, Any], Any], comparison: Any) -> str:
+def _svg(draw: Callable[[Any, Any], Any], comparison: Comparison, title: str | None = None) -> str:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.2, 3.6), layout="constrained")
-    draw(comparison, figure.add_subplot())
+    ax = figure.add_subplot()
+    draw(comparison, ax)
+    if title is not None:
+        ax.set_title(title)
     text = io.StringIO()
     FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None, "Creator": None})
     svg = re.sub(r"<metadata>.*?</metadata>", "", text.getvalue(), flags=re.S)

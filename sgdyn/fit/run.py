@@ -18,17 +18,31 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
 from sgdyn import datasets
+from sgdyn.fit import preflight
 from sgdyn.fit.comparison import Comparison, compare
+from sgdyn.fit.evidence import evidence
 from sgdyn.nets import Network, Subspace, train
 
+MEASURED = ("variance", "correlation_time", "Q")
+EXACT = (
+    "discrete", "diffusion", "correlation_time_discrete", "correlation_time_diffusion", "Q_discrete", "Q_diffusion", "kurtosis_discrete", "memory", "noisy",
+)  # fmt: skip
 PACKAGES = ("sgdyn", "numpy", "scipy", "numba", "sympy", "torch")
+
+
+CLEAR = (ValueError, TypeError, RuntimeError)
+"""Errors that networks raise with a message of their own."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One network and one way of training it. model, data, loss: "module:function", or the name of a built-in one."""
+    """One network and one way of training it. model, data, loss: "module:function", or the name of a built-in one.
+
+    directions: default 20, or all parameters if there are fewer.
+    """
 
     name: str
     model: str = "softmax"
@@ -39,7 +53,7 @@ class Case:
     sampler: str = "replacement"
     momentum: float = 0.0
     weight_decay: float = 1e-2
-    directions: int = 20
+    directions: int | None = None
     replicas: int = 128
     relaxations: float = 6.0
     minimize: bool = True
@@ -108,18 +122,24 @@ def build(case: Case) -> Network:
     """The network of a case in double precision, from its seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(case.seed)
-        model = resolve(case.model)()
+        model = preflight.called(case.model, resolve(case.model))
     if not isinstance(model, nn.Module):
         raise ValueError(f"got a {type(model).__name__} from {case.model}, expected a torch.nn.Module")
-    data = resolve(case.data)()
-    return Network(model.double().to(case.device).eval(), _loss(case, data), data, case.weight_decay)
+    data = preflight.called(case.data, resolve(case.data))
+    model = model.double().to(case.device).eval()
+    loss = preflight.called(case.data if case.loss == "auto" else case.loss, lambda: _loss(case, data))
+    network: Network = preflight.called(
+        f"{case.model} on {case.data}", lambda: Network(model, loss, data, case.weight_decay), clear=CLEAR
+    )
+    return network
 
 
 def _loss(case: Case, data: Any) -> Any:
     if case.loss != "auto":
         loss = resolve(case.loss)
         return loss() if isinstance(loss, type) else loss
-    target = data[1] if isinstance(data, tuple | list) else torch.as_tensor(data[0][1])
+    source = data.dataset if isinstance(data, DataLoader) else data
+    target = source[1] if isinstance(source, tuple | list) else source[0][1]
     return nn.MSELoss() if torch.as_tensor(target).is_floating_point() else nn.CrossEntropyLoss()
 
 
@@ -133,14 +153,20 @@ def schedule(case: Case, subspace: Subspace) -> tuple[int, int, int]:
 
 
 def run_case(case: Case, folder: Path | None = None, show_progress: bool | None = None) -> Outcome:
-    """Train to a minimum, extract H and D, run SGD there, compare. With a folder, SGD is checkpointed and resumed."""
+    """Train to a minimum, extract H and D, run SGD there, compare. With a folder, SGD is checkpointed and resumed.
+
+    Raises ValueError before it trains for settings that cannot be meant, and before SGD where that has no stationary state.
+    """
+    preflight.check_numbers(case)
     seconds: dict[str, float] = {}
     clock = _Stopwatch(seconds)
     network = build(case)
+    directions = preflight.check_network(case, network)
     if case.minimize:
         network = network.minimize()
     clock("minimum")
-    subspace = network.subspace(min(case.directions, network.dim))
+    subspace = network.subspace(directions)
+    preflight.check_step(case, subspace)
     clock("H and D")
     settle, steps, every = schedule(case, subspace)
     recording = train(
@@ -176,7 +202,7 @@ def run_all(
     """
     from sgdyn.fit.report import write_report
 
-    folder.mkdir(parents=True, exist_ok=True)
+    preflight.check_all(cases, folder)
     outcomes = []
     for case in cases:
         outcome = run_case(case, folder / "checkpoints", show_progress)
@@ -193,25 +219,24 @@ def arrays(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """The numbers of all cases by name, for np.load."""
     found: dict[str, Any] = {}
     for outcome in outcomes:
-        c, prefix = outcome.comparison, _slug(outcome.case.name)
-        for name in ("variance", "simulated", "correlation_time", "Q", "kurtosis", "mean", "drift", "innovation"):
-            estimate = getattr(c, name)
-            if estimate is not None:
-                found[f"{prefix}.{name}"], found[f"{prefix}.{name}.error"] = estimate.value, estimate.error
-        for name in (
-            "discrete",
-            "diffusion",
-            "correlation_time_discrete",
-            "correlation_time_diffusion",
-            "Q_discrete",
-            "Q_diffusion",
-            "kurtosis_discrete",
-            "noisy",
-        ):
-            found[f"{prefix}.{name}"] = getattr(c, name)
-        for name in ("H", "D", "basis", "center", "leakage"):
-            found[f"{prefix}.{name}"] = getattr(outcome.subspace, name)
+        own = _estimates(outcome.comparison) | _exact(outcome.comparison)
+        found |= {f"{_slug(outcome.case.name)}.{name}": value for name, value in own.items()}
     return found
+
+
+def _estimates(c: Comparison) -> dict[str, Any]:
+    """Values and errors; `controlled.` before the names of those with the control variate."""
+    named = {name: getattr(c, name) for name in (*MEASURED, "simulated", "kurtosis", "mean", "drift", "innovation")}
+    if c.controlled is not None:
+        named |= {f"controlled.{name}": getattr(c.controlled, name) for name in MEASURED}
+    kept = {name: estimate for name, estimate in named.items() if estimate is not None}
+    return {name: e.value for name, e in kept.items()} | {f"{name}.error": e.error for name, e in kept.items()}
+
+
+def _exact(c: Comparison) -> dict[str, Any]:
+    return {name: getattr(c, name) for name in EXACT} | {
+        name: getattr(c.subspace, name) for name in ("H", "D", "basis", "center", "leakage")
+    }
 
 
 def manifest(outcomes: Sequence[Outcome]) -> dict[str, Any]:
@@ -219,6 +244,7 @@ def manifest(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     return {
         "cases": [asdict(o.case) for o in outcomes],
         "verdicts": {o.case.name: str(o.comparison.verdict) for o in outcomes},
+        "evidence": {o.case.name: evidence(o.comparison) for o in outcomes},
         "seconds": {o.case.name: o.seconds for o in outcomes},
         "versions": {name: metadata.version(name) for name in PACKAGES} | {"python": platform.python_version()},
         "machine": f"{platform.system()} {platform.machine()}",

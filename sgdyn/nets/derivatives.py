@@ -38,16 +38,16 @@ class Derivatives:
             result: Tensor = jvp(function, (w,), (v,))[1]
             return result
         pull: Function = lambda u: vjp(function, w)[1](u)[0] @ v  # noqa: E731 - linear in u: its gradient is the derivative
-        return _gradient(pull)(torch.ones_like(function(w)))
+        return slope_of(pull)(torch.ones_like(function(w)))
 
     def curvature(self, function: Function, w: Tensor, v: Tensor) -> Tensor:
         """The Hessian of the sum of function (p,) -> (m,) at w times v, as (p,)."""
         self._require()
-        slope = _gradient(lambda w: function(w).sum())
+        slope = slope_of(function)
         if self.forward:
             result: Tensor = jvp(slope, (w,), (v,))[1]
             return result
-        return _gradient(lambda w: slope(w) @ v)(w)
+        return slope_of(lambda w: slope(w) @ v)(w)
 
     def _require(self) -> None:
         if self.missing:
@@ -96,8 +96,9 @@ def _one_by_one(function: Callable[..., Any], in_dims: Sequence[int | None], arg
     return tuple(map(torch.stack, zip(*found, strict=True))) if isinstance(found[0], tuple) else torch.stack(found)
 
 
-def _gradient(function: Function) -> Function:
-    slope: Function = grad(function)
+def slope_of(function: Function) -> Function:
+    """The gradient of the sum of a function."""
+    slope: Function = grad(lambda w: function(w).sum())
     return slope
 
 

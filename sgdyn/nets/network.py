@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
-from torch.func import functional_call, grad, vjp
+from torch.func import functional_call, vjp
 
 from sgdyn import checks
 from sgdyn.nets.data import tensors
-from sgdyn.nets.derivatives import Derivatives, Function
+from sgdyn.nets.derivatives import Derivatives, Function, slope_of
 from sgdyn.nets.losses import per_sample
 from sgdyn.nets.scrutiny import inspect, refuse_train_mode
 from sgdyn.nets.traceless import undisturbed
@@ -55,7 +55,7 @@ class Network:
         self.weights = torch.cat([p.reshape(-1) for p in trainable.values()])
         self._layout = [(name, p.shape, p.numel()) for name, p in trainable.items()]
         self._buffers = {name: part.detach().clone() for name, part in model.named_buffers()}
-        self._loss = per_sample(loss)
+        self.loss_of = per_sample(loss)
         self.derivatives = Derivatives()
         with undisturbed(first.device):
             self.derivatives = inspect(self)
@@ -93,7 +93,7 @@ class Network:
     def losses(self, flat: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """Per-sample losses (batch,) at the weights `flat`, without weight decay; differentiable."""
         with self.derivatives.context():
-            result: Tensor = self._loss(functional_call(self.model, self.unflatten(flat) | self._buffers, (x,)), y)
+            result: Tensor = self.loss_of(functional_call(self.model, self.unflatten(flat) | self._buffers, (x,)), y)
         return result
 
     def of_weights(self, x: Tensor, y: Tensor) -> Function:
@@ -114,7 +114,7 @@ class Network:
         """(1/N) sum of the gradients of the samples (p,), without weight decay."""
         total = torch.zeros_like(self.weights)
         for x, y in self.batches():
-            total += grad(lambda w, x=x, y=y: self.losses(w, x, y).sum())(self.weights)
+            total += slope_of(self.of_weights(x, y))(self.weights)
         return total / self.n
 
     def gradient(self) -> Floats:

@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad
+from torch.func import functional_call
 
-from sgdyn.nets.derivatives import Derivatives, choose
+from sgdyn.nets.derivatives import Derivatives, Function, choose, slope_of
 from sgdyn.nets.losses import check_shapes, refuse_ignored
 from sgdyn.nets.traceless import bytes_of, random_states
 
 if TYPE_CHECKING:
     from sgdyn.nets.network import Network
+
+
+CHANCES, STEP = 3, 1e-8
+"""Directions and length of the steps along which second derivatives are compared with differences."""
 
 
 def refuse_train_mode(model: nn.Module) -> None:
@@ -131,11 +135,51 @@ def _close(one: Tensor, other: Tensor, scale: Tensor) -> bool:
 def _ways(network: Network, x: Tensor, y: Tensor) -> Derivatives:
     """How the derivatives of these samples' losses can be taken; first ones must exist."""
     w = network.weights
-    _attempt(network, lambda: grad(lambda w: network.losses(w, x, y).sum())(w))
+    _attempt(network, lambda: slope_of(network.of_weights(x, y))(w))
 
     def attempt(ways: Derivatives) -> None:
         network.derivatives = ways
         ways.along(network.of_weights(x, y), w, w)
         ways.curvature(network.of_weights(x, y), w, w)
+        _check_curvature(network, ways, x, y)
 
     return choose(attempt)
+
+
+def _check_curvature(network: Network, ways: Derivatives, x: Tensor, y: Tensor) -> None:
+    """Raise RuntimeError if a product with the Hessian is not a difference of gradients, in double precision along some directions.
+
+    Functions that torch can differentiate once only give zeros in silence. Steps are so small that they meet no kink, of ReLU for one.
+    """
+    losses = _in_double(network, x, y)
+    if losses is None:
+        return
+    slope, w = slope_of(losses), network.weights.double()
+    for seed in range(CHANCES):
+        v = torch.randn(len(w), generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(w)
+        v = STEP * v / v.norm()
+        numeric, found = slope(w + v) - slope(w - v), 2 * ways.curvature(losses, w, v)
+        if float((found - numeric).norm()) <= 0.01 * float(found.norm()) + 1e-4 * STEP * float(slope(w).norm()):
+            return
+    raise RuntimeError("its second derivatives are not the differences of its first ones")
+
+
+def _in_double(network: Network, x: Tensor, y: Tensor) -> Function | None:
+    """The losses of these samples in double precision, None if the model insists on its own."""
+    fixed = {**dict(network.model.named_parameters()), **dict(network.buffers())}
+    wide = {name: _double(part.detach()) for name, part in fixed.items()}
+    a, b = _double(x), _double(y)
+
+    def losses(w: Tensor) -> Tensor:
+        with network.derivatives.context():
+            return network.loss_of(functional_call(network.model, wide | network.unflatten(w), (a,)), b)
+
+    try:
+        losses(network.weights.double())
+    except (RuntimeError, TypeError, ValueError):
+        return None
+    return losses
+
+
+def _double(part: Tensor) -> Tensor:
+    return part.double() if part.is_floating_point() else part

@@ -14,6 +14,9 @@ from sgdyn.randomness import hoist
 from sgdyn.codegen.contracts import CONFINE_BLOCK, CONFINE_SIGNATURE, FIELDS, GATHER_BLOCK, GATHER_SIGNATURE, STEP_BLOCK, WATCH_BLOCK, WATCH_SIGNATURE
 from sgdyn.sde.variates import FILL_BLOCK
 
+SLOTS = 6
+"""Watchers that one walk can have."""
+
 CUBE, PATHS, SNAPSHOTS, STEPS = types.float64[:, :, ::1], types.uint64[:, :, ::1], types.float64[:, :, :, ::1], types.int64[::1]
 
 
@@ -36,9 +39,9 @@ def sum_increments(fresh: Any, variates: Any, i: Any, refine: Any) -> None:
 
 
 @kernel(*WATCH_SIGNATURE, returns=types.boolean)
-def unwatched(x: Any, step: Any, dt: Any, field: Any, psi: Any, record: Any) -> Any:
+def unwatched(x: Any, step: Any, dt: Any, field: Any, psi: Any, spare: Any, record: Any) -> Any:
     """Nothing is recorded."""
-    return True
+    return False
 
 
 @kernel(*CONFINE_SIGNATURE)
@@ -46,29 +49,44 @@ def unconfined(x: Any, limits: Any) -> None:
     """All of space."""
 
 
-@kernel(STEP_BLOCK, *FIELDS, VECTOR, types.int64, FILL_BLOCK, types.int64, types.int64, types.int64, types.boolean, GATHER_BLOCK, CONFINE_BLOCK, VECTOR,
-        WATCH_BLOCK, types.int64, FIELDS[0], VECTOR, CUBE,
+@exact_helper
+def look(watchers: Any, every: Any, fields: Any, parameters: Any, records: Any, b: Any, x: Any, step: Any, dt: Any, spare: Any) -> Any:
+    """Let every watcher look that is due; False if none wants to see more."""
+    wanted = False
+    for k in range(SLOTS):
+        if every[k] and step % every[k] == 0:
+            record = records[k][b if records[k].shape[0] > 1 else 0]
+            wanted = watchers[k](x, step, dt, fields[k], parameters[k], spare, record) or wanted
+        elif every[k]:
+            wanted = True
+    return wanted
+
+
+@kernel(STEP_BLOCK, *FIELDS, VECTOR, types.int64, FILL_BLOCK, types.int64, types.int64, types.int64, types.int64, types.boolean, GATHER_BLOCK,
+        CONFINE_BLOCK, VECTOR, *[WATCH_BLOCK] * SLOTS, STEPS, *[FIELDS[0]] * SLOTS, types.UniTuple(VECTOR, SLOTS), types.UniTuple(CUBE, SLOTS),
         CUBE, PATHS, types.int64, types.int64, VECTOR, types.int64, types.uint64, types.uint64, STEPS, SNAPSHOTS)  # fmt: skip
 def walk(
     step_block: Any, drift: Any, theta: Any, noise: Any, phi: Any, extra: Any, psi: Any, constants: Any, room: Any,
-    fill: Any, group: Any, normals: Any, rows: Any, several: Any, gather: Any, confine: Any, limits: Any,
-    watch: Any, every: Any, level: Any, level_theta: Any, records: Any,
+    fill: Any, group: Any, normals: Any, used: Any, rows: Any, several: Any, gather: Any, confine: Any, limits: Any,
+    w0: Any, w1: Any, w2: Any, w3: Any, w4: Any, w5: Any, every: Any, f0: Any, f1: Any, f2: Any, f3: Any, f4: Any, f5: Any,
+    parameters: Any, records: Any,
     x: Any, paths: Any, first: Any, count: Any, temperatures: Any, refine: Any, k0: Any, k1: Any, kept: Any, out: Any,
 ) -> None:  # fmt: skip
     """Steps first, ..., first + count - 1 of the blocks x[block, dim, n], in place.
 
-    room: rows of work space. normals: rows of normals a fine step needs. rows: rows of variates gathered from them for a step, 0 where
-    the step takes the normals as they are. several: the step takes those of a whole group at once. temperatures: T at every step, or one T. records[block] (or
-    records[0] for all) is what `watch` writes after every `every` steps (0: never); out[block, j] = x after kept[j] steps, kept increasing.
+    room: rows of work space. normals: rows of normals that a fine step draws, of which the method has the first `used`. rows: rows of
+    variates gathered from them for a step, 0 where the step takes the normals as they are. several: the step takes those of a whole
+    group at once. temperatures: T at every step, or one T. records[k][block] (or records[k][0] for all) is what the k-th watcher writes
+    after every every[k] steps (0: never); out[block, j] = x after kept[j] steps, kept increasing.
     """
-    n = x.shape[2]
+    n, watched = x.shape[2], np.any(every > 0)
+    watchers, fields = (w0, w1, w2, w3, w4, w5), (f0, f1, f2, f3, f4, f5)  # functions cannot come in a tuple
     work, z, sums = np.empty((max(room, 1), n)), np.empty((group * normals, n)), np.empty((rows, n))
     hoisted, words, memory = np.empty((3, n), np.uint64), np.empty((2 * normals + 2, n), np.uint64), np.empty(2, np.int64)
-    own = constants.copy()
+    own, spare = constants.copy(), z[:0]
     for b in range(x.shape[0]):
         hoist(paths[b], k0, k1, hoisted)
-        memory[0], filled, saved = -1, -1, 0
-        block, record = x[b], records[b] if records.shape[0] > 1 else records[0]
+        memory[0], filled, saved, block = -1, -1, 0, x[b]
         step = first
         while step < first + count:
             own[1] = math.sqrt(2.0 * temperatures[step - first if len(temperatures) > 1 else 0])
@@ -83,14 +101,15 @@ def walk(
                     if fine // group != filled:
                         filled = fine // group
                         fill(z, words, hoisted, memory, filled, k0, k1)
-                    fresh = z[(fine % group) * normals : (fine % group + 1) * normals]
+                    begin = (fine % group) * normals
+                    fresh, spare = z[begin : begin + used], z[begin + used : begin + normals]
                     if rows:
                         gather(fresh, sums, i, refine)
                 step_block(drift, theta, noise, phi, extra, psi, block, sums if rows else fresh, work, own)
                 step += 1
             if len(limits):
                 confine(block, limits)
-            if every and step % every == 0 and not watch(block, step, own[0], level, level_theta, record):
+            if watched and not look(watchers, every, fields, parameters, records, b, block, step, own[0], spare):
                 break
             while saved < len(kept) and kept[saved] == step:
                 copy_rows(block, out[b, saved])

@@ -60,7 +60,7 @@ def first_passage(
     limit = randomness.MAX_STEPS if t_max is None else checks.steps(t_max, dt)
     random = variates(noise, rng)
     clock = Clock(dt, 1, randomness.key(checks.seed_sequence(seed), stream), np.array([process.T]), random)
-    course = Course(check_method(method).steps_of(problem, dt), clock, Watch(arrivals, 1, level))
+    course = Course(check_method(method).steps_of(problem, dt), clock, (Watch(arrivals, 1, level, record=np.array([-1.0])),))
     with thread_pool(threads) as workers, progress("first passage", show_progress) as tell:
         times = _Race(process, course, start, limit, t_max is not None, tell, workers).run()
     return of_samples(times, f"{len(times)} paths, dt={dt:g}", warnings)
@@ -103,7 +103,7 @@ class _Race:
     def _lap(self, times: Floats, waiting: Any, x: Floats) -> tuple[Any, Floats]:
         """Walk the waiting paths until enough have arrived to make it worth while to close the ranks."""
         numbers = waiting.astype(np.uint64)
-        moving = Walkers(self.course, x, numbers, self.workers, np.array([-1.0]))
+        moving = Walkers(self.course, x, numbers, self.workers)
         arrived = np.zeros(len(waiting), dtype=bool)
         while arrived.mean() <= 1 - COMPACT_BELOW and not arrived.all():
             count = min(self._slice(len(waiting)), self.limit - self.now)

@@ -18,7 +18,7 @@ from sgdyn import checks
 from sgdyn.codegen.jit import Kernel
 from sgdyn.codegen.vector import LANES
 from sgdyn.fields import Field
-from sgdyn.sde.engine import unconfined, unwatched, walk
+from sgdyn.sde.engine import SLOTS, unconfined, unwatched, walk
 from sgdyn.sde.methods.plan import NOTHING, Plan, no_field, no_noise
 from sgdyn.sde.opaque import Callback, field_block, noise_block
 from sgdyn.sde.variates import Variates, variates
@@ -28,7 +28,7 @@ Numbers = NDArray[np.uint64]
 Steps = NDArray[np.int64]
 
 NO_STEPS: Steps = np.zeros(0, dtype=np.int64)
-NO_RECORDS = np.zeros((1, 1, 0))
+NO_RECORDS = np.zeros((1, 0, 0))
 
 CACHE_BYTES = 24 * 1024
 WIDTH = 2 * LANES
@@ -52,12 +52,17 @@ class Clock:
 
 @dataclass(frozen=True)
 class Watch:
-    """What is looked at on the way: the compiled watcher, how often, its field with parameters, and its records."""
+    """Something that is looked at on the way: the compiled watcher, how often, the field it asks for, its own parameters, and its first record.
+
+    record: rows that every path of a block begins with, or an array (rows, columns) that all paths of a thread share.
+    """
 
     watcher: Kernel = unwatched
     every: int = 0
-    field: Field | None = None
-    psi: Floats | None = None
+    quantity: Field | None = None
+    psi: Floats = field(default_factory=lambda: NOTHING)
+    record: Floats = field(default_factory=lambda: NOTHING)
+    spare: int = 0
 
 
 @dataclass(frozen=True)
@@ -70,17 +75,22 @@ class Confinement:
 
 @dataclass(frozen=True)
 class Course:
-    """Everything that a walk needs besides its points: plan, clock, watch and confinement."""
+    """Everything that a walk needs besides its points: plan, clock, watches (at most `engine.SLOTS`) and confinement."""
 
     plan: Plan
     clock: Clock
-    watch: Watch = field(default_factory=Watch)
+    watches: tuple[Watch, ...] = ()
     confinement: Confinement = field(default_factory=Confinement)
+
+    @property
+    def normals(self) -> int:
+        """Normals that a fine step draws: the method's, and those that watches want."""
+        return self.plan.normals + max((watch.spare for watch in self.watches), default=0)
 
     def width(self, dim: int, paths: int, threads: int) -> int:
         """Paths in one block: what the first-level cache holds, and no more than spreads them over the threads."""
         plan, group = self.plan, self.clock.random.group
-        rows = dim + plan.room + plan.rows + (group + 2) * plan.normals + 5
+        rows = dim + plan.room + plan.rows + (group + 2) * self.normals + 5
         share = math.ceil(paths / threads)
         return max(WIDTH, min(WIDEST, CACHE_BYTES // (8 * rows), share + WIDTH - 1) // WIDTH * WIDTH)
 
@@ -124,12 +134,12 @@ class Workers:
 class Walkers:
     """Paths (n, dim) that can be moved on and read; no number depends on the blocks or the threads."""
 
-    def __init__(self, course: Course, x0: Floats, paths: Numbers, workers: Workers, record: Floats | None = None) -> None:
-        """record: rows of what the watch keeps for every path, at first; None where it keeps nothing."""
+    def __init__(self, course: Course, x0: Floats, paths: Numbers, workers: Workers, width: int = 0) -> None:
+        """width: paths to a block; 0 for what suits the cache and the threads."""
         self.course, self.workers, self.n, self.dim = course, workers, len(x0), x0.shape[1]
-        width = course.width(self.dim, len(x0), workers.threads)
+        width = width or course.width(self.dim, len(x0), workers.threads)
         self.x, self.paths = into_blocks(x0, paths, width, course.clock.random.split)
-        self.records = np.tile(NO_RECORDS, (len(self.x), 1, 1)) if record is None else np.tile(record[None, :, None], (len(self.x), 1, width))
+        self.records = [_record(watch.record, len(self.x), width) for watch in course.watches]
         self._fixed, self._callbacks = _arguments(course)
 
     def advance(self, first: int, count: int, kept: Steps = NO_STEPS) -> Floats:
@@ -138,10 +148,11 @@ class Walkers:
         out = np.empty((blocks, len(kept), dim, width))
         clock = self.course.clock
         rest = (first, count, clock.between(first, count), clock.refine, *clock.key, kept)
-        engine = walk.compiled
+        engine, unused = walk.compiled, (NO_RECORDS,) * (SLOTS - len(self.records))
         self.workers.spread(
-            lambda x, paths, records, y: engine(*self._fixed, records, x, paths, *rest, y), self.x, self.paths, self.records, out
-        )
+            lambda x, paths, y, *records: engine(*self._fixed, (*records, *unused), x, paths, *rest, y),
+            self.x, self.paths, out, *self.records,
+        )  # fmt: skip
         for callback in self._callbacks:
             callback.check()
         return out.transpose(0, 3, 1, 2).reshape(blocks * width, len(kept), dim)[: self.n]
@@ -150,29 +161,36 @@ class Walkers:
         """The points (n, dim) now."""
         return self.x.transpose(0, 2, 1).reshape(-1, self.dim)[: self.n]
 
-    def recorded(self) -> Floats:
-        """What the watch has recorded (n, rows)."""
-        return self.records.transpose(0, 2, 1).reshape(self.x.shape[0] * self.x.shape[2], -1)[: self.n]
+    def recorded(self, number: int = 0) -> Floats:
+        """What a watch has recorded of every path (n, rows)."""
+        record = self.records[number]
+        return record.transpose(0, 2, 1).reshape(self.x.shape[0] * self.x.shape[2], -1)[: self.n]
+
+
+def _record(rows: Floats, blocks: int, width: int) -> Floats:
+    """The records of all blocks (blocks, rows, width) at first; shared tables (1, rows, columns) are repeated for every block."""
+    return np.tile(rows[None, :, None], (blocks, 1, width)) if rows.ndim == 1 else np.tile(rows[None], (blocks, 1, 1))
 
 
 def _arguments(course: Course) -> tuple[tuple[Any, ...], list[Callback]]:
     """The engine's arguments that do not change, and the Python functions among them."""
-    plan, watch, random = course.plan, course.watch, course.clock.random
+    plan, clock, random, limits = course.plan, course.clock, course.clock.random, course.confinement.limits
     nothing = (no_field.compiled, NOTHING, None)
     drift = nothing if plan.drift is None else field_block(plan.drift)
     extra = nothing if plan.extra is None else field_block(plan.extra)
-    level = nothing if watch.field is None else field_block(watch.field)
     noise = (no_noise.compiled, NOTHING, None) if plan.noise is None else noise_block(plan.noise)
-    alone = course.clock.refine == 1 and not watch.every and len(course.clock.temperatures) == 1 and not len(course.confinement.limits)
-    psi = plan.psi if plan.extra is None else np.concatenate([extra[1], plan.psi])
-    level_theta = level[1] if watch.psi is None else np.concatenate([level[1], watch.psi])
-    rows = plan.rows or (plan.normals if course.clock.refine > 1 else 0)
+    watches = [*course.watches, *[Watch()] * (SLOTS - len(course.watches))]
+    levels = [nothing if watch.quantity is None else field_block(watch.quantity) for watch in watches]
+    alone = clock.refine == 1 and not course.watches and len(clock.temperatures) == 1 and not len(limits)
+    rows = plan.rows or (plan.normals if clock.refine > 1 else 0)
     arguments = (
-        plan.step, drift[0], drift[1], noise[0], noise[1], extra[0], psi, plan.constants, plan.room,
-        random.fill.compiled, random.group, plan.normals, rows, plan.several and alone, plan.gather.compiled,
-        course.confinement.boundary.compiled, course.confinement.limits, watch.watcher.compiled, watch.every, level[0], level_theta,
+        plan.step, drift[0], drift[1], noise[0], noise[1], extra[0], np.concatenate([extra[1], plan.psi]), plan.constants, plan.room,
+        random.fill.compiled, random.group, course.normals, plan.normals, rows, plan.several and alone, plan.gather.compiled,
+        course.confinement.boundary.compiled, limits, *(watch.watcher.compiled for watch in watches),
+        np.array([watch.every for watch in watches]), *(level[0] for level in levels),
+        tuple(np.concatenate([level[1], watch.psi]) for level, watch in zip(levels, watches, strict=True)),
     )  # fmt: skip
-    return arguments, [part[2] for part in (drift, extra, level, noise) if part[2] is not None]
+    return arguments, [part[2] for part in (drift, extra, noise, *levels) if part[2] is not None]
 
 
 def available_threads(threads: int | None) -> int:

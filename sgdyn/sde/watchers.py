@@ -13,7 +13,7 @@ from sgdyn.codegen.vector import LANES, any_of, load, select, store
 
 
 @kernel(*WATCH_SIGNATURE, returns=types.boolean)
-def arrivals(x: Any, step: Any, dt: Any, field: Any, psi: Any, record: Any) -> Any:
+def arrivals(x: Any, step: Any, dt: Any, field: Any, psi: Any, spare: Any, record: Any) -> Any:
     """record[0] = the time where it was negative and the field is positive; False once none is negative.
 
     Paths that have arrived walk on unobserved until their whole block has.

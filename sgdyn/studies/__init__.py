@@ -31,8 +31,17 @@ def configure(module: Any, options: list[str]) -> Any:
         name = flag.removeprefix("--").replace("-", "_")
         if not flag.startswith("--") or name not in kinds:
             raise ValueError(f"got {flag}, expected one of {', '.join('--' + kind for kind in kinds)}")
-        config = replace(config, **{name: kinds[name](value)})
+        config = replace(config, **{name: _converted(flag, value, kinds[name])})
     return config
+
+
+def _converted(flag: str, value: str, kind: type) -> Any:
+    try:
+        return kind(value)
+    except ValueError as error:
+        raise ValueError(
+            f"got {flag} {value}, expected a {'whole number' if kind is int else kind.__name__}"
+        ) from error
 
 
 def perform(name: str, config: Any, folder: Path, *, fresh: bool = False) -> tuple[dict[str, Any], Path]:

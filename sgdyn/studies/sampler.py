@@ -34,6 +34,8 @@ SAMPLERS = ("replacement", "without", "epoch")
 
 def run(config: Config) -> dict[str, Any]:
     """Variance over the exact prediction for independent batches drawn in the same way, with errors, for each sampler and curvature."""
+    for name in SAMPLERS:  # before anything is computed
+        make_sampler(name, n=config.n, batch=config.batch, seed=config.seed)
     h = np.geomspace(config.softest, 1.0, config.directions)
     a = np.random.default_rng(config.seed).normal(size=(config.n, config.directions))
     a -= a.mean(axis=0)

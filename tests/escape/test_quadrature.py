@@ -73,7 +73,7 @@ def process(function, T):
         (process(lambda x: np.exp(-200 * x[0]), 1.0), 0.1, 1.0, None, 0.492402509529),
         (sg.Langevin(sg.quadratic([1.0]), T=0.1), -50, 1, None, 139.985602927678),
         (sg.Langevin(sg.quadratic([1.0]), T=1e-3), -1000, 0, None, 10.99681434170),
-        (process(lambda x: x[0] ** 2 / 2 + 0.2 * np.cos(2000 * x[0]), 0.2), -1, 1, None, 28.055151),
+        (process(lambda x: x[0] ** 2 / 2 + 0.2 * np.cos(2000 * x[0]), 0.2), -1, 1, None, 28.0928539785),
         (process(lambda x: x[0] ** 2 / 2 - 30 * np.exp(-(((x[0] + 2) / 1e-3) ** 2)), 1.0), 0, 1, None, 566592496.2427),
         (process(lambda x: np.abs(x[0] - 0.3), 1.0), -1, 1.1, None, 2.951081856985),
         (

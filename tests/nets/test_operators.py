@@ -1,5 +1,7 @@
 """D and H of networks against dense references in double precision and against closed forms."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from torch import nn
 
 import sgdyn as sg
 from sgdyn import nets
+from sgdyn.nets import hessian
 from tests.nets import models
 
 ARCHITECTURES = {"mlp": models.mlp, "convolution": models.convolutional, "attention": models.Transformerish}
@@ -191,6 +194,54 @@ def test_minimize_reaches_the_minimum_of_a_convex_loss():
     assert np.linalg.norm(net.gradient()) <= 1e-10
     from_elsewhere = net.at(np.random.default_rng(0).normal(size=net.dim)).minimize(tolerance=1e-10)
     np.testing.assert_allclose(from_elsewhere.weights, net.weights, atol=1e-8)
+
+
+def symmetric_network(weight_decay=0.01):
+    """All weights zero: a saddle by symmetry."""
+    model = nn.Sequential(nn.Linear(4, 5, bias=False), nn.Tanh(), nn.Linear(5, 2)).double()
+    for part in model.parameters():
+        nn.init.zeros_(part)
+    x = models.data(60, 4)[0]
+    return nets.Network(model, nn.CrossEntropyLoss(), (x, (x[:, 0] + x[:, 1] > 0).long()), weight_decay)
+
+
+def test_minimize_leaves_saddles():
+    net = symmetric_network()
+    assert net.hessian().lowest()[0] < -0.1
+    found = net.minimize()
+    assert np.linalg.norm(found.gradient()) <= 1e-8
+    assert np.linalg.eigvalsh(found.hessian().dense())[0] > 0 and found.value() < net.value() - 0.1
+
+
+def test_the_lowest_eigenvalue_is_found_by_products_too(monkeypatch):
+    net = symmetric_network()
+    values = np.linalg.eigvalsh(net.hessian().dense())
+    monkeypatch.setattr(hessian, "DENSE", 0)
+    value, vector, scale = net.hessian().lowest()
+    assert value == pytest.approx(values[0], rel=1e-6) and scale == pytest.approx(np.abs(values).max(), rel=1e-6)
+    np.testing.assert_allclose(net.hessian() @ vector, value * vector, atol=1e-6)
+    assert np.linalg.eigvalsh(net.minimize().hessian().dense())[0] > 0
+
+
+def test_a_saddle_has_no_local_model():
+    net = symmetric_network(0.5)
+    space = net.at(np.zeros(net.dim)).subspace(2)
+    assert space.lowest == pytest.approx(np.linalg.eigvalsh(net.hessian().dense())[0])
+    bent = replace(space, lowest=-space.H[0, 0])
+    for model in (bent.local_model, bent.discrete_model):
+        with pytest.raises(ValueError, match=r"saddle.*minimize\(\)"):
+            model(lr=0.1, batch=8)
+    assert replace(bent, lowest=0.0).local_model(lr=0.1, batch=8).T > 0
+
+
+def test_gram_eigenvectors_beyond_the_rank_are_orthonormal_null_vectors():
+    x, y = models.data(6)
+    net = nets.Network(models.mlp(), nn.CrossEntropyLoss(), (x.repeat(4, 1), y.repeat(4)), chunk=5)
+    found, D = net.noise("gram").top(9), net.noise().dense()
+    close(found.values, np.linalg.eigvalsh(D)[::-1][:9])
+    np.testing.assert_allclose(found.vectors.T @ found.vectors, np.eye(9), atol=1e-10)
+    residuals = np.linalg.norm(D @ found.vectors - found.vectors * found.values, axis=0)
+    assert max(residuals.max(), found.residuals.max()) < 1e-10 * found.values[0]
 
 
 @pytest.mark.gpu

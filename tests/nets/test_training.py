@@ -1,5 +1,7 @@
 """SGD itself: against torch.optim step by step, resumed to the last bit, and its shadow by law."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -108,6 +110,135 @@ def test_a_run_that_was_killed_continues_to_the_same_bits(tmp_path, monkeypatch,
     again = nets.train(net, checkpoint_path=tmp_path, **options)
     assert torch.equal(again.weights, whole.weights)
     assert sorted(p.suffix for p in tmp_path.iterdir()) == [".json", ".safetensors"]
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("where", ["shadow_gradient", "coordinates"])
+def test_ctrl_c_within_a_step_changes_no_bit_of_the_rest(tmp_path, monkeypatch, where, momentum):
+    net = models.network().minimize()
+    options = {"steps": 40, "lr": 0.05, "batch": 8, "replicas": 2, "record": net.subspace(3), "seed": 5}
+    options |= {"momentum": momentum, "checkpoint_path": tmp_path}
+    whole = nets.train(net, **{**options, "checkpoint_path": None})
+    real, calls = getattr(training._Lens, where), []
+
+    def interrupted(self, *arguments):
+        calls.append(arguments)
+        if len(calls) == 21:
+            raise KeyboardInterrupt
+        return real(self, *arguments)
+
+    monkeypatch.setattr(training._Lens, where, interrupted)
+    with pytest.warns(UserWarning, match="interrupted"):
+        part = nets.train(net, **options)
+    monkeypatch.undo()
+    assert not part.complete and len(part.steps) == len(part.losses[0]) in (19, 20)
+    resumed = nets.train(net, **options)
+    assert torch.equal(resumed.weights, whole.weights)
+    for name in training.SERIES:
+        np.testing.assert_array_equal(getattr(part, name), getattr(whole, name)[:, : len(part.steps)])
+        np.testing.assert_array_equal(getattr(resumed, name), getattr(whole, name))
+
+
+def test_spawned_seeds_are_different_seeds(tmp_path):
+    net = models.network()
+    first, second = np.random.SeedSequence(0).spawn(2)
+    options = {"steps": 4, "lr": 0.05, "batch": 8}
+    one = nets.train(net, seed=first, checkpoint_path=tmp_path, **options)
+    assert not np.array_equal(one.losses, nets.train(net, seed=second, **options).losses)
+    assert np.array_equal(one.losses, nets.train(net, seed=first, checkpoint_path=tmp_path, **options).losses)
+    with pytest.raises(ValueError, match=r"another run.*spawn_key=\[0\] \(now \[1\]\)"):
+        nets.train(net, seed=second, checkpoint_path=tmp_path, **options)
+
+
+def test_a_recording_knows_its_subspace():
+    net = models.network().minimize()
+    space = net.subspace(3)
+    options = {"steps": 2, "lr": 0.05, "batch": 8}
+    assert nets.train(net, record=space, **options).subspace == space.digest()
+    assert nets.train(net, record=space.basis, **options).after(1).subspace == ""
+    for name in ("H", "D", "basis"):
+        assert replace(space, **{name: 2 * getattr(space, name)}).digest() != space.digest()
+
+
+def frozen(scale=1.0):
+    model = models.mlp()
+    model[0].requires_grad_(False).weight.mul_(scale)
+    return model
+
+
+def normed(shift=0.0):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Linear(4, 3)).double().eval()
+    model[1].running_mean.add_(shift)
+    return model
+
+
+CROSS = nn.CrossEntropyLoss()
+OTHERS = {
+    "loss": ((models.mlp(), CROSS), (models.mlp(), nn.CrossEntropyLoss(label_smoothing=0.5)), "losses"),
+    "function": ((models.mlp(), CROSS), (models.mlp(act=nn.ReLU), CROSS), "model.*losses"),
+    "frozen parameters": ((frozen(), CROSS), (frozen(2.0), CROSS), "model"),
+    "buffers": ((normed(), CROSS), (normed(0.1), CROSS), "model"),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_checkpoint_of_another_network_is_refused(tmp_path, name):
+    one, other, message = OTHERS[name]
+    options = {"steps": 4, "lr": 0.05, "batch": 8, "seed": 5, "checkpoint_path": tmp_path}
+    nets.train(nets.Network(*one, (X, Y)), **options)
+    assert nets.train(nets.Network(*one, (X, Y)), **options).complete
+    with pytest.raises(ValueError, match=f"another run.*{message}"):
+        nets.train(nets.Network(*other, (X, Y)), **options)
+
+
+def test_a_checkpoint_of_another_start_or_subspace_is_refused(tmp_path):
+    net = models.network().minimize()
+    space = net.subspace(3)
+    options = {"steps": 4, "lr": 0.05, "batch": 8, "seed": 5, "checkpoint_path": tmp_path}
+    nets.train(net, record=space, **options)
+    with pytest.raises(ValueError, match=r"another run.*start="):
+        nets.train(net, record=space, start=net.weights + 10, **options)
+    with pytest.raises(ValueError, match=r"another run.*subspace="):
+        nets.train(net, record=replace(space, D=2 * space.D), **options)
+    with pytest.raises(ValueError, match=r"another run.*content="):
+        nets.train(net, record=replace(space, samples=2 * space.samples), **options)
+
+
+def state_of(folder):
+    return next(folder.glob("state-*"))
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+
+
+DAMAGE = {
+    "truncated state": lambda f: state_of(f).write_bytes(state_of(f).read_bytes()[:-9]),
+    "missing state": lambda f: state_of(f).unlink(),
+    "flipped bit": lambda f: flip(state_of(f)),
+    "empty index": lambda f: (f / "run.json").write_bytes(b""),
+    "index of nothing": lambda f: (f / "run.json").write_text("[]"),
+    "index without its step": lambda f: (f / "run.json").write_text("{}"),
+    "index that is no text": lambda f: (f / "run.json").write_bytes(b"\xff\xfe\x00"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_a_damaged_checkpoint_is_named(tmp_path, name):
+    options = {"steps": 4, "lr": 0.05, "batch": 8, "seed": 5, "checkpoint_path": tmp_path}
+    nets.train(models.network(), **options)
+    DAMAGE[name](tmp_path)
+    with pytest.raises(ValueError, match=r"damaged checkpoint .*(state-0|run\.json).*remove the folder"):
+        nets.train(models.network(), **options)
+
+
+def test_a_checkpoint_needs_a_folder(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="which is a file"):
+        nets.train(models.network(), steps=4, lr=0.05, batch=8, checkpoint_path=tmp_path / "file")
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):
