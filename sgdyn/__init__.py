@@ -21,10 +21,13 @@ if TYPE_CHECKING:
     from sgdyn.noise import LowRank, nearest_covariance, noise_from_functions
     from sgdyn.potentials import Potential, potential, quadratic
     from sgdyn.problem import Langevin, Momentum, sgd
-    from sgdyn.sde.increments import normals
     from sgdyn.region import Region
+    from sgdyn.sde.boundaries import box
     from sgdyn.sde.ensemble import Ensemble, simulate
+    from sgdyn.sde.increments import normals
     from sgdyn.sde.methods.euler_maruyama import EulerMaruyama
+    from sgdyn.sde.observables import Autocovariance, Average, Covariance, Histogram, LastExit, Maximum, Splitting
+    from sgdyn.sde.observation import Observations, observe
     from sgdyn.sde.passage import first_passage
     from sgdyn.steady.discrete import DiscreteSGD, discrete_sgd, ladder
     from sgdyn.steady.linear import LinearStationary, linear_stationary
@@ -38,16 +41,20 @@ _PLACES = {
     "Potential": "potentials", "potential": "potentials", "quadratic": "potentials", "tabulated": "tabulation",
     "Langevin": "problem", "Momentum": "problem", "sgd": "problem", "normals": "sde.increments", "Region": "region",
     "Ensemble": "sde.ensemble", "simulate": "sde.ensemble", "EulerMaruyama": "sde.methods.euler_maruyama", "first_passage": "sde.passage",
+    "Autocovariance": "sde.observables", "Average": "sde.observables", "Covariance": "sde.observables", "Histogram": "sde.observables",
+    "LastExit": "sde.observables", "Maximum": "sde.observables", "Splitting": "sde.observables",
+    "Observations": "sde.observation", "observe": "sde.observation", "box": "sde.boundaries",
     "DiscreteSGD": "steady.discrete", "discrete_sgd": "steady.discrete", "ladder": "steady.discrete",
     "LinearStationary": "steady.linear", "linear_stationary": "steady.linear",
 }  # fmt: skip
 _ROOMS = ("datasets", "fit", "landscapes", "nets", "plot")
 
 __all__ = [
-    "BlowUpError", "BranchError", "CensoredError", "Density", "DiscreteSGD", "Ensemble", "Estimate", "EulerMaruyama", "Grid", "Langevin", "LinearStationary",
-    "LowRank", "Momentum", "NotConvergedError", "Potential", "Region", "datasets", "discrete_sgd", "first_passage", "fit", "ladder", "landscapes",
-    "linear_stationary", "mean_first_passage_1d", "nearest_covariance", "nets", "noise_from_functions", "normals", "plot", "potential", "quadratic", "sgd",
-    "simulate", "tabulated",
+    "Autocovariance", "Average", "BlowUpError", "BranchError", "CensoredError", "Covariance", "Density", "DiscreteSGD", "Ensemble",
+    "Estimate", "EulerMaruyama", "Grid", "Histogram", "Langevin", "LastExit", "LinearStationary", "LowRank", "Maximum", "Momentum",
+    "NotConvergedError", "Observations", "Potential", "Region", "Splitting", "box", "datasets", "discrete_sgd", "first_passage", "fit",
+    "ladder", "landscapes", "linear_stationary", "mean_first_passage_1d", "nearest_covariance", "nets", "noise_from_functions", "normals",
+    "observe", "plot", "potential", "quadratic", "sgd", "simulate", "tabulated",
 ]  # fmt: skip
 
 

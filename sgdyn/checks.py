@@ -12,12 +12,22 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 
 
+def real(name: str, value: ArrayLike, expected: str = "real numbers") -> Floats:
+    """A float array; no text, and no imaginary part that would be lost."""
+    try:
+        given = np.asarray(value)
+        if given.dtype.kind not in "cUSMm":
+            return np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"got {name}={value!r}, expected {expected}") from error
+    shown = f"={value!r}" if given.ndim == 0 else f" of type {given.dtype}"
+    hint = f"; type np.real({name}) if that is meant" if given.dtype.kind == "c" else ""
+    raise TypeError(f"got {name}{shown}, expected {expected}{hint}")
+
+
 def finite(name: str, value: ArrayLike) -> Floats:
     """A float array without NaN or infinity."""
-    try:
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"got {name}={value!r}, expected real numbers") from error
+    array = real(name, value)
     if not np.all(np.isfinite(array)):
         bad = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
         raise ValueError(
@@ -28,6 +38,8 @@ def finite(name: str, value: ArrayLike) -> Floats:
 
 def number(name: str, value: Any) -> float:
     """One finite number."""
+    if isinstance(value, bool | np.bool_):
+        raise TypeError(f"got {name}={value!r}, expected a number; type {name}={float(value)} if that is meant")
     array = finite(name, value)
     if array.ndim:
         raise ValueError(f"got {name} of shape {array.shape}, expected one number; type {name}=float(...)")
@@ -45,6 +57,8 @@ def positive(name: str, value: Any, *, zero: bool = False) -> float:
 def count(name: str, value: Any, *, least: int = 1) -> int:
     """A whole number."""
     try:
+        if isinstance(value, bool):
+            raise TypeError("a truth value")
         converted = operator.index(value)
     except TypeError as error:
         raise TypeError(f"got {name}={value!r}, expected a whole number; type {name}=int(...)") from error
@@ -55,10 +69,7 @@ def count(name: str, value: Any, *, least: int = 1) -> int:
 
 def points(x: ArrayLike, dim: int, name: str = "x") -> Floats:
     """Points (..., dim)."""
-    try:
-        array = np.asarray(x, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"got {name}={x!r}, expected points of shape (..., {dim})") from error
+    array = real(name, x, f"points of shape (..., {dim}) of real numbers")
     if array.ndim == 0 or array.shape[-1] != dim:
         hint = f"; type {name}[..., None]" if dim == 1 else ""
         raise ValueError(f"got {name} of shape {array.shape}, expected points of shape (..., {dim}){hint}")

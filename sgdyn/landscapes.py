@@ -30,7 +30,7 @@ class Answer:
 
 @dataclass(frozen=True, eq=False)
 class Landscape:
-    """A potential (or a drift that has none), its stable points and saddles (n, dim), and `answers`.
+    """A potential (or a drift that has none), the stable points and saddles (n, dim) of its drift, and `answers`.
 
     `problem(T=..., D=...)` is the process on it.
     """
@@ -51,13 +51,15 @@ class Landscape:
         """The Langevin process with this drift at temperature T and diffusion D."""
         return Langevin(self.U, T, D, self.curl)
 
-    def answer(self, quantity: str, T: float | None = None) -> float:
-        """A known value; raises KeyError with those there are."""
-        for known in self.answers:
-            if known.quantity == quantity and known.T == T:
-                return known.value
-        listed = "; ".join(f"{a.quantity} at T={a.T}" for a in self.answers)
-        raise KeyError(f"got {quantity!r} at T={T}, expected one of: {listed or 'none are known'}")
+    def answer(self, quantity: str, T: float | None = None, D: Any = None) -> float:
+        """A known value; raises KeyError with those there are. D is needed only where answers differ in nothing else."""
+        same = [a for a in self.answers if a.quantity == quantity and a.T == T and (D is None or np.array_equal(a.D, D))]
+        if len(same) == 1:
+            return same[0].value
+        listed = "; ".join(f"{a.quantity} at T={a.T}, D={np.asarray(a.D).tolist()}" for a in same or self.answers)
+        given = "" if D is None else f", D={np.asarray(D).tolist()}"
+        hint = "; type D=... to choose" if len(same) > 1 else ""
+        raise KeyError(f"got {quantity!r} at T={T}{given}, expected one of: {listed or 'none are known'}{hint}")
 
 
 _QUADRATURE = "double integral in high precision (60 digits), to all digits shown"
@@ -141,7 +143,11 @@ def muller_brown() -> Landscape:
 
 
 def maier_stein(alpha: float = 10.0, mu: float = 1.0) -> Landscape:
-    """The drift (x - x³ - alpha x y², -mu (1 + x²) y), which is a gradient only for alpha = mu (Maier and Stein, PRL 71, 1783 (1993))."""
+    """The drift (x - x³ - alpha x y², -mu (1 + x²) y), a gradient only for alpha = mu (Maier and Stein, PRL 71, 1783 (1993)).
+
+    Raises ValueError for mu <= 0, where nothing is stable.
+    """
+    alpha, mu = checks.number("alpha", alpha), checks.positive("mu", mu)
 
     def drift(x: Any, alpha: Any = alpha, mu: Any = mu) -> Any:
         return np.array([x[0] - x[0] ** 3 - alpha * x[0] * x[1] ** 2, -mu * (1 + x[0] ** 2) * x[1]])
@@ -176,8 +182,10 @@ def maier_stein(alpha: float = 10.0, mu: float = 1.0) -> Landscape:
 def chaudhari_soatto(strength: float = 0.5) -> Landscape:
     """Example 19 of arXiv:1710.11029: Phi = (x0² - 1)²/4 + x1²/2 with the current strength e^{Phi - r⁴/4} (-x1, x0).
 
-    At T = 1, D = 1 the stationary density is exp(-Phi) for every strength: the current keeps it. It has no limit cycle.
+    At T = 1, D = 1 the stationary density is exp(-Phi) for every strength: the current keeps it. It has no limit cycle. From
+    |strength| = e^{-1/4} on the drift has no stable point, and the origin is no saddle.
     """
+    strength = checks.number("strength", strength)
 
     @potential(dim=2)
     def phi(x: Any) -> Any:
@@ -188,17 +196,33 @@ def chaudhari_soatto(strength: float = 0.5) -> Landscape:
         return np.array([-weight * x[1], weight * x[0]])
 
     answers = (Answer("entropy production", 0.17034540288654723 * (strength / 0.5) ** 2, "quadrature", 1.0),)
-    minima, saddles = np.array([[-1.0, 0.0], [1.0, 0.0]]), np.array([[0.0, 0.0]])
+    stable = _turned_wells(strength)
+    saddles = np.zeros((1 if len(stable) else 0, 2))
     return Landscape(
-        "Chaudhari-Soatto", phi, minima, saddles, answers, vector_field("current", current, 2), {"strength": strength}
+        "Chaudhari-Soatto", phi, stable, saddles, answers, vector_field("current", current, 2), {"strength": strength}
     )
+
+
+def _turned_wells(strength: float) -> Floats:
+    """The stable zeros (n, 2) of the drift: y = w x, x² = 1 - w², w = strength e^{Phi - r⁴/4}; none from |strength| = e^{-1/4} on."""
+    from scipy.optimize import brentq
+
+    excess = lambda w: w**4 / 4 + w**2 * (1 - w**2) / 2 - (1 - w**4) ** 2 / 4  # noqa: E731
+    if abs(strength) >= np.exp(-0.25):
+        return np.zeros((0, 2))
+    w = brentq(lambda w: w - abs(strength) * np.exp(excess(w)), 0.0, 1.0, xtol=1e-16) * np.sign(strength)
+    x = np.sqrt(1 - w**2)
+    return np.array([[-x, -w * x], [x, w * x]]) + 0.0
 
 
 def rugged(roughness: float = 0.2, wavenumber: float = 20.0, stiffness: float = 1.0) -> Landscape:
     """U = stiffness x²/2 + roughness cos(wavenumber x): a bowl with ripples.
 
     On scales above the ripples it diffuses as in the bowl with D slowed by I0(roughness/T)^-2 (Zwanzig, PNAS 85, 2029 (1988)).
+    Raises ValueError for stiffness <= 0.
     """
+    roughness, wavenumber = checks.number("roughness", roughness), checks.number("wavenumber", wavenumber)
+    stiffness = checks.positive("stiffness", stiffness)
 
     @potential(dim=1)
     def rugged(x: Any, roughness: Any = roughness, wavenumber: Any = wavenumber, stiffness: Any = stiffness) -> Any:
@@ -211,7 +235,7 @@ def rugged(roughness: float = 0.2, wavenumber: float = 20.0, stiffness: float = 
         for T in (0.1, 0.2, 0.5)
     )
     force = lambda y: stiffness * y - roughness * wavenumber * np.sin(wavenumber * y)  # noqa: E731
-    zeros = _zeros(force, 1.2 * roughness * wavenumber / stiffness + 1e-3)
+    zeros = _zeros(force, 1.2 * abs(roughness * wavenumber) / stiffness + 1e-3)
     curvature = stiffness - roughness * wavenumber**2 * np.cos(wavenumber * zeros)
     return Landscape("rugged bowl", rugged, zeros[curvature > 0][:, None], zeros[curvature < 0][:, None], answers)
 

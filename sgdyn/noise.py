@@ -235,24 +235,32 @@ def nearest_covariance(D: ArrayLike) -> Floats:
 
 
 def noise_from_functions(
-    matrix: Callable[[Floats], ArrayLike], divergence: Callable[[Floats], ArrayLike] | None = None, *, dim: int
+    matrix: Callable[[Floats], ArrayLike],
+    divergence: Callable[[Floats], ArrayLike] | None = None,
+    *,
+    dim: int,
+    check: bool = True,
 ) -> Varying:
     """A state-dependent D from Python functions of points (..., dim): D(x) (..., dim, dim) and (div D)_i = sum_j d_j D_ij (..., dim).
 
     For what NumPy-traceable functions cannot say; simulated by NumPy steps. Without `divergence`, what needs it raises ValueError.
+    Raises ValueError if D is not symmetric at some random points (`check=False` skips it).
     """
 
     def missing(x: Floats) -> ArrayLike:
         raise ValueError("the divergence of D was not given; pass it to noise_from_functions")
 
-    field = Opaque(matrix, dim, (dim, dim), name="D")
+    field = Opaque(matrix, checks.count("dim", dim), (dim, dim), name="D")
+    if check:
+        _check_symmetric(field)
     return Varying(field, Opaque(divergence or missing, dim, (dim,), name="the divergence of D"))
 
 
 def as_noise(value: Any, dim: int) -> Noise:
     """D from a number, (dim,), (dim, dim), `LowRank`, or a function of x that returns any of the three.
 
-    Raises ValueError if it is not symmetric positive semidefinite (naming the eigenvalue) or does not fit the dimension.
+    Raises ValueError if it is not symmetric positive semidefinite (naming the eigenvalue) or does not fit the dimension. A function
+    is checked for symmetry only; where it is indefinite, a simulation raises `BlowUpError`.
     """
     if isinstance(value, Diagonal | Dense | LowRank | Varying):
         found: Noise = value
@@ -295,4 +303,22 @@ def _traced_noise(function: Callable[..., Any], dim: int) -> Varying:
     if given.shape not in rules:
         raise ValueError(f"got D(x) of shape {given.shape}, expected (), ({dim},) or ({dim}, {dim})")
     matrix = given if given.shape == (dim, dim) else combined("matrix", [given], (dim, dim), rules[given.shape])
+    if given.shape == (dim, dim) and not np.array_equal(written := given.make().components, written.T):
+        _check_symmetric(given)
     return Varying(matrix, matrix.gradient().trace())
+
+
+def _check_symmetric(matrix: Field) -> None:
+    """Compare D with its transpose at random points near and far."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(16, matrix.dim)) * np.geomspace(0.1, 10, 16)[:, None]
+    with np.errstate(all="ignore"):
+        values = matrix(x)
+        difference = np.abs(values - np.swapaxes(values, -1, -2))
+        wrong = difference > 1e-9 * np.abs(values).max(axis=(-1, -2), keepdims=True)
+    if np.any(wrong):
+        n, i, j = (int(k) for k in np.argwhere(wrong)[0])
+        raise ValueError(
+            f"got D[{i},{j}] = {values[n, i, j]:.6g} and D[{j},{i}] = {values[n, j, i]:.6g} at x = {np.array2string(x[n], threshold=6)}, "
+            "expected a symmetric matrix; type (D + D.T)/2 if that is meant"
+        )

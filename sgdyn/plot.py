@@ -10,6 +10,8 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from sgdyn.problem import Momentum
+
 STYLE = {
     "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 10, "legend.frameon": False, "legend.fontsize": 8,
     "figure.constrained_layout.use": True, "svg.fonttype": "path", "axes.axisbelow": True,
@@ -126,7 +128,9 @@ def _linear(state: Any, ax: Axes) -> None:
     grid = np.stack(np.meshgrid(*(np.linspace(-r, r, 15) for r in reach)), -1)
     flow = grid @ state.current[:2, :2].T
     ax.quiver(grid[..., 0] + state.center[0], grid[..., 1] + state.center[1], flow[..., 0], flow[..., 1], color=GREY)
-    ax.set(xlabel="$x_0$", ylabel="$x_1$", title=f"current; entropy production {state.entropy_production:.3g}")
+    names = ("$x$", "$v$") if isinstance(state.problem, Momentum) else ("$x_0$", "$x_1$")
+    title = "current" if isinstance(state.problem, Momentum) else f"current; entropy production {state.entropy_production:.3g}"
+    ax.set(xlabel=names[0], ylabel=names[1], title=title)
     ax.legend()
 
 

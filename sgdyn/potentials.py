@@ -90,14 +90,16 @@ class Potential:
         """A potential from functions of points x (..., dim) and the keyword `parameters`.
 
         They return (...), (..., dim) and (..., dim, dim). Such a potential is simulated by NumPy steps, not by compiled blocks; without
-        `hess`, what needs a Hessian raises. Raises ValueError if shapes are wrong or `grad` is not the gradient of `value`
-        (compared with central differences at four points; `check=False` skips it).
+        `hess`, what needs a Hessian raises. Raises ValueError if shapes are wrong, `grad` is not the gradient of `value` or `hess` not
+        that of `grad` (compared with central differences at four points; `check=False` skips it).
         """
         dim = checks.count("dim", dim)
         given = {name: checks.finite(name, v) for name, v in parameters.items()}
         built = _from_functions(value, grad, hess, dim, given)
         if check:
-            _check_gradient(built)
+            _check_derivative("grad", "value", built.value, built.grad)
+        if check and hess is not None:
+            _check_derivative("hess", "grad", built.grad, built.hess)
         return built
 
 
@@ -136,20 +138,21 @@ def _missing(name: str, what: str = "Hessian") -> Callable[[Floats], Floats]:
     return refuse
 
 
-def _check_gradient(U: Potential) -> None:
-    """Compare grad with central differences at four points, along the coordinates or (above 16) along 16 random directions."""
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(4, U.dim))
-    directions = np.eye(U.dim) if U.dim <= 16 else rng.normal(size=(16, U.dim)) / np.sqrt(U.dim)
-    h, slope = 1e-5, U.grad(x)
+def _check_derivative(name: str, of: str, lower: Field, upper: Field) -> None:
+    """Compare a derivative with central differences at four points, along the coordinates or (above 16) 16 random directions."""
+    rng, dim = np.random.default_rng(0), lower.dim
+    x = rng.normal(size=(4, dim))
+    directions = np.eye(dim) if dim <= 16 else rng.normal(size=(16, dim)) / np.sqrt(dim)
+    h, derivative = 1e-5, upper(x)
     for e in directions:
-        numeric, analytic = (U(x + h * e) - U(x - h * e)) / (2 * h), slope @ e
-        wrong = ~np.isclose(numeric, analytic, rtol=1e-4, atol=1e-6 * (1 + np.max(np.abs(slope))))
+        numeric, analytic = (lower(x + h * e) - lower(x - h * e)) / (2 * h), derivative @ e
+        wrong = ~np.isclose(numeric, analytic, rtol=1e-4, atol=1e-6 * (1 + np.max(np.abs(derivative))))
         if np.any(wrong & np.isfinite(numeric)):
-            k = int(np.argmax(wrong))
+            k = tuple(np.argwhere(wrong & np.isfinite(numeric))[0])
             raise ValueError(
-                f"got the slope {analytic[k]:.6g} from grad at x = {np.array2string(x[k], threshold=6)} along {np.array2string(e, threshold=6)}, "
-                f"expected {numeric[k]:.6g} from differences of value; type check=False if the potential is not differentiable there"
+                f"got the slope {analytic[k]:.6g} from {name} at x = {np.array2string(x[k[0]], threshold=6)} along "
+                f"{np.array2string(e, threshold=6)}, expected {numeric[k]:.6g} from differences of {of}; "
+                "type check=False if the potential is not differentiable there"
             )
 
 
@@ -157,8 +160,8 @@ def potential(*misused: Any, dim: int | None = None) -> Callable[[Callable[..., 
     """Make a `Potential` of a plain NumPy function of x (dim,) that returns a number.
 
     `x[0]`, NumPy functions, array constants and loops over components are allowed; keyword defaults are parameters. The function is
-    called once, with symbols. Raises `BranchError` where it decides by the value of x (use np.where), TypeError for NumPy functions
-    that have no symbolic form and ValueError if the result is not a number.
+    called twice, with symbols. Raises `BranchError` where it decides by the value of x (use np.where), TypeError for NumPy functions
+    that have no symbolic form and ValueError if the result is not a number or not twice the same (random numbers).
 
         @sg.potential(dim=2)
         def double_well(x, height=1.0):

@@ -121,6 +121,8 @@ class Momentum:
         object.__setattr__(self, "T", checks.positive("T", self.T))
         object.__setattr__(self, "friction", checks.positive("friction", self.friction))
         object.__setattr__(self, "D", as_noise(self.D, self.U.dim))
+        if isinstance(self.D, Varying):
+            raise ValueError("got a D that depends on x, expected a constant one for Momentum; type D=D(x) to freeze it at x")
 
     @property
     def dim(self) -> int:
@@ -134,8 +136,6 @@ class Momentum:
 
     def _noise(self) -> Any:
         d = self.U.dim
-        if isinstance(self.D, Varying):
-            raise TypeError("got a state-dependent D, expected a constant one for Momentum")
         if isinstance(self.D, Diagonal):
             return np.concatenate([np.zeros(d), self.friction * self.D.values])
         padded = np.zeros((2 * d, 2 * d))
@@ -194,10 +194,11 @@ def finite_sample_factor(batch: int, n: int | None, sampler: str) -> float:
         )
     if sampler not in ("replacement", "without"):
         raise ValueError(f"got sampler={sampler!r}, expected 'replacement', 'without' or 'epoch'")
+    samples = None if n is None else checks.count("n", n)
     if sampler == "replacement":
         return 1.0
-    if n is None:
+    if samples is None:
         raise ValueError("got sampler='without' and no n, expected the number of samples; type n=len(data)")
-    if batch >= n:
-        raise ValueError(f"got batch={batch} of n={n} samples, expected batch < n: a full batch has no noise")
-    return (n - batch) / (n - 1)
+    if batch >= samples:
+        raise ValueError(f"got batch={batch} of n={samples} samples, expected batch < n: a full batch has no noise")
+    return (samples - batch) / (samples - 1)

@@ -54,9 +54,20 @@ class Region:
         rule: Callable[..., Any] = lambda condition, D, w: [_level(condition.item(), _Widening(condition, D, w))]  # noqa: E731
         return combined("widened", [self.condition, matrix], (1,), rule, [width])
 
+    def level_and_speed(self, D: Field) -> Formula | None:
+        """The field (2,) of the level and g' D g, g the level's gradient; None where D is too large to be written down in symbols."""
+        matrix = as_formula(D)
+        if matrix is None:
+            return None
+        return combined("level and speed", [self.level(), self.level().gradient(), matrix], (2,), _with_speed)
+
     def contains(self, x: ArrayLike) -> NDArray[np.bool_]:
         """Whether points (..., dim) lie inside."""
         return np.asarray(self.level()(checks.points(x, self.condition.dim))[..., 0] > 0)
+
+
+def _with_speed(level: Any, slope: Any, D: Any) -> Any:
+    return np.array([level[0], slope[0] @ D @ slope[0]], dtype=object)
 
 
 @dataclass(frozen=True)

@@ -182,6 +182,49 @@ CALLS = {
         ValueError,
         "ignore_index=2.*without those",
     ),
+    "targets that broadcast": (
+        lambda: sg.nets.Network(models.mlp((5, 1)), models.nn.MSELoss(), (models.data()[0], np.zeros(101))),
+        ValueError,
+        r"expected equal shapes; type y\.reshape\(-1, 1\)",
+    ),
+    "one loss for a batch": (
+        lambda: sg.nets.Network(models.mlp(), lambda output, y: output.mean(), models.data()),
+        ValueError,
+        "one number a sample; type reduction='none'",
+    ),
+    "classes that the model has not": (
+        lambda: sg.nets.Network(models.mlp(), models.nn.CrossEntropyLoss(), (models.data()[0], np.full(101, 3))),
+        ValueError,
+        r"IndexError.*targets \(\) torch.int64, expected losses; type loss\(model",
+    ),
+    "inputs of another size": (
+        lambda: sg.nets.Network(models.mlp(), models.nn.CrossEntropyLoss(), (np.zeros((9, 4)), np.zeros(9))),
+        ValueError,
+        r"RuntimeError.*inputs \(4,\)",
+    ),
+    "numbers for samples": (
+        lambda: sg.nets.Network(models.mlp(), models.nn.CrossEntropyLoss(), (1.0, 2.0)),
+        ValueError,
+        "in the first axis",
+    ),
+    "batch norm without statistics": (
+        lambda: sg.nets.Network(
+            models.nn.Sequential(models.mlp(), models.nn.BatchNorm1d(3, track_running_stats=False)).double().eval(),
+            models.nn.CrossEntropyLoss(),
+            models.data(),
+        ),
+        ValueError,
+        "type track_running_stats=True",
+    ),
+    "local model at a saddle": (
+        lambda: (
+            models.network(weight_decay=0.0)
+            .subspace(basis=np.linalg.eigh(models.network(weight_decay=0.0).hessian().dense())[1][:, -2:])
+            .local_model(lr=0.1, batch=8)
+        ),
+        ValueError,
+        r"outside the subspace.*network\.minimize\(\)",
+    ),
     "too many eigenpairs": (lambda: models.network().noise().top(200), ValueError, "nonzero eigenvalues"),
     "weights of another size": (lambda: models.network().at([1.0, 2.0]), ValueError, "expected"),
     "unknown sampler": (

@@ -1,9 +1,11 @@
 """The command line as a person types it."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from sgdyn import cli
@@ -71,14 +73,19 @@ def test_fit_prints_a_table_and_a_verdict_and_writes_a_report(tmp_path):
         "--directions",
         3,
         "--replicas",
-        8,
+        16,
         "--relaxations",
-        3,
+        8,
         "--out",
         tmp_path,
     )
     assert done.exit_code == 0, done.output
-    assert "variance: SGD" in done.output and "The diffusion describes this run" in done.output
+    assert (
+        "variance: SGD" in done.output
+        and "controlled" in done.output
+        and "The diffusion describes this run" in done.output
+    )
+    assert "as measured, over exact discrete theory" in done.output and "elements stand" in done.output
     assert {"report.html", "result.npz", "manifest.json"} <= {p.name for p in tmp_path.iterdir()}
 
 
@@ -91,8 +98,97 @@ def test_the_default_fit_tells_the_four_stories(tmp_path):
     assert "anti-correlated" in verdicts[3]
 
 
-def test_mistakes_are_one_line(monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["sgdyn", "fit", "--model", "nothing"])
+MINE = """
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+def data():
+    g = torch.Generator().manual_seed(1)
+    x = torch.randn(203, 4, generator=g)
+    return x, (x[:, 0] + 0.5 * x[:, 1] + torch.randn(203, generator=g) > 0).long()
+def loader(): return DataLoader(TensorDataset(*data()), batch_size=16, shuffle=True)
+def model(): return nn.Linear(4, 2)
+def buggy(): raise KeyError("my own bug")
+def missing(): return open("/nonexistent/data.csv")
+class Odd(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Linear(4, 2)
+    def forward(self, x): return {}["nothing"]
+"""
+OWN = ("--model", "mine:model", "--data", "mine:data", "--replicas", 16, "--batch", 8, "--directions", 4)
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text(MINE)
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    sys.modules.pop("mine", None)
+
+
+def one_line(monkeypatch, capsys, *words):
+    """The error of a command; fails if SGD or the search for a minimum was begun."""
+
+    def never(*args, **options):
+        raise AssertionError("began to compute")
+
+    monkeypatch.setattr("sgdyn.fit.run.train", never)
+    return failure(monkeypatch, capsys, "fit", *words)
+
+
+def failure(monkeypatch, capsys, *words):
+    monkeypatch.setattr("sys.argv", ["sgdyn", *(str(word) for word in words)])
     with pytest.raises(SystemExit) as stop:
         cli.main()
-    assert stop.value.code == 1 and capsys.readouterr().err.startswith("error: got 'nothing'")
+    error = capsys.readouterr().err
+    assert stop.value.code == 1 and error.startswith("error: ") and error.count("\n") == 1, error
+    return error
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--relaxations", 0), "relaxations=0"), (("--relaxations", -5), "relaxations=-5"), (("--relaxations", "nan"), "nan in relaxations"),
+        (("--lr", "nan"), "nan in lr"), (("--lr", -1), "lr=-1"), (("--batch", 0), "batch=0"), (("--batch", 500, "--sampler", "without"), "batch=500 of n=203"),
+        (("--replicas", 4), "replicas=4, expected at least 8"), (("--directions", 1000), "directions=1000, expected at most the 10"), (("--directions", 0), "directions=0"),
+        (("--momentum", 1.5), "momentum=1.5"), (("--weight-decay", -1), "weight_decay=-1"), (("--seed", -1), "seed=-1"), (("--device", "nonsense"), "device='nonsense'"),
+        (("--out", "mine.py"), "mine.py as run folder"), (("--out", "mine.py/sub"), "as run folder"), (("--data", "mine:missing"), "mine:missing failed with FileNotFoundError"),
+        (("--model", "mine:buggy"), "mine:buggy failed with KeyError"), (("--model", "mine:Odd"), "mine:Odd on mine:data failed with KeyError"), (("--model", "mine:data"), "expected a torch.nn.Module"),
+        (("--model", "nothing"), "got 'nothing'"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_one_line_before_anything_is_computed(mine, monkeypatch, capsys, words, says):
+    def never(self, **options):
+        raise AssertionError("looked for a minimum")
+
+    monkeypatch.setattr("sgdyn.nets.Network.minimize", never)
+    assert says in one_line(monkeypatch, capsys, *OWN, *words)
+
+
+def test_a_learning_rate_beyond_its_limit_is_refused_before_sgd(mine, monkeypatch, capsys):
+    error = one_line(monkeypatch, capsys, *OWN, "--lr", 1e3)
+    assert "2(1 + momentum)/h_max" in error and "lr=1000" in error
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_device_that_is_not_there_is_said_so(mine, monkeypatch, capsys):
+    assert "device='cuda'" in one_line(monkeypatch, capsys, *OWN, "--device", "cuda")
+
+
+def test_a_data_loader_and_fewer_parameters_than_directions_will_do(mine):
+    from sgdyn.fit.run import Case, build, run_case
+
+    case = Case("mine", model="mine:model", data="mine:loader", lr=0.05, batch=8, replicas=16, relaxations=4.0)
+    assert build(case).n == 203
+    assert run_case(case).subspace.k == 10
+
+
+def test_a_study_refuses_before_it_computes(monkeypatch, capsys, tmp_path):
+    from sgdyn.studies import sampler
+
+    monkeypatch.setattr(sampler, "_variances", None)
+    assert "batch=999 of n=256" in failure(monkeypatch, capsys, "study", "sampler", "--batch", 999, "--out", tmp_path)
+    assert "--dt abc, expected a float" in failure(monkeypatch, capsys, "study", "escape_time", "--dt", "abc")
+    (tmp_path / "file").write_text("x")
+    failure(monkeypatch, capsys, "study", "sampler", "--out", tmp_path / "file")

@@ -11,13 +11,8 @@ from sgdyn import landscapes
 @pytest.mark.parametrize("maker", landscapes.ALL, ids=lambda m: m.__name__)
 def test_stable_points_and_saddles_are_what_they_are_called(maker):
     scene = maker()
-    if scene.U is None:
-        field = lambda x: -scene.problem().drift(x)
-        jacobian = lambda x: np.stack(
-            [(field(x + 1e-6 * e) - field(x - 1e-6 * e)) / 2e-6 for e in np.eye(scene.dim)], -1
-        )
-    else:
-        field, jacobian = scene.U.grad, scene.U.hess
+    field = lambda x: -scene.problem().drift(x)
+    jacobian = lambda x: np.stack([(field(x + 1e-6 * e) - field(x - 1e-6 * e)) / 2e-6 for e in np.eye(scene.dim)], -1)
     for points, unstable in ((scene.minima, 0), (scene.saddles, 1)):
         for x in points:
             np.testing.assert_allclose(field(x), 0, atol=1e-9)
@@ -73,12 +68,43 @@ def test_the_current_of_chaudhari_and_soatto_keeps_the_density_and_produces_the_
 
 def test_the_origin_stops_being_a_saddle_where_the_theory_says():
     for strength, saddle in ((0.7, True), (0.85, False)):
-        jacobian = landscapes.chaudhari_soatto(strength).problem().drift.gradient()([0.0, 0.0])
+        scene = landscapes.chaudhari_soatto(strength)
+        jacobian = scene.problem().drift.gradient()([0.0, 0.0])
+        assert (len(scene.saddles) == 1) == (len(scene.minima) == 2) == saddle
         assert (np.linalg.eigvals(jacobian).real.max() > 1e-9) == saddle, np.exp(-0.25)
 
 
-def test_zeros_of_the_drift_of_chaudhari_and_soatto():
-    np.testing.assert_allclose(landscapes.chaudhari_soatto(0.5).problem().drift([0.90243, 0.38880]), 0, atol=1e-5)
+@pytest.mark.parametrize("strength", [-0.7, 0.0, 0.5, 0.77])
+def test_zeros_of_the_drift_of_chaudhari_and_soatto(strength):
+    scene = landscapes.chaudhari_soatto(strength)
+    drift = scene.problem().drift
+    np.testing.assert_allclose(drift(scene.minima), 0, atol=1e-14)
+    assert np.linalg.eigvals(drift.gradient()(scene.minima)).real.max() < 0
+    if strength == 0.5:
+        np.testing.assert_allclose(scene.minima[1], [0.90243, 0.38880], atol=1e-5)
+
+
+def test_answers_that_differ_in_D_alone_are_told_apart():
+    scene = landscapes.double_well_2d()
+    quantity = scene.answers[0].quantity
+    assert scene.answer(quantity, 1 / 3, D=[[1, 0.4], [0.4, 0.25]]) == 37.8279340343
+    assert scene.answer(quantity, 1 / 3, D=[[1, 0.8], [0.8, 1]]) == 51.7101035064
+    for D in (None, 1.0):
+        with pytest.raises(KeyError, match=r"D=\[\[1.0, 0.4\]"):
+            scene.answer(quantity, 1 / 3, D)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: landscapes.maier_stein(mu=-1), "mu=-1.*> 0"),
+        (lambda: landscapes.rugged(stiffness=0), "stiffness=0.*> 0"),
+        (lambda: landscapes.chaudhari_soatto(np.nan), "finite"),
+    ],
+)
+def test_scenes_without_stable_points_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
 
 
 def test_ripples_slow_the_diffusion_by_zwanzigs_factor():

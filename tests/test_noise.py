@@ -88,3 +88,26 @@ def test_functions_of_python_make_a_varying_noise():
     )
     with pytest.raises(ValueError, match="divergence"):
         noise.divergence([0.0, 0.0])
+
+
+def lower_only(x):
+    return np.broadcast_to([[1.0, 0.9], [0.0, 1.0]], (*x.shape[:-1], 2, 2))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: as_noise(lambda x: np.array([[1, 0.9], [0 * x[0], 1]]), 2),
+        lambda: as_noise(lambda x: np.array([[2, x[0] * x[1]], [x[0] * np.abs(x[1]), 2]]), 2),
+        lambda: sg.noise_from_functions(lower_only, dim=2),
+    ],
+)
+def test_a_function_that_is_not_symmetric_is_refused(make):
+    with pytest.raises(ValueError, match=r"got D\[0,1\] = .*expected a symmetric matrix; type \(D \+ D.T\)/2"):
+        make()
+
+
+def test_a_function_that_is_symmetric_in_value_only_is_taken():
+    D = lambda x: np.array([[2 + x[0] ** 2, (x[0] + x[1]) ** 2], [x[0] ** 2 + 2 * x[0] * x[1] + x[1] ** 2, 9.0]])
+    np.testing.assert_allclose(as_noise(D, 2)([1.0, 2.0]), [[3.0, 9.0], [9.0, 9.0]])
+    assert sg.noise_from_functions(lower_only, dim=2, check=False).dim == 2

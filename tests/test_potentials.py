@@ -66,3 +66,11 @@ def test_a_wrong_gradient_is_found():
     with pytest.raises(ValueError, match="differences of value"):
         sg.Potential.from_functions(lambda x: np.sum(x**2, -1), lambda x: x, dim=2)
     sg.Potential.from_functions(lambda x: np.sum(x**2, -1), lambda x: x, dim=2, check=False)
+
+
+def test_a_wrong_hessian_is_found():
+    hess = lambda x: np.broadcast_to(4 * np.eye(2), (*x.shape, 2))
+    functions = (lambda x: np.sum(x**2, -1), lambda x: 2 * x, hess)
+    with pytest.raises(ValueError, match=r"slope 4 from hess.*expected 2 from differences of grad"):
+        sg.Potential.from_functions(*functions, dim=2)
+    sg.Potential.from_functions(*functions, dim=2, check=False)

@@ -75,3 +75,21 @@ def test_batch_noise_has_the_covariance_the_dictionary_assumes(rng):
     picks = rng.permuted(np.tile(np.arange(40), (40_000, 1)), axis=1)[:, :10]
     found = np.cov(a[picks].mean(1).T)
     np.testing.assert_allclose(found, D / 10 * 30 / 39, rtol=0.05, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "message"),
+    [
+        (lambda: sg.Langevin(U, T=True), TypeError, "T=True.*expected a number"),
+        (lambda: sg.Langevin(U, T="0.3"), TypeError, "T='0.3'.*real numbers"),
+        (lambda: sg.sgd(U, 1.0, lr="0.1", batch=8), TypeError, "lr='0.1'"),
+        (lambda: sg.sgd(U, 1.0, lr=0.1, batch=True), TypeError, "batch=True.*whole number"),
+        (lambda: sg.Langevin(U, D=np.array([[1, 1j], [-1j, 1]])), TypeError, r"got D of type complex128.*real numbers; type np\.real"),
+        (lambda: sg.quadratic(1j * np.eye(2)), TypeError, "got H of type complex128"),
+        (lambda: U(np.array([1j, 0])), TypeError, "points of shape .* real numbers"),
+        (lambda: sg.Momentum(U, D=lambda x: 1 + x[0] ** 2), ValueError, "constant one for Momentum"),
+    ],
+)
+def test_what_is_no_real_number_is_refused(make, kind, message):
+    with pytest.raises(kind, match=message):
+        make()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -100,16 +101,22 @@ class Density:
         return self.mean(lambda x: (x - mean)[..., :, None] * (x - mean)[..., None, :])
 
     def marginal(self, *axes: int) -> Density:
-        """The density of some of the coordinates."""
-        rest = tuple(i for i in range(self.grid.dim) if i not in axes)
-        grid = Grid([self.grid.axes[i] for i in axes])
-        masses = np.transpose(self.masses.sum(axis=rest), np.argsort(np.argsort(axes)))
-        error = (
-            None
-            if self.error is None
-            else np.sqrt(np.sum((self.error * self.grid.volumes) ** 2, axis=rest)) / grid.volumes
+        """The density of some of the coordinates, in the order given; negative numbers count from the last.
+
+        Raises ValueError for a coordinate that is not there or comes twice.
+        """
+        dim = self.grid.dim
+        kept = [int(np.arange(dim)[i]) if -dim <= i < dim else dim for i in map(operator.index, axes)]
+        if not kept or len(set(kept)) < len(kept) or dim in kept:
+            raise ValueError(f"got axes {axes}, expected different numbers from {-dim} to {dim - 1}")
+        grid = Grid([self.grid.axes[i] for i in kept])
+        error = None if self.error is None else np.sqrt(_summed((self.error * self.grid.volumes) ** 2, kept))
+        return Density(
+            grid,
+            _summed(self.masses, kept) / grid.volumes,
+            None if error is None else error / grid.volumes,
+            self.outside,
         )
-        return Density(grid, masses / grid.volumes, error, self.outside)
 
     def at(self, x: ArrayLike) -> Floats:
         """The value of the cell in which each point (..., dim) lies; 0 beyond the box."""
@@ -140,6 +147,12 @@ class Density:
         from sgdyn import plot
 
         return plot.figure(self, ax=ax)
+
+
+def _summed(cells: Floats, kept: list[int]) -> Floats:
+    """The sum over all axes but these, which are put in this order."""
+    others = tuple(i for i in range(cells.ndim) if i not in kept)
+    return np.asarray(np.transpose(cells.sum(axis=others), np.argsort(np.argsort(kept))))
 
 
 def histogram(x: Floats, grid: Grid) -> Density:

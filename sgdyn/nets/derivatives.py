@@ -64,7 +64,7 @@ def choose(attempt: Callable[[Derivatives], object]) -> Derivatives:
         try:
             attempt(ways)
         except RuntimeError as error:
-            reason = reason or str(error).splitlines()[0]
+            reason = reason or (str(error).splitlines() or [type(error).__name__])[0]
         else:
             return ways
     return Derivatives(missing=reason)

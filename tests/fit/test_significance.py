@@ -25,7 +25,7 @@ def test_false_alarms_are_no_more_than_stated(rng, replicas):
 
 
 def test_wrong_sizes_signs_and_single_components_fail(rng):
-    for wrong in (2 * EXACT, -EXACT, EXACT + [0, 0, 1.5, 0], 0 * EXACT):
+    for wrong in (2 * EXACT, -EXACT, EXACT + np.array([0, 0, 1.5, 0]), 0 * EXACT):
         data = of_samples(samples(rng, 256), "")
         assert check("x", data, EXACT, UNIT).passed
         assert check("x", data, wrong, UNIT).sigmas > CERTAIN + 2

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.func import functional_call
+from torch.nn import functional as F
 
 from sgdyn import nets
 
@@ -75,3 +76,19 @@ def dense(model, loss, x, y, weight_decay=0.0):
 def network(model=None, chunk=32, weight_decay=0.01, **kwargs):
     """101 samples in chunks of 32: the last one is short."""
     return nets.Network(model or mlp(), nn.CrossEntropyLoss(), data(), weight_decay, chunk=chunk, **kwargs)
+
+
+def cross_entropy(output, y):
+    return F.cross_entropy(output, y, reduction="none")
+
+
+class Functional(nn.Module):
+    """A linear map followed by any function."""
+
+    def __init__(self, after, out=3):
+        super().__init__()
+        torch.manual_seed(0)
+        self.linear, self.after = nn.Linear(5, out).double(), after
+
+    def forward(self, x):
+        return self.after(self.linear(x))

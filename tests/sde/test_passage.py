@@ -31,20 +31,42 @@ def test_the_example_of_the_design_agrees_with_the_exact_value():
     assert found.agrees(sg.mean_first_passage_1d(sg.Langevin(along, T=0.3), -1, 0.9))
 
 
-def test_the_widened_region_makes_the_error_of_first_order_in_dt():
-    """Brownian motion with drift 1 from 0 to 1: the mean is exactly 1. Half order without the correction, first with it."""
-    process = sg.Langevin.from_drift(lambda x: 1 + 0 * x, T=0.5, dim=1)
-    bias = {True: [], False: []}
-    for dt in (0.04, 0.01):
-        for corrected in bias:
-            found = sg.first_passage(
-                process, [0.0], lambda x: x[0] > 1, dt=dt, n_paths=200_000, seed=3, corrected=corrected
-            )
-            bias[corrected].append((found.value - 1, found.error))
-    (rough, _), (fine, _) = bias[False]
+DRIFTING = sg.Langevin.from_drift(lambda x: 1 + 0 * x, T=0.5, dim=1)
+
+
+def bias(correction, dt, n=200_000, **options):
+    """Brownian motion with drift 1 from 0 to 1: the mean is exactly 1."""
+    found = sg.first_passage(DRIFTING, [0.0], lambda x: x[0] > 1, dt=dt, n_paths=n, seed=3, correction=correction, **options)
+    return found.value - 1, found.error
+
+
+def test_corrections_make_the_error_of_first_order_in_dt_and_without_it_is_of_half_order():
+    (rough, _), (fine, _) = (bias(None, dt) for dt in (0.04, 0.01))
     assert 0.35 < np.log2(rough / fine) / 2 < 0.65
-    assert all(abs(b) < 4 * e + 0.6 * dt for (b, e), dt in zip(bias[True], (0.04, 0.01), strict=True))
-    assert abs(bias[True][0][0]) < 0.2 * rough
+    for correction in ("shift", "bridge"):
+        for dt in (0.04, 0.01):
+            wrong, error = bias(correction, dt)
+            assert abs(wrong) < 4 * error + 0.6 * dt and abs(wrong) < 0.2 * rough
+
+
+def test_bridges_have_an_error_of_first_order_by_slope_and_extrapolation_removes_it():
+    """The arrival of a bridge is set to the end of its step: late by dt/2 on average, to be seen by its slope."""
+    steps = np.array([0.2, 0.1, 0.05])
+    found = [bias("bridge", dt) for dt in steps]
+    slope = np.polyfit(np.log(steps), np.log([b for b, _ in found]), 1, w=[b / e for b, e in found])[0]
+    assert abs(slope - 1) < 0.15
+    wrong, error = bias("bridge", 0.1, extrapolate=True)
+    assert abs(wrong) < 4 * error + 0.15 * found[1][0]
+    with pytest.raises(ValueError, match="'shift', 'bridge' or None"):
+        bias("broken", 0.1)
+
+
+def test_bridges_do_not_depend_on_threads_or_on_the_other_paths():
+    options = {"dt": 0.01, "seed": 5, "correction": "bridge"}
+    many = sg.first_passage(WELL.problem(0.3), [-1.0], lambda x: x[0] > 1, n_paths=300, threads=2, **options)
+    few = sg.first_passage(WELL.problem(0.3), [-1.0], lambda x: x[0] > 1, n_paths=11, threads=1, **options)
+    np.testing.assert_array_equal(few.samples, many.samples[:11])
+    assert many.agrees(sg.mean_first_passage_1d(WELL.problem(0.3), -1, 1))
 
 
 def test_the_correction_knows_anisotropic_and_varying_noise():

@@ -100,3 +100,22 @@ def test_lags_and_innovations_fit_together():
     np.testing.assert_allclose(
         sg.discrete_sgd([[0.5]], [[1.0]], lr=0.01, batch=1).correlation_times(), [-0.01 / np.log(1 - 0.005)]
     )
+
+
+def test_correlation_times_with_momentum_are_those_of_the_iteration():
+    sgd = sg.discrete_sgd(np.diag([1.0, 0.2, 0.02]), np.eye(3), lr=0.1, batch=8, momentum=0.9)
+    slowest = np.abs(np.linalg.eigvals(sgd.transition)).max()
+    found = sgd.correlation_times()
+    np.testing.assert_allclose(found[:2], -0.1 / np.log(np.sqrt(0.9)), rtol=1e-9)
+    assert found[2] == pytest.approx(-0.1 / np.log(slowest), rel=1e-9)
+    lagged = [sgd.lagged_covariance(k)[2, 2] for k in (400, 500)]
+    assert found[2] == pytest.approx(0.1 * 100 / np.log(lagged[0] / lagged[1]), rel=1e-6)
+    assert sg.discrete_sgd([[1.0]], [[1.0]], lr=1.0, batch=8).correlation_times()[0] == 0.0
+
+
+@pytest.mark.parametrize("n", ["100", float("nan"), 100.5])
+def test_the_number_of_samples_is_a_whole_number(n):
+    with pytest.raises(TypeError, match="got n=.*whole number"):
+        sg.discrete_sgd(H, D, lr=0.1, batch=8, sampler="without", n=n)
+    with pytest.raises(TypeError, match="got n=.*whole number"):
+        sg.sgd(sg.quadratic(H), D, lr=0.1, batch=8, n=n, sampler="replacement")

@@ -107,3 +107,16 @@ def test_processes_without_a_stationary_state_are_refused():
         sg.linear_stationary(sg.landscapes.double_well().problem(0.1))
     with pytest.raises(ValueError, match="depends on x"):
         sg.linear_stationary(sg.Langevin(sg.quadratic([1.0]), D=lambda x: 1 + x[0] ** 2))
+
+
+def test_what_has_no_entropy_production_or_is_no_process_is_refused():
+    state = sg.linear_stationary(sg.Momentum(sg.quadratic([2.0]), T=0.7, friction=0.3))
+    with pytest.raises(ValueError, match="reversed.*overdamped"):
+        _ = state.entropy_production
+    with pytest.raises(TypeError, match="got a str, expected a process"):
+        sg.linear_stationary("a")
+
+
+def test_without_noise_nothing_is_left_and_the_error_is_zero():
+    state = sg.linear_stationary(sg.Langevin(sg.quadratic([1.0]), D=0.0))
+    assert state.error == 0.0 and state.covariance[0, 0] == 0.0

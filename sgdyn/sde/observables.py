@@ -1,0 +1,236 @@
+"""What `observe` can watch without storing paths: frozen values, each with the compiled watcher that serves it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sgdyn import checks
+from sgdyn.codegen.formula import Formula, combined, traced
+from sgdyn.density.grid import Density, Grid
+from sgdyn.estimate import Estimate
+from sgdyn.fields import Affine, Field
+from sgdyn.region import Region
+from sgdyn.sde import watchers
+from sgdyn.sde.walkers import Watch
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What an observable needs to know: the dimension, a typical point, the time between looks, how many paths a block counts."""
+
+    dim: int
+    point: Floats
+    interval: float
+    every: int
+    paths: int
+
+
+class Observable(ABC):
+    """Something that is accumulated along every path.
+
+    `once`: it needs the whole time at one go, so that only paths, and not stretches of time, are independent samples of it.
+    """
+
+    once = False
+
+    @abstractmethod
+    def watch(self, setting: Setting) -> Watch:
+        """The compiled watcher with its parameters and its first record."""
+
+    @abstractmethod
+    def samples(self, record: Floats, setting: Setting, looks: int) -> Floats:
+        """Of the record (rows, n) after so many looks: numbers (n, k) of every path whose averages are wanted."""
+
+    @abstractmethod
+    def value(self, mean: Floats, setting: Setting) -> Floats:
+        """The answer as a function of the averages (k,)."""
+
+    def result(self, value: Floats, error: Floats, setting: Setting, method: str) -> Any:
+        """The answer as the user gets it."""
+        return Estimate(value, error, method) if np.ndim(value) else Estimate(float(value), float(error), method)
+
+
+@lru_cache(maxsize=64)
+def _quantity(f: Callable[..., Any] | None, dim: int) -> Field:
+    """f as a field (m,), or the point itself."""
+    if f is None:
+        return Affine(np.eye(dim), np.zeros(dim))
+    found = traced(f, dim)
+    size = int(np.prod(found.shape))
+    return found if found.shape == (size,) else combined("ravelled", [found], (size,), np.ravel)
+
+
+def _shape(f: Callable[..., Any] | None, dim: int) -> tuple[int, ...]:
+    """The shape of f(x), of x itself where f is None."""
+    return (dim,) if f is None else traced(f, dim).shape
+
+
+def _shift(quantity: Field, point: Floats) -> Floats:
+    """The value at the starting point, near which sums keep their digits; 0 where it is not finite."""
+    value = np.atleast_1d(quantity(point))
+    return np.where(np.isfinite(value), value, 0.0)
+
+
+@dataclass(frozen=True)
+class Average(Observable):
+    """The average of f(x) over paths and times; f is a NumPy function of x (dim,) that returns a number or an array, x itself by default."""
+
+    f: Callable[..., Any] | None = None
+    products: bool = field(default=False, init=False)
+
+    def watch(self, setting: Setting) -> Watch:
+        quantity = _quantity(self.f, setting.dim)
+        shift = _shift(quantity, setting.point)
+        m = len(shift)
+        rows = 2 * m + (m * (m + 1) // 2 if self.products else 0)
+        psi = np.concatenate([shift, [float(self.products), m]])
+        return Watch(watchers.sums, setting.every, quantity, psi, np.zeros(rows))
+
+    def samples(self, record: Floats, setting: Setting, looks: int) -> Floats:
+        m = len(_shift(_quantity(self.f, setting.dim), setting.point))
+        return record[m:].T / looks
+
+    def value(self, mean: Floats, setting: Setting) -> Floats:
+        return np.reshape(mean + _shift(_quantity(self.f, setting.dim), setting.point), _shape(self.f, setting.dim))
+
+
+@dataclass(frozen=True)
+class Covariance(Average):
+    """The covariance matrix of f(x) (of x itself by default) over paths and times."""
+
+    products: bool = field(default=True, init=False)
+
+    def value(self, mean: Floats, setting: Setting) -> Floats:
+        m = len(_shift(_quantity(self.f, setting.dim), setting.point))
+        second = np.zeros((m, m))
+        second[np.tril_indices(m)] = mean[m:]
+        return second + np.tril(second, -1).T - np.outer(mean[:m], mean[:m])
+
+
+@dataclass(frozen=True)
+class Maximum(Observable):
+    """The mean over paths of the largest value of f(x) (of every component of x by default)."""
+
+    f: Callable[..., Any] | None = None
+    once = True
+
+    def watch(self, setting: Setting) -> Watch:
+        quantity = _quantity(self.f, setting.dim)
+        m = int(np.prod(quantity.shape))
+        return Watch(watchers.maxima, setting.every, quantity, record=np.full(2 * m, -np.inf))
+
+    def samples(self, record: Floats, setting: Setting, looks: int) -> Floats:
+        return record[: len(record) // 2].T
+
+    def value(self, mean: Floats, setting: Setting) -> Floats:
+        return np.reshape(mean, _shape(self.f, setting.dim))
+
+
+@dataclass(frozen=True)
+class LastExit(Observable):
+    """The mean time at which paths were last seen in a region (0 where they never were)."""
+
+    region: Any
+    once = True
+
+    def watch(self, setting: Setting) -> Watch:
+        return Watch(watchers.last_visits, setting.every, Region.of(self.region, setting.dim).level(), record=np.zeros(2))
+
+    def samples(self, record: Floats, setting: Setting, looks: int) -> Floats:
+        return record[:1].T
+
+    def value(self, mean: Floats, setting: Setting) -> Floats:
+        return mean[0]
+
+
+@dataclass(frozen=True)
+class Splitting(Observable):
+    """The probability to reach the region a before the region b; `unresolved` of the result is the fraction that reached neither in time."""
+
+    a: Any
+    b: Any
+    once = True
+
+    def watch(self, setting: Setting) -> Watch:
+        first, second = (Region.of(region, setting.dim).level() for region in (self.a, self.b))
+        both: Formula = combined("both", [first, second], (2,), lambda f, g: np.concatenate([f, g]))
+        return Watch(watchers.first_of_two, setting.every, both, record=np.zeros(3))
+
+    def samples(self, record: Floats, setting: Setting, looks: int) -> Floats:
+        return np.stack([record[0] == 1, record[0] == 0], axis=1).astype(float)
+
+    def value(self, mean: Floats, setting: Setting) -> Floats:
+        return mean[0] / (1 - mean[1]) if mean[1] < 1 else np.asarray(np.nan)
+
+
+@dataclass(frozen=True)
+class Autocovariance(Observable):
+    """C(lag)_ij = E[f_i(t + lag) f_j(t)] - E[f_i] E[f_j] at some lags, as an Estimate (lags, m, m); f is x itself by default.
+
+    Its antisymmetric part vanishes in equilibrium. The memory of the last lag is kept for every path of a block.
+    """
+
+    lags: ArrayLike
+    f: Callable[..., Any] | None = None
+
+    def _looks(self, setting: Setting) -> NDArray[np.int64]:
+        lags = np.atleast_1d(checks.finite("lags", self.lags))
+        looks = np.round(lags / setting.interval).astype(np.int64)
+        if np.any(lags < 0) or np.any(np.diff(looks) <= 0):
+            raise ValueError(f"got lags={lags}, expected increasing times >= 0, apart by at least {setting.interval:g}; type a smaller `every`")
+        return looks
+
+    def watch(self, setting: Setting) -> Watch:
+        quantity, lags = _quantity(self.f, setting.dim), self._looks(setting)
+        shift = _shift(quantity, setting.point)
+        m = len(shift)
+        rows = 1 + m + (int(lags[-1]) + 1) * m + len(lags) * m * m
+        return Watch(watchers.lagged_products, setting.every, quantity, np.concatenate([shift, lags, [m, len(lags)]]), np.zeros(rows))
+
+    def samples(self, record: Floats, setting: Setting, looks: int) -> Floats:
+        lags = self._looks(setting)
+        m = len(_shift(_quantity(self.f, setting.dim), setting.point))
+        if lags[-1] >= looks:
+            raise ValueError(f"got a lag of {lags[-1]} looks of {looks}, expected fewer; type a longer t")
+        pairs = np.repeat(looks - lags, m * m)
+        return np.concatenate([record[1 : 1 + m] / looks, record[-len(pairs) :] / pairs[:, None]]).T
+
+    def value(self, mean: Floats, setting: Setting) -> Floats:
+        lags = len(self._looks(setting))
+        m = len(_shift(_quantity(self.f, setting.dim), setting.point))
+        return mean[m:].reshape(lags, m, m) - np.outer(mean[:m], mean[:m])
+
+
+@dataclass(frozen=True)
+class Histogram(Observable):
+    """The density of x, or of some of its components, over paths and times, by counting in the cells of a grid (1 to 3 axes)."""
+
+    grid: Grid
+    components: Sequence[int] | None = None
+
+    def watch(self, setting: Setting) -> Watch:
+        chosen = list(range(setting.dim)) if self.components is None else list(self.components)
+        if len(chosen) != self.grid.dim or not set(chosen) <= set(range(setting.dim)):
+            raise ValueError(f"got a grid in dimension {self.grid.dim} for the components {chosen} of {setting.dim}, expected as many; type components=[...]")
+        axes = [(i, low, cells / (high - low), cells) for i, (low, high, cells) in zip(chosen, self.grid.axes, strict=True)]
+        psi = np.concatenate([np.ravel(axes), [setting.paths, len(axes)]])
+        return Watch(watchers.counts, setting.every, None, psi, np.zeros((1, int(np.prod(self.grid.shape)) + 1)))
+
+    def samples(self, record: Floats, setting: Setting, looks: int) -> Floats:
+        return record / looks
+
+    def value(self, mean: Floats, setting: Setting) -> Floats:
+        return mean / mean.sum()
+
+    def result(self, value: Floats, error: Floats, setting: Setting, method: str) -> Density:
+        shape, volumes = self.grid.shape, self.grid.volumes
+        return Density(self.grid, value[:-1].reshape(shape) / volumes, error[:-1].reshape(shape) / volumes, float(value[-1]))
