@@ -21,7 +21,7 @@ def fit() -> None:
         figure, axes = plt.subplots(1, 2, figsize=(10, 3.6))
         titles = ("batches of 128, with replacement", "batches of 16, epoch by epoch")
         for ax, case, title in zip(axes, DEFAULT[2:], titles, strict=True):
-            sg.plot.figure(run_case(case).comparison, ax)
+            sg.plot.figure(run_case(case).comparison.resolved, ax)
             ax.set_title(title)
         figure.savefig(PLACE / "fit.png", dpi=110)
 

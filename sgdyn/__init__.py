@@ -18,17 +18,39 @@ if TYPE_CHECKING:
     from sgdyn.errors import BlowUpError, BranchError, CensoredError, NotConvergedError
     from sgdyn.escape.quadrature import mean_first_passage_1d
     from sgdyn.estimate import Estimate
+    from sgdyn.factors import factor, stratonovich
     from sgdyn.noise import LowRank, nearest_covariance, noise_from_functions
     from sgdyn.potentials import Potential, potential, quadratic
     from sgdyn.problem import Langevin, Momentum, sgd
     from sgdyn.region import Region
     from sgdyn.sde.boundaries import box
-    from sgdyn.sde.ensemble import Ensemble, simulate
+    from sgdyn.sde.ensemble import Ensemble
     from sgdyn.sde.increments import normals
+    from sgdyn.sde.methods.baoab import BAOAB
+    from sgdyn.sde.methods.compound_poisson import CompoundPoisson
     from sgdyn.sde.methods.euler_maruyama import EulerMaruyama
+    from sgdyn.sde.methods.exact_linear import ExactLinear
+    from sgdyn.sde.methods.gjf import GJF
+    from sgdyn.sde.methods.heun import Heun
+    from sgdyn.sde.methods.levy_euler import LevyEuler
+    from sgdyn.sde.methods.mala import MALA
+    from sgdyn.sde.methods.milstein import Milstein
+    from sgdyn.sde.methods.obabo import OBABO
+    from sgdyn.sde.methods.resampled_sgd_map import ResampledSGDMap
+    from sgdyn.sde.methods.ri6 import RI6
+    from sgdyn.sde.methods.sgd_map import SGDMap
+    from sgdyn.sde.methods.shark import ShARK
+    from sgdyn.sde.methods.sra1 import SRA1
+    from sgdyn.sde.methods.sra3 import SRA3
+    from sgdyn.sde.methods.sri2 import SRI2, SRS2
+    from sgdyn.sde.methods.sriw1 import SRIW1
+    from sgdyn.sde.methods.stochastic_heavy_ball import StochasticHeavyBall
+    from sgdyn.sde.methods.tamed_euler import TamedEuler
+    from sgdyn.sde.methods.theta import Theta
     from sgdyn.sde.observables import Autocovariance, Average, Covariance, Histogram, LastExit, Maximum, Splitting
     from sgdyn.sde.observation import Observations, observe
     from sgdyn.sde.passage import first_passage
+    from sgdyn.sde.simulation import simulate
     from sgdyn.steady.discrete import DiscreteSGD, discrete_sgd, ladder
     from sgdyn.steady.linear import LinearStationary, linear_stationary
     from sgdyn.tabulation import tabulated
@@ -40,21 +62,28 @@ _PLACES = {
     "LowRank": "noise", "nearest_covariance": "noise", "noise_from_functions": "noise",
     "Potential": "potentials", "potential": "potentials", "quadratic": "potentials", "tabulated": "tabulation",
     "Langevin": "problem", "Momentum": "problem", "sgd": "problem", "normals": "sde.increments", "Region": "region",
-    "Ensemble": "sde.ensemble", "simulate": "sde.ensemble", "EulerMaruyama": "sde.methods.euler_maruyama", "first_passage": "sde.passage",
+    "Ensemble": "sde.ensemble", "simulate": "sde.simulation", "EulerMaruyama": "sde.methods.euler_maruyama", "first_passage": "sde.passage",
     "Autocovariance": "sde.observables", "Average": "sde.observables", "Covariance": "sde.observables", "Histogram": "sde.observables",
     "LastExit": "sde.observables", "Maximum": "sde.observables", "Splitting": "sde.observables",
     "Observations": "sde.observation", "observe": "sde.observation", "box": "sde.boundaries",
+    "BAOAB": "sde.methods.baoab", "OBABO": "sde.methods.obabo", "GJF": "sde.methods.gjf", "StochasticHeavyBall": "sde.methods.stochastic_heavy_ball",
+    "SGDMap": "sde.methods.sgd_map", "ResampledSGDMap": "sde.methods.resampled_sgd_map", "LevyEuler": "sde.methods.levy_euler", "CompoundPoisson": "sde.methods.compound_poisson",
+    "ExactLinear": "sde.methods.exact_linear", "Heun": "sde.methods.heun", "MALA": "sde.methods.mala", "Milstein": "sde.methods.milstein", "RI6": "sde.methods.ri6", "ShARK": "sde.methods.shark",
+    "SRA1": "sde.methods.sra1", "SRA3": "sde.methods.sra3", "SRI2": "sde.methods.sri2", "SRS2": "sde.methods.sri2", "SRIW1": "sde.methods.sriw1", "TamedEuler": "sde.methods.tamed_euler", "Theta": "sde.methods.theta",
+    "factor": "factors", "stratonovich": "factors",
     "DiscreteSGD": "steady.discrete", "discrete_sgd": "steady.discrete", "ladder": "steady.discrete",
     "LinearStationary": "steady.linear", "linear_stationary": "steady.linear",
 }  # fmt: skip
 _ROOMS = ("datasets", "fit", "landscapes", "nets", "plot")
 
 __all__ = [
-    "Autocovariance", "Average", "BlowUpError", "BranchError", "CensoredError", "Covariance", "Density", "DiscreteSGD", "Ensemble",
-    "Estimate", "EulerMaruyama", "Grid", "Histogram", "Langevin", "LastExit", "LinearStationary", "LowRank", "Maximum", "Momentum",
-    "NotConvergedError", "Observations", "Potential", "Region", "Splitting", "box", "datasets", "discrete_sgd", "first_passage", "fit",
-    "ladder", "landscapes", "linear_stationary", "mean_first_passage_1d", "nearest_covariance", "nets", "noise_from_functions", "normals",
-    "observe", "plot", "potential", "quadratic", "sgd", "simulate", "tabulated",
+    "Autocovariance", "Average", "BAOAB", "BlowUpError", "BranchError", "CensoredError", "CompoundPoisson", "Covariance", "Density",
+    "DiscreteSGD", "Ensemble", "Estimate", "EulerMaruyama", "ExactLinear", "GJF", "Grid", "Heun", "Histogram", "Langevin",
+    "LastExit", "LevyEuler", "LinearStationary", "LowRank", "MALA", "Maximum", "Milstein", "Momentum", "NotConvergedError", "OBABO",
+    "Observations", "Potential", "RI6", "Region", "ResampledSGDMap", "SGDMap", "SRA1", "SRA3", "SRI2", "SRIW1", "SRS2", "ShARK",
+    "Splitting", "StochasticHeavyBall", "TamedEuler", "Theta", "box", "datasets", "discrete_sgd", "factor", "first_passage", "fit",
+    "ladder", "landscapes", "linear_stationary", "mean_first_passage_1d", "nearest_covariance", "nets", "noise_from_functions",
+    "normals", "observe", "plot", "potential", "quadratic", "sgd", "simulate", "stratonovich", "tabulated",
 ]  # fmt: skip
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,6 +21,9 @@ class BlowUpError(FloatingPointError):
         super().__init__(message)
         self.path, self.time, self.dt = path, time, dt
 
+    def __reduce__(self) -> Any:
+        return partial(type(self), path=self.path, time=self.time, dt=self.dt), self.args
+
 
 class CensoredError(RuntimeError):
     """Some paths had not arrived when the clock ran out, so that their mean would be biased.
@@ -31,6 +35,9 @@ class CensoredError(RuntimeError):
     def __init__(self, message: str, *, times: NDArray[np.float64], waiting: int, limit: float) -> None:
         super().__init__(message)
         self.times, self.waiting, self.limit = times, waiting, limit
+
+    def __reduce__(self) -> Any:
+        return partial(type(self), times=self.times, waiting=self.waiting, limit=self.limit), self.args
 
 
 class NotConvergedError(RuntimeError):

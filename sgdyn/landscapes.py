@@ -53,7 +53,9 @@ class Landscape:
 
     def answer(self, quantity: str, T: float | None = None, D: Any = None) -> float:
         """A known value; raises KeyError with those there are. D is needed only where answers differ in nothing else."""
-        same = [a for a in self.answers if a.quantity == quantity and a.T == T and (D is None or np.array_equal(a.D, D))]
+        same = [
+            a for a in self.answers if a.quantity == quantity and a.T == T and (D is None or np.array_equal(a.D, D))
+        ]
         if len(same) == 1:
             return same[0].value
         listed = "; ".join(f"{a.quantity} at T={a.T}, D={np.asarray(a.D).tolist()}" for a in same or self.answers)
@@ -207,7 +209,9 @@ def _turned_wells(strength: float) -> Floats:
     """The stable zeros (n, 2) of the drift: y = w x, x² = 1 - w², w = strength e^{Phi - r⁴/4}; none from |strength| = e^{-1/4} on."""
     from scipy.optimize import brentq
 
-    excess = lambda w: w**4 / 4 + w**2 * (1 - w**2) / 2 - (1 - w**4) ** 2 / 4  # noqa: E731
+    def excess(w: float) -> float:
+        return w**4 / 4 + w**2 * (1 - w**2) / 2 - (1 - w**4) ** 2 / 4
+
     if abs(strength) >= np.exp(-0.25):
         return np.zeros((0, 2))
     w = brentq(lambda w: w - abs(strength) * np.exp(excess(w)), 0.0, 1.0, xtol=1e-16) * np.sign(strength)

@@ -15,6 +15,8 @@ from sgdyn import checks
 from sgdyn.codegen.blocks import dense_noise, diagonal_noise, low_rank_noise
 from sgdyn.codegen.formula import Formula, combined, traced
 from sgdyn.codegen.jit import PIVOT_TOLERANCE
+from sgdyn.covariance import check_symmetric
+from sgdyn.covariance import semidefinite_cholesky as semidefinite_cholesky
 from sgdyn.fields import Constant, Field, Opaque
 
 Floats = NDArray[np.float64]
@@ -212,22 +214,6 @@ class Varying:
         return np.asarray(np.einsum("...ij,...j->...i", semidefinite_cholesky(self.matrix(x)), z))
 
 
-def semidefinite_cholesky(D: ArrayLike) -> Floats:
-    """Lower triangular L (..., dim, dim) with L L' = D, exact for singular D: a zero pivot gives a zero column, a negative one NaN."""
-    rest = np.array(D, dtype=np.float64)
-    scale = np.abs(np.diagonal(rest, axis1=-2, axis2=-1)) * PIVOT_TOLERANCE
-    L = np.zeros_like(rest)
-    for j in range(rest.shape[-1]):
-        pivot = rest[..., j, j]
-        positive = pivot > scale[..., j]
-        root = np.sqrt(np.where(positive, pivot, 1.0))
-        column = np.where(positive[..., None], rest[..., j:, j] / root[..., None], 0.0)
-        column[..., 0] = np.where(pivot < -scale[..., j], np.nan, column[..., 0])
-        L[..., j:, j] = column
-        rest[..., j:, j:] -= column[..., :, None] * column[..., None, :]
-    return L
-
-
 def nearest_covariance(D: ArrayLike) -> Floats:
     """The positive semidefinite matrix nearest to a symmetric one in Frobenius norm: its negative eigenvalues set to zero (Higham 1988)."""
     values, vectors = np.linalg.eigh(checks.symmetric("D", D))
@@ -252,7 +238,7 @@ def noise_from_functions(
 
     field = Opaque(matrix, checks.count("dim", dim), (dim, dim), name="D")
     if check:
-        _check_symmetric(field)
+        check_symmetric(field)
     return Varying(field, Opaque(divergence or missing, dim, (dim,), name="the divergence of D"))
 
 
@@ -304,21 +290,5 @@ def _traced_noise(function: Callable[..., Any], dim: int) -> Varying:
         raise ValueError(f"got D(x) of shape {given.shape}, expected (), ({dim},) or ({dim}, {dim})")
     matrix = given if given.shape == (dim, dim) else combined("matrix", [given], (dim, dim), rules[given.shape])
     if given.shape == (dim, dim) and not np.array_equal(written := given.make().components, written.T):
-        _check_symmetric(given)
+        check_symmetric(given)
     return Varying(matrix, matrix.gradient().trace())
-
-
-def _check_symmetric(matrix: Field) -> None:
-    """Compare D with its transpose at random points near and far."""
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(16, matrix.dim)) * np.geomspace(0.1, 10, 16)[:, None]
-    with np.errstate(all="ignore"):
-        values = matrix(x)
-        difference = np.abs(values - np.swapaxes(values, -1, -2))
-        wrong = difference > 1e-9 * np.abs(values).max(axis=(-1, -2), keepdims=True)
-    if np.any(wrong):
-        n, i, j = (int(k) for k in np.argwhere(wrong)[0])
-        raise ValueError(
-            f"got D[{i},{j}] = {values[n, i, j]:.6g} and D[{j},{i}] = {values[n, j, i]:.6g} at x = {np.array2string(x[n], threshold=6)}, "
-            "expected a symmetric matrix; type (D + D.T)/2 if that is meant"
-        )

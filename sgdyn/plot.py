@@ -129,7 +129,11 @@ def _linear(state: Any, ax: Axes) -> None:
     flow = grid @ state.current[:2, :2].T
     ax.quiver(grid[..., 0] + state.center[0], grid[..., 1] + state.center[1], flow[..., 0], flow[..., 1], color=GREY)
     names = ("$x$", "$v$") if isinstance(state.problem, Momentum) else ("$x_0$", "$x_1$")
-    title = "current" if isinstance(state.problem, Momentum) else f"current; entropy production {state.entropy_production:.3g}"
+    title = (
+        "current"
+        if isinstance(state.problem, Momentum)
+        else f"current; entropy production {state.entropy_production:.3g}"
+    )
     ax.set(xlabel=names[0], ylabel=names[1], title=title)
     ax.legend()
 

@@ -122,7 +122,9 @@ class Momentum:
         object.__setattr__(self, "friction", checks.positive("friction", self.friction))
         object.__setattr__(self, "D", as_noise(self.D, self.U.dim))
         if isinstance(self.D, Varying):
-            raise ValueError("got a D that depends on x, expected a constant one for Momentum; type D=D(x) to freeze it at x")
+            raise ValueError(
+                "got a D that depends on x, expected a constant one for Momentum; type D=D(x) to freeze it at x"
+            )
 
     @property
     def dim(self) -> int:

@@ -179,7 +179,9 @@ def test_a_device_that_is_not_there_is_said_so(mine, monkeypatch, capsys):
 def test_a_data_loader_and_fewer_parameters_than_directions_will_do(mine):
     from sgdyn.fit.run import Case, build, run_case
 
-    case = Case("mine", model="mine:model", data="mine:loader", lr=0.05, batch=8, replicas=16, relaxations=4.0)
+    case = Case(
+        "mine", model="mine:model", data="mine:loader", lr=0.05, batch=8, replicas=8, relaxations=2.0, weight_decay=0.5
+    )
     assert build(case).n == 203
     assert run_case(case).subspace.k == 10
 

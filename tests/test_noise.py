@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sgdyn as sg
-from sgdyn.noise import Dense, Diagonal, Varying, as_noise, semidefinite_cholesky
+from sgdyn.covariance import semidefinite_cholesky
+from sgdyn.noise import Dense, Diagonal, Varying, as_noise
 
 RANK_ONE = np.outer([1.0, 2.0, -1.0], [1.0, 2.0, -1.0])
 

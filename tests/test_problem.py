@@ -84,7 +84,11 @@ def test_batch_noise_has_the_covariance_the_dictionary_assumes(rng):
         (lambda: sg.Langevin(U, T="0.3"), TypeError, "T='0.3'.*real numbers"),
         (lambda: sg.sgd(U, 1.0, lr="0.1", batch=8), TypeError, "lr='0.1'"),
         (lambda: sg.sgd(U, 1.0, lr=0.1, batch=True), TypeError, "batch=True.*whole number"),
-        (lambda: sg.Langevin(U, D=np.array([[1, 1j], [-1j, 1]])), TypeError, r"got D of type complex128.*real numbers; type np\.real"),
+        (
+            lambda: sg.Langevin(U, D=np.array([[1, 1j], [-1j, 1]])),
+            TypeError,
+            r"got D of type complex128.*real numbers; type np\.real",
+        ),
         (lambda: sg.quadratic(1j * np.eye(2)), TypeError, "got H of type complex128"),
         (lambda: U(np.array([1j, 0])), TypeError, "points of shape .* real numbers"),
         (lambda: sg.Momentum(U, D=lambda x: 1 + x[0] ** 2), ValueError, "constant one for Momentum"),

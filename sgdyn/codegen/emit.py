@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
 from sgdyn.codegen.expression import Expression
 from sgdyn.codegen.jit import PIVOT_TOLERANCE
 from sgdyn.codegen.vector import LANES
-from sgdyn.codegen.writer import BLOCK, NUMPY, TORCH, Body, body
+from sgdyn.codegen.writer import BLOCK, NUMPY, TORCH, Body, Dialect, body
 
 
 def _indent(lines: Iterable[str], depth: int) -> str:
@@ -58,11 +58,31 @@ def euler_source(expression: Expression) -> str:
     """Steps x += dt b(x) + sqrt(2 T dt) s z with s = psi (`contracts.STEP_BLOCK`), one for every `dim` rows of variates."""
     code = body(expression, BLOCK)
     dim = expression.dim
-    scales = ["dt = constants[0]", "scale = constants[1]*math.sqrt(dt)", *[f"s{i} = scale*psi[{i}]" for i in range(dim)]]
+    scales = [
+        "dt = constants[0]",
+        "scale = constants[1]*math.sqrt(dt)",
+        *[f"s{i} = scale*psi[{i}]" for i in range(dim)],
+    ]
     old = [f"x{i} = ve.load(x, {i}, p)" for i in range(dim) if i not in code.used]
-    stores = [f"ve.store(x, {i}, p, ve.fma(ve.load(variates, row + {i}, p), s{i}, ve.fma({t}, dt, x{i})))" for i, t in enumerate(code.texts)]
+    stores = [
+        f"ve.store(x, {i}, p, ve.fma(ve.load(variates, row + {i}, p), s{i}, ve.fma({t}, dt, x{i})))"
+        for i, t in enumerate(code.texts)
+    ]
     whole = Body([*code.before, *scales], [*old, *code.inside], code.texts, code.used)
-    return _block("drift, theta, noise, phi, extra, psi, x, variates, work, constants", whole, stores, f"for row in range(0, variates.shape[0], {dim}):")
+    return _block(
+        "drift, theta, noise, phi, extra, psi, x, variates, work, constants",
+        whole,
+        stores,
+        f"for row in range(0, variates.shape[0], {dim}):",
+    )
+
+
+def factor_source(expression: Expression) -> str:
+    """`evaluate(x[dim, n], theta, z[rank, n], out[dim, n])`: out = sigma(x) z for a matrix field sigma (dim, rank)."""
+    code = body(expression, BLOCK)
+    dim, rank = expression.shape
+    terms = [[f"({code.texts[i * rank + j]})*ve.load(z, {j}, p)" for j in range(rank)] for i in range(dim)]
+    return _block("x, theta, z, out", code, [f"ve.store(out, {i}, p, {' + '.join(t)})" for i, t in enumerate(terms)])
 
 
 def noise_source(expression: Expression) -> str:
@@ -71,32 +91,35 @@ def noise_source(expression: Expression) -> str:
     A zero pivot gives a zero column (exact for semidefinite D), a negative one NaN, which the engine reports.
     """
     code = body(expression, BLOCK)
-    dim = expression.dim
-    texts = dict(zip(np.ndindex(expression.shape), code.texts, strict=True))
+    lines, kicks = cholesky(expression, code.texts, BLOCK, lambda k: f"ve.load(z, {k}, p)")
+    stores = [f"ve.store(out, {i}, p, {kick})" for i, kick in enumerate(kicks)]
+    return _block("x, theta, z, out", code, [*lines, *stores])
+
+
+def cholesky(
+    expression: Expression, cells: list[str], dialect: Dialect, normal: Callable[[int], str], tolerance: float = PIVOT_TOLERANCE
+) -> tuple[list[str], list[str]]:  # fmt: skip
+    """Lines that factor the symmetric matrix with these cells (C order), and the texts of L z for normals so spelled."""
+    dim = expression.shape[-1]
+    texts = dict(zip(np.ndindex(expression.shape), cells, strict=True))
     present = {index: expression.components[index] != 0 for index in texts}
-    return _block("x, theta, z, out", code, _cholesky_lines(dim, texts, present))
-
-
-def _cholesky_lines(dim: int, texts: dict[tuple[int, ...], str], present: dict[tuple[int, ...], bool]) -> list[str]:
     lines = []
     for j in range(dim):
         terms = [f" - l{j}_{k}*l{j}_{k}" for k in range(j) if present[j, k]]
+        size = dialect.choose(f"(d{j} >= 0.0)", f"d{j}", f"-d{j}")
+        lines += [f"d{j} = 0.0*{normal(j)} + {texts[j, j]}", f"q{j} = d{j}{''.join(terms)}", f"e{j} = {tolerance}*{size}"]
+        root, zero = f"{dialect.root}(q{j})", dialect.choose(f"(q{j} >= -e{j})", "0.0", "math.nan")
         lines += [
-            f"d{j} = 0.0*ve.load(z, {j}, p) + {texts[j, j]}",
-            f"q{j} = d{j}{''.join(terms)}",
-            f"e{j} = {PIVOT_TOLERANCE}*ve.absolute(d{j})",
+            f"l{j}_{j} = {dialect.choose(f'(q{j} > e{j})', root, zero)}",
+            f"r{j} = {dialect.choose(f'(q{j} > e{j})', f'1.0/l{j}_{j}', '0.0')}",
         ]
-        lines += [f"l{j}_{j} = ve.select(q{j} > e{j}, ve.sqrt(q{j}), ve.select(q{j} >= -e{j}, 0.0, math.nan))"]
-        lines += [f"r{j} = ve.select(q{j} > e{j}, 1.0/l{j}_{j}, 0.0)"]
         for i in range(j + 1, dim):
             inner = [f" - l{i}_{k}*l{j}_{k}" for k in range(j) if present[i, k] and present[j, k]]
             present[i, j] = present[i, j] or bool(inner)
             if present[i, j]:
                 lines.append(f"l{i}_{j} = ({texts[i, j]}{''.join(inner)})*r{j}")
-    for i in range(dim):
-        terms = [f"l{i}_{j}*ve.load(z, {j}, p)" for j in range(i + 1) if j == i or present[i, j]]
-        lines.append(f"ve.store(out, {i}, p, {' + '.join(terms)})")
-    return lines
+    rows = [[f"l{i}_{j}*{normal(j)}" for j in range(i + 1) if j == i or present[i, j]] for i in range(dim)]
+    return lines, [" + ".join(row) for row in rows]
 
 
 def _block(arguments: str, code: Body, stores: list[str], *outer: str) -> str:

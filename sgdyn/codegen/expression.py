@@ -82,7 +82,7 @@ class _Power(sp.Function):  # type: ignore[misc]
 
 
 def _differentiate(expression: Any, x: sp.Symbol) -> Any:
-    generic = lambda e: e.is_Pow and not e.exp.is_number and not e.exp.has(x)  # noqa: E731
+    generic: Callable[[Any], bool] = lambda e: e.is_Pow and not e.exp.is_number and not e.exp.has(x)  # noqa: E731
     written = sp.sympify(expression)
     if any(generic(e) for e in written.atoms(sp.Pow)):
         written = written.replace(generic, lambda e: _Power(*e.args))
@@ -123,21 +123,28 @@ def numeric(name: str, value: ArrayLike) -> NDArray[np.float64]:
 
 
 def trace(function: Callable[..., Any], dim: int, given: Mapping[str, NDArray[np.float64]]) -> Expression:
-    """Write `function(x, **given)` down as formulas by calling it once with symbols."""
-    sizes = {name: value.size for name, value in given.items()}
-    symbols = parameters(sum(sizes.values()))
-    start, keywords = 0, {}
-    for name, value in given.items():
-        cells = np.array(symbols[start : start + value.size], dtype=object).reshape(value.shape)
-        keywords[name], start = Traced(cells), start + value.size
-    x = np.array(coordinates(dim), dtype=object)
-    # Twice: what is drawn at random or counted outside would be frozen at its value in the first call.
-    written, again = (expressions(_called(function, Traced(x.copy()), keywords)) for _ in range(2))
+    """Write `function(x, **given)` down as formulas by calling it with symbols.
+
+    It is called twice: what is drawn at random or counted outside would be frozen at its value in the first call.
+    """
+    symbols = parameters(sum(value.size for value in given.values()))
+    written, again = (expressions(_called(function, *_symbols(dim, symbols, given))) for _ in range(2))
     if written.shape != again.shape or not all(a == b for a, b in zip(written.flat, again.flat, strict=True)):
         raise ValueError(
             f"got two different formulas from two calls of {_name(function)}, expected one; draw random numbers outside the function"
         )
     return Expression(dim, len(symbols), written)
+
+
+def _symbols(
+    dim: int, symbols: tuple[sp.Symbol, ...], given: Mapping[str, NDArray[np.float64]]
+) -> tuple[Traced, dict[str, Traced]]:
+    """The point and the parameters, in arrays of their own."""
+    start, keywords = 0, {}
+    for name, value in given.items():
+        cells = np.array(symbols[start : start + value.size], dtype=object).reshape(value.shape)
+        keywords[name], start = Traced(cells), start + value.size
+    return Traced(np.array(coordinates(dim), dtype=object)), keywords
 
 
 def _name(function: Callable[..., Any]) -> str:

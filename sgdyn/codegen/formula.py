@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +23,20 @@ UNROLLED = 64
 """Up to this many components a formula becomes straight-line block code; above, NumPy code."""
 
 
+class Once:
+    """A function without arguments that is called at most once."""
+
+    def __init__(self, function: Callable[[], Expression]) -> None:
+        self.function = function
+
+    def __call__(self) -> Expression:
+        return self.result
+
+    @cached_property
+    def result(self) -> Expression:
+        return self.function()
+
+
 @dataclass(frozen=True, eq=False)
 class Formula:
     """A field with its symbols. `key` names its content; `make` gives the symbols and is called only where no code is cached."""
@@ -38,6 +52,10 @@ class Formula:
             values: Floats = _evaluator("numpy", self)(checks.points(x, self.dim), self.theta)
         return values
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What is written down, without the compiled code: another process finds that on disk."""
+        return {name: getattr(self, name) for name in ("dim", "shape", "theta", "key", "make")}
+
     def torch(self, x: Any) -> Any:
         """The field at a torch tensor (..., dim); torch.autograd and torch.func differentiate it."""
         return _evaluator("torch", self)(x, self.theta.tolist())
@@ -52,6 +70,11 @@ class Formula:
     def noise_block(self) -> Any:
         """Of a matrix field D: the compiled `noise(x, theta, z, out)`, out = L(x) z with L L' = D (`jit.NOISE_BLOCK`)."""
         return _evaluator("noise", self) if int(np.prod(self.shape)) <= UNROLLED else None
+
+    @cached_property
+    def factor_block(self) -> Any:
+        """Of a matrix field sigma (dim, rank): the compiled `noise(x, theta, z, out)`, out = sigma(x) z (`jit.NOISE_BLOCK`)."""
+        return _evaluator("factor", self) if int(np.prod(self.shape)) <= UNROLLED else None
 
     @cached_property
     def euler_block(self) -> Any:
@@ -81,17 +104,18 @@ class Formula:
             return Expression(2 * self.dim, force.count + 1, np.concatenate([v, -force.components - gamma * v]))
 
         theta = np.append(self.theta, friction)
-        return Formula(2 * self.dim, (2 * self.dim,), theta, _digest(self.key, "phase space"), cache(make))
+        return Formula(2 * self.dim, (2 * self.dim,), theta, _digest(self.key, "phase space"), Once(make))
 
     def derived(self, name: str, shape: tuple[int, ...], rule: Callable[[Expression], Expression]) -> Formula:
         """Another field with the same parameters, by a rule on expressions that `name` stands for."""
-        return replace(self, shape=shape, key=_digest(self.key, name), make=cache(lambda: rule(self.make())))
+        return replace(self, shape=shape, key=_digest(self.key, name), make=Once(lambda: rule(self.make())))
 
 
 _LOADED: dict[tuple[str, str], Any] = {}
 _SIGNATURES = {
     "block": jit.FIELD_BLOCK.signature,
     "noise": jit.NOISE_BLOCK.signature,
+    "factor": jit.NOISE_BLOCK.signature,
     "euler": contracts.STEP_BLOCK.signature,
 }
 
@@ -138,7 +162,7 @@ def combined(
     theta = np.concatenate([*[f.theta for f in fields], np.asarray(extra, dtype=np.float64)])
     sizes = " ".join(str(f.theta.size) for f in fields)
     key = _digest("combined", name, str(shape), sizes, str(len(extra)), *[f.key for f in fields])
-    return Formula(fields[0].dim, shape, theta, key, cache(make))
+    return Formula(fields[0].dim, shape, theta, key, Once(make))
 
 
 def constants(values: ArrayLike, dim: int) -> Formula:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import importlib.util
 import os
 import sys
@@ -92,12 +93,21 @@ class Kernel:
         self._function, self._signature = function, signature
         self.__doc__ = function.__doc__
 
+    def __reduce__(self) -> Any:
+        return _named, (self._function.__module__, self._function.__name__)
+
     @cached_property
     def compiled(self) -> Any:
         return compiled(_stamped(self._function), self._signature)
 
     def __call__(self, *arguments: Any) -> Any:
         return self.compiled(*arguments)
+
+
+def _named(module: str, name: str) -> Kernel:
+    """The kernel of a module, for another process."""
+    found: Kernel = getattr(importlib.import_module(module), name)
+    return found
 
 
 def kernel(*arguments: Any, returns: Any = types.void) -> Callable[[Callable[..., Any]], Kernel]:

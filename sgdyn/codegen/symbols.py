@@ -33,6 +33,19 @@ def _minimum(a: Any, b: Any) -> Any:
     return _choose(sp.Le(a, b), a, b)
 
 
+def _extreme_of(relation: Any) -> Callable[..., Any]:
+    """The largest (`sp.Ge`) or smallest of several, as one choice: nested ones double with every element."""
+
+    def choose(*values: Any) -> Any:
+        wins = [sp.And(*(relation(a, b) for b in values[k + 1 :])) for k, a in enumerate(values)]
+        return sp.Piecewise(*zip(values, wins, strict=True))
+
+    return choose
+
+
+_SEVERAL = {"maximum": _extreme_of(sp.Ge), "minimum": _extreme_of(sp.Le)}
+
+
 def _sign(a: Any) -> Any:
     return sp.Piecewise((1, a > 0), (-1, a < 0), (0, True))
 
@@ -194,7 +207,9 @@ def _known(name: str, function: Callable[..., Any], keywords: dict[str, Any]) ->
     """The keywords, if the function takes them all: none may be dropped in silence."""
     unknown = sorted(set(keywords) - set(inspect.signature(function).parameters))
     if unknown:
-        raise TypeError(f"np.{name} with {', '.join(unknown)}=... cannot be traced; type it as an expression of its own")
+        raise TypeError(
+            f"np.{name} with {', '.join(unknown)}=... cannot be traced; type it as an expression of its own"
+        )
     return keywords
 
 
@@ -203,10 +218,11 @@ def _reduced(name: str, array: Any, axis: Any = 0, keepdims: bool = False, initi
         raise TypeError(f"np.{name}.reduce with axis={axis} cannot be traced; type one axis after the other")
     if axis is None:
         array, axis = array.ravel(), 0
-    function = np.frompyfunc(_ELEMENTWISE[name], 2, 1)
-    moved = list(np.moveaxis(array, axis, 0))
-    start = [] if initial is None else [expressions(initial)]
-    out = np.asarray(reduce(function, [*start, *moved]), dtype=object)
+    moved = [*([] if initial is None else [expressions(initial)]), *np.moveaxis(array, axis, 0)]
+    if name in _SEVERAL and len(moved) > 1:
+        out = np.asarray(np.frompyfunc(_SEVERAL[name], len(moved), 1)(*moved), dtype=object)
+    else:
+        out = np.asarray(reduce(np.frompyfunc(_ELEMENTWISE[name], 2, 1), moved), dtype=object)
     return Traced(np.expand_dims(out, axis) if keepdims else out)
 
 
@@ -218,7 +234,9 @@ def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> 
     matrix = isinstance(axis, tuple) or (axis is None and x.ndim == 2)
     if ord not in ((None, "fro") if matrix else (None, 2)):
         kind = "matrix" if matrix else "vector"
-        raise TypeError(f"np.linalg.norm of a {kind} with ord={ord!r} cannot be traced; the Euclidean norm (ord=None) can")
+        raise TypeError(
+            f"np.linalg.norm of a {kind} with ord={ord!r} cannot be traced; the Euclidean norm (ord=None) can"
+        )
     return np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims))
 
 

@@ -24,16 +24,17 @@ LANES = 8
 
 
 class Vector(types.Type):
-    """`LANES` numbers of one scalar Numba type; twice as many where they have 32 bits, which fill the same registers."""
+    """`LANES` numbers of one scalar Numba type; four times as many where they have 32 bits, whose long chains of operations need more
+    independent work beside them to hide their latency."""
 
     def __init__(self, element: types.Type, lanes: int = 0) -> None:
         self.element = element
-        self.lanes = lanes or LANES * 64 // element.bitwidth
+        self.lanes = lanes or (LANES if element.bitwidth == 64 else 4 * LANES)
         super().__init__(name=f"Vector({element}, {self.lanes})")
 
 
 FLOAT, WORD, MASK = Vector(types.float64), Vector(types.uint64), Vector(types.boolean, LANES)
-FLOAT32, WORD32, MASK32 = Vector(types.float32), Vector(types.uint32), Vector(types.boolean, 2 * LANES)
+FLOAT32, WORD32, MASK32 = Vector(types.float32), Vector(types.uint32), Vector(types.boolean, 4 * LANES)
 _ELEMENTS = (
     (FLOAT, ir.DoubleType()), (WORD, ir.IntType(64)), (MASK, ir.IntType(1)),
     (FLOAT32, ir.FloatType()), (WORD32, ir.IntType(32)), (MASK32, ir.IntType(1)),
@@ -206,13 +207,13 @@ def select32(builder: Any, mask: Any, x: Any, y: Any) -> Any:
 
 @_instruction(WORD32, FLOAT32)
 def bits32(builder: Any, x: Any) -> Any:
-    """The IEEE 754 words of sixteen floats."""
+    """The IEEE 754 words of 32 floats."""
     return builder.bitcast(x, _LLVM[WORD32])
 
 
 @_instruction(FLOAT32, WORD32)
 def from_bits32(builder: Any, x: Any) -> Any:
-    """Sixteen floats from their IEEE 754 words."""
+    """32 floats from their IEEE 754 words."""
     return builder.bitcast(x, _LLVM[FLOAT32])
 
 
@@ -228,36 +229,33 @@ def signed_float(builder: Any, x: Any) -> Any:
     return builder.sitofp(x, _LLVM[FLOAT32])
 
 
-@_instruction(WORD32, WORD, WORD)
-def interleaved(builder: Any, even: Any, odd: Any) -> Any:
-    """The low halves of eight even-numbered and eight odd-numbered words, in their natural order."""
-    wide = _LLVM[WORD]
-    low, half = (ir.Constant(wide, [number] * LANES) for number in (0xFFFFFFFF, 32))
-    return builder.bitcast(builder.or_(builder.and_(even, low), builder.shl(odd, half)), _LLVM[WORD32])
+@_instruction(WORD32, WORD, WORD, WORD, WORD)
+def interleaved(builder: Any, even: Any, odd: Any, next_even: Any, next_odd: Any) -> Any:
+    """The low halves of words in their natural order: eight even-numbered, eight odd-numbered, and the next sixteen."""
+    both = [_merged(builder, even, odd), _merged(builder, next_even, next_odd)]
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), 4 * LANES), list(range(4 * LANES)))
+    return builder.shuffle_vector(*both, mask)
 
 
-@_instruction(FLOAT, FLOAT32)
-def first_half(builder: Any, x: Any) -> Any:
-    """The first eight of sixteen floats, in double precision."""
-    return builder.fpext(_shuffle(builder, x, list(range(LANES))), _LLVM[FLOAT])
+def _merged(builder: Any, even: Any, odd: Any) -> Any:
+    low, half = (ir.Constant(_LLVM[WORD], [number] * LANES) for number in (0xFFFFFFFF, 32))
+    words = builder.or_(builder.and_(even, low), builder.shl(odd, half))
+    return builder.bitcast(words, ir.VectorType(ir.IntType(32), 2 * LANES))
 
 
-@_instruction(FLOAT, FLOAT32)
-def second_half(builder: Any, x: Any) -> Any:
-    """The last eight of sixteen floats, in double precision."""
-    return builder.fpext(_shuffle(builder, x, list(range(LANES, 2 * LANES))), _LLVM[FLOAT])
+def _quarter(result: Vector, operand: Vector, number: int, extend: str) -> Any:
+    """Eight of 32 numbers, with twice the bits."""
+
+    @_instruction(result, operand)
+    def quarter(builder: Any, x: Any) -> Any:
+        part = _shuffle(builder, x, list(range(number * LANES, (number + 1) * LANES)))
+        return getattr(builder, extend)(part, _LLVM[result])
+
+    return quarter
 
 
-@_instruction(WORD, WORD32)
-def first_words(builder: Any, x: Any) -> Any:
-    """The first eight of sixteen 32-bit words, as 64-bit words."""
-    return builder.zext(_shuffle(builder, x, list(range(LANES))), _LLVM[WORD])
-
-
-@_instruction(WORD, WORD32)
-def second_words(builder: Any, x: Any) -> Any:
-    """The last eight of sixteen 32-bit words, as 64-bit words."""
-    return builder.zext(_shuffle(builder, x, list(range(LANES, 2 * LANES))), _LLVM[WORD])
+float_quarters = tuple(_quarter(FLOAT, FLOAT32, number, "fpext") for number in range(4))
+word_quarters = tuple(_quarter(WORD, WORD32, number, "zext") for number in range(4))
 
 
 @intrinsic
@@ -307,6 +305,17 @@ def load(context: Any, array: Any, row: Any, position: Any) -> Any:
         return builder.load(_address(inner, builder, array, values[0], values[1:]), align=array.dtype.bitwidth // 8)
 
     return Vector(array.dtype)(array, types.int64, types.int64), lower
+
+
+@intrinsic
+def item(context: Any, array: Any, position: Any) -> Any:
+    """`array[position]` of a contiguous array; not bounds-checked, and negative numbers do not count from the end."""
+
+    def lower(inner: Any, builder: Any, sig: Any, values: Any) -> Any:
+        view = inner.make_array(array)(inner, builder, values[0])
+        return builder.load(builder.gep(view.data, [values[1]]))
+
+    return array.dtype(array, types.int64), lower
 
 
 @intrinsic

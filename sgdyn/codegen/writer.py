@@ -221,7 +221,8 @@ class GuardedWriter(Writer):
         for value, condition in e.args:
             chosen = self._new(f"torch.as_tensor({self.text(condition)}, device=x.device)")
             guards = (*others, chosen) if condition != sp.true else others
-            parts.append((chosen, self._under(guards if _can_hurt(value) and len(guards) <= MOST_GUARDS else before, value)))
+            guards = guards if _can_hurt(value) and len(guards) <= MOST_GUARDS else before
+            parts.append((chosen, self._under(guards, value)))
             others = (*others, self._new(f"~{chosen}"))
         text = parts[-1][1]
         for chosen, value in reversed(parts[:-1]):
@@ -236,11 +237,13 @@ MOST_GUARDS = 8
 @lru_cache(maxsize=100_000)
 def _can_hurt(e: Any) -> bool:
     """Whether the expression may have an infinite derivative or none somewhere."""
-    smooth = e.is_Atom or e.is_Add or e.is_Mul or isinstance(e, _HARMLESS) or (e.is_Pow and e.exp.is_Integer and e.exp > 0)
-    return not smooth or any(_can_hurt(a) for a in e.args)
+    whole = e.is_Pow and e.exp.is_Integer and e.exp > 0
+    return not (whole or e.is_Atom or isinstance(e, _HARMLESS)) or any(_can_hurt(a) for a in e.args)
 
 
-_HARMLESS = (sp.sin, sp.cos, sp.tanh, sp.atan, sp.erf, sp.erfc, sp.Piecewise, ExprCondPair, sp.Max, sp.Min, sp.Abs, Boolean)
+_HARMLESS = (
+    sp.Add, sp.Mul, sp.sin, sp.cos, sp.tanh, sp.atan, sp.erf, sp.erfc, sp.Piecewise, ExprCondPair, sp.Max, sp.Min, sp.Abs, Boolean
+)  # fmt: skip
 
 
 def _below(e: Any) -> bool:

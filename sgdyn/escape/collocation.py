@@ -30,7 +30,7 @@ class Rule:
 
     @property
     def weights(self) -> Floats:
-        return self.partial[-1]
+        return np.asarray(self.partial[-1])
 
 
 @cache
@@ -42,9 +42,9 @@ def radau() -> Rule:
     nodes = np.sort(legendre.legroots(series).real)
     nodes -= legendre.legval(nodes, series) / legendre.legval(nodes, legendre.legder(series))
     nodes[-1] = 1.0
-    modal = np.linalg.inv(legendre.legvander(nodes, NODES - 1))
+    modal = np.asarray(np.linalg.inv(legendre.legvander(nodes, NODES - 1)), dtype=np.float64)
     integrals = np.stack([legendre.legval(nodes, legendre.legint(row, lbnd=-1)) for row in np.eye(NODES)], axis=1)
-    return Rule(nodes, integrals @ modal, modal)
+    return Rule(np.asarray(nodes, dtype=np.float64), integrals @ modal, modal)
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Panels:
     def roughness(self) -> Floats:
         """What the nodes do not resolve of the integral of the slope."""
         with np.errstate(invalid="ignore"):
-            return np.max(np.abs((self.slope @ radau().modal.T)[:, -2:]), axis=1)
+            return np.asarray(np.max(np.abs((self.slope @ radau().modal.T)[:, -2:]), axis=1))
 
     def __len__(self) -> int:
         return len(self.left)

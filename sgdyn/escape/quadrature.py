@@ -139,7 +139,7 @@ class _Quadrature:
         """Fine on the way and within some thousand of its lengths behind x0, coarse beyond."""
         near = max(self.lowest, -8.0)
         far = np.arange(self.lowest, near, 0.1)
-        behind = np.linspace(near, 0.0, 800 + int(-200 * near), endpoint=False) if near else []
+        behind = np.linspace(near, 0.0, 800 + int(-200 * near) if near else 0, endpoint=False)
         edges = np.concatenate([far, behind, np.linspace(0, 1, 801)])
         return panels(edges[:-1], edges[1:], self.line.equation)
 
@@ -210,7 +210,9 @@ def _unresolved(used: Panels, found: Solution) -> NDArray[np.bool_]:
 
 def _check(value: float, error: float) -> None:
     if not np.isfinite(value):
-        raise NotConvergedError("got a mean time above 1e308, expected a smaller one; type a larger T or a nearer target")
+        raise NotConvergedError(
+            "got a mean time above 1e308, expected a smaller one; type a larger T or a nearer target"
+        )
     if not error <= LARGEST_ERROR * value:
         raise NotConvergedError(
             f"got the mean time {value:.6g} ± {error:.2g} from {MOST_PANELS} panels at most, expected an error below {LARGEST_ERROR:g} of it; "

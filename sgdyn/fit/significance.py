@@ -37,19 +37,29 @@ class Check:
         return self.sigmas < CERTAIN
 
 
-def check(name: str, measured: Estimate, exact: Floats, unit: Floats, allowed: float = 0.0, slack: Any = 0.0) -> Check:
+def check(
+    name: str,
+    measured: Estimate,
+    exact: Floats,
+    unit: Floats,
+    allowed: float = 0.0,
+    slack: Any = 0.0,
+    spread: Any = 1.0,
+) -> Check:
     """Whether measured numbers (m,), with their independent samples (replica, m), are the exact ones (m,).
 
     Two tests share the risk: the size (sum s e / sum e², numbers in their units) against 1, and the largest pull; both by Student's t
     over replicas, so that no independence of the m numbers is needed. unit (m,): the scale of each one's noise. allowed: deviation of
-    the size that is not counted; slack (m,): of each number.
+    the size that is not counted; slack (m,): of each number. spread (m,): how much larger the errors would be if theory were right:
+    squares that came out small have small errors too, so that without it low values would seem certain.
     """
     assert measured.samples is not None
     size = _size(measured.samples, exact, 1 / unit**2, measured.method)
     away, error = np.abs(np.asarray(measured.value) - exact), np.asarray(measured.error)
-    farthest = float(np.max(np.maximum(away - slack, 0.0) / error))
+    farthest = float(np.max(np.maximum(away - slack, 0.0) / (error * np.maximum(1.0, spread))))
     dof = len(measured.samples) - 1
-    chance = min(_two_sided(farthest, dof) * len(exact), _chance(size, allowed, dof))
+    fair = Estimate(size.value, size.error * max(1.0, float(np.mean(spread))), size.method)
+    chance = min(_two_sided(farthest, dof) * len(exact), _chance(fair, allowed, dof))
     return Check(name, size, _sigmas(min(1.0, 2 * chance)), float(np.mean((away / error) ** 2)), len(exact))
 
 

@@ -15,7 +15,7 @@ from sgdyn.fit.statistics import Clock, Measured
 from sgdyn.nets.subspace import Subspace
 from sgdyn.nets.training import Recording
 from sgdyn.problem import Langevin, Momentum
-from sgdyn.sde.ensemble import simulate
+from sgdyn.sde.simulation import simulate
 from sgdyn.steady.discrete import DiscreteSGD
 from sgdyn.steady.linear import LinearStationary, linear_stationary
 
@@ -112,18 +112,21 @@ class Theories:
         """
         kept = np.flatnonzero(self.noisy)
         first, second = (kept[side] for side in np.triu_indices(len(kept), 1))
-        S = np.diag(self.discrete.covariance)
+        S, Q = np.diag(self.discrete.covariance), clock.Q(exact.turning)[first, second]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            spread = exact.second / measured.variance.value
         unit = (S * np.sqrt(_times(clock.lags, self._decay(clock))))[kept]
         pair = np.sqrt(S[first] * S[second])
-        Q = clock.Q(exact.turning)[first, second]
         a, b = (TOLERANCE, TOLERANCE_Q) if tolerant else (0.0, 0.0)
+        own = (unit, a, a * S[kept], spread[kept])
         found = [
-            check("variances", _part(measured.variance, kept), exact.second[kept], unit, a, a * S[kept]),
-            check("lagged covariances", _part(measured.lagged, kept), exact.lagged[kept], unit, a, a * S[kept]),
+            check("variances", _part(measured.variance, kept), exact.second[kept], *own),
+            check("lagged covariances", _part(measured.lagged, kept), exact.lagged[kept], *own),
         ]
         if len(first):
             slack = b * pair * np.sqrt(np.mean((Q / pair) ** 2))
-            found.append(check("circulation Q", _part(measured.Q, (first, second)), Q, pair, b, slack))
+            both = np.sqrt(spread[first] * spread[second])
+            found.append(check("circulation Q", _part(measured.Q, (first, second)), Q, pair, b, slack, both))
         return tuple(found)
 
     def _decay(self, clock: Clock) -> Floats:

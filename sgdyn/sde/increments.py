@@ -63,7 +63,7 @@ class _Groups:
 
 
 def padded(paths: ArrayLike, split: bool) -> Words:
-    """Path numbers as a row (1, n) with n a multiple of 2 `LANES`; the last number is repeated. split: see `variates`."""
+    """Path numbers as a row (1, n) with n a multiple of 4 `LANES`; the last number is repeated. split: see `variates`."""
     numbers = np.asarray(paths, dtype=np.uint64).ravel()
-    whole = np.pad(numbers, (0, -len(numbers) % (2 * LANES)), mode="edge")
+    whole = np.pad(numbers, (0, -len(numbers) % (4 * LANES)), mode="edge")
     return np.ascontiguousarray(whole.reshape(-1, LANES, 2).transpose(0, 2, 1).reshape(1, -1) if split else whole[None])

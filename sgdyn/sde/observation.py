@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,12 @@ from sgdyn.progress import Progress, progress
 from sgdyn.sde import diagnosis
 from sgdyn.sde.boundaries import absorbs, check_inside
 from sgdyn.sde.engine import SLOTS
-from sgdyn.sde.ensemble import checked_process, refuse_unstable, slices, starting_points, temperatures
-from sgdyn.sde.methods.choice import check_method
+from sgdyn.sde.simulation import checked_process, refuse_unstable, slices, starting_points, temperatures
+from sgdyn.sde.methods.choice import check_method, check_variates
 from sgdyn.sde.methods.euler_maruyama import EulerMaruyama
 from sgdyn.sde.methods.plan import Method, Plan
 from sgdyn.sde.observables import Observable, Setting
+from sgdyn.sde.portions import portions, spread
 from sgdyn.sde.variates import variates
 from sgdyn.sde.walkers import WIDTH, Clock, Confinement, Course, Walkers, Workers, thread_pool
 
@@ -29,6 +31,10 @@ Floats = NDArray[np.float64]
 
 GROUPS = 20
 """Groups of paths, or of stretches of time, from which errors are found by leaving out one at a time."""
+
+
+ROOM, PATHS_AT_ONCE = 32 * 2**20, 2**14
+"""Bytes of records, and paths of a thread, that are worked on at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +61,7 @@ def observe(
     after: float = 0.0, every: int = 1, method: Method = EulerMaruyama(), noise: str = "double", rng: str = "philox",  # noqa: B008
     temperature: Callable[[float], float] | None = None, boundary: Confinement | None = None,
     seed: int | np.random.SeedSequence | None = None, stream: int = 0, first_path: int = 0,
-    threads: int | None = None, show_progress: bool | None = None,
+    threads: int | None = None, executor: Executor | None = None, show_progress: bool | None = None,
 ) -> Observations:  # fmt: skip
     """Watch an ensemble of paths from x0 between the times `after` and t, and store none of them.
 
@@ -66,25 +72,61 @@ def observe(
 
     Returns `Observations`. Raises ValueError where nothing can be said, and what `simulate` raises.
     """
-    process = checked_process(problem)
-    steps = checks.steps(t, dt)
-    dt = checks.positive("t", t) / steps
-    plan = check_method(method).steps_of(problem, dt)
+    sequence = checks.seed_sequence(seed)
+    options = _Options(t, dt, n_paths, after, every, method, noise, rng, temperature, boundary, sequence, stream, first_path)
+    tally = _tally(problem, x0, observables, options)
+    n = len(tally.start)
+    with progress("observe", show_progress) as tell:
+        if executor is None:
+            with thread_pool(threads) as workers:
+                sums = tally.run(workers, tell)
+        else:
+            tasks = [(_portion, (problem, x0, observables, options, part), {}) for part in portions(n, tally.width)]
+            sums = _Sums.total(spread(executor, tasks, tell))
+    if sums.done < n:
+        warnings.warn(f"interrupted: {sums.done} of {n} paths are done", stacklevel=2)
+    return Observations(problem, tally.results(sums), sums.done, tally.clock.dt, sequence.entropy, method, sums.done == n)
+
+
+@dataclass(frozen=True)
+class _Options:
+    t: float
+    dt: float
+    n_paths: int | None
+    after: float
+    every: int
+    method: Method
+    noise: str
+    rng: str
+    temperature: Callable[[float], float] | None
+    boundary: Confinement | None
+    seed: np.random.SeedSequence
+    stream: int
+    first_path: int
+
+
+def _tally(problem: Any, x0: ArrayLike, observables: Any, o: _Options) -> _Tally:
+    process, method = checked_process(problem), check_method(o.method)
+    steps = checks.steps(o.t, o.dt)
+    dt = checks.positive("t", o.t) / steps
+    plan = method.steps_of(problem, dt)
     refuse_unstable(process, dt, method)
     randomness.check_range(steps, plan.normals)
-    sequence = checks.seed_sequence(seed)
-    clock = Clock(dt, 1, randomness.key(sequence, stream), temperatures(process.T, temperature, steps, dt), variates(noise, rng))
-    start = starting_points(x0, process.dim, n_paths)
-    first = checks.count("first_path", first_path, least=0)
-    walls = boundary or Confinement()
+    check_variates(method, o.noise)
+    schedule = temperatures(process.T, o.temperature, steps, dt)
+    clock = Clock(dt, 1, randomness.key(o.seed, o.stream), schedule, variates(o.noise, o.rng))
+    start = starting_points(x0, process.dim, o.n_paths)
+    walls = o.boundary or Confinement()
     check_inside(walls, start[:1] if start.strides[0] == 0 else start)
-    span = _Span(round(checks.positive("after", after, zero=True) / dt), steps, checks.count("every", every))
-    tally = _Tally(process, plan, clock, walls, _named(observables), span, start, first)
-    with thread_pool(threads) as workers, progress("observe", show_progress) as tell:
-        done = tally.run(workers, tell)
-    if done < len(start):
-        warnings.warn(f"interrupted: {done} of {len(start)} paths are done", stacklevel=2)
-    return Observations(problem, tally.results(done), done, dt, sequence.entropy, method, done == len(start))
+    span = _Span(round(checks.positive("after", o.after, zero=True) / dt), steps, checks.count("every", o.every))
+    return _Tally(process, plan, clock, walls, _named(observables), span, start, checks.count("first_path", o.first_path, least=0))
+
+
+def _portion(problem: Any, x0: ArrayLike, observables: Any, options: _Options, part: tuple[int, int]) -> _Sums:
+    """The sums over a portion of the paths, for an executor."""
+    tally = _tally(problem, x0, observables, options)
+    with thread_pool(1) as workers:
+        return tally.portion(*part, workers, lambda fraction: None)
 
 
 def _named(observables: Any) -> dict[str, Observable]:
@@ -115,8 +157,43 @@ class _Span:
 
 
 @dataclass
+class _Sums:
+    """Sums of samples over the groups, (groups, k) by name, and how many paths stand in each group."""
+
+    weights: Floats
+    sums: dict[str, Floats] = field(default_factory=dict)
+    done: int = 0
+    interrupted: bool = False
+
+    def add(self, name: str, groups: Any, samples: Floats, paths: int) -> None:
+        """Add samples (paths, k), or one of all paths (1, k), to a group, or to one group for each path."""
+        total = self.sums.setdefault(name, np.zeros((len(self.weights), samples.shape[1])))
+        if isinstance(groups, slice):
+            total[groups] += samples if len(samples) == paths else samples / paths
+        else:
+            total[groups] += samples.sum(axis=0)
+
+    @classmethod
+    def total(cls, parts: Iterable[_Sums]) -> _Sums:
+        """The sums over all portions, in their order, up to the first that was interrupted."""
+        whole: _Sums | None = None
+        for part in parts:
+            whole = part if whole is None else whole.plus(part)
+            if part.interrupted:
+                break
+        if whole is None or not whole.done:
+            raise KeyboardInterrupt
+        return whole
+
+    def plus(self, other: _Sums) -> _Sums:
+        """Both together."""
+        sums = {name: self.sums[name] + other.sums.get(name, 0.0) for name in self.sums}
+        return _Sums(self.weights + other.weights, sums, self.done + other.done, other.interrupted)
+
+
+@dataclass
 class _Tally:
-    """Sums over groups of paths, filled one unit (a block of paths with fixed numbers) after the other, so that threads change no bit."""
+    """An ensemble that is walked one unit (a block of paths with fixed numbers) after the other, so that threads change no bit."""
 
     process: Langevin
     plan: Plan
@@ -138,35 +215,46 @@ class _Tally:
             raise ValueError("got one path for an observable that is one number for each path, expected at least 2; type a larger n_paths")
         self.stretches = self.span.stretches(1 if units >= GROUPS or self.by_path else math.ceil(GROUPS / units))
         self.groups = n if self.by_path else min(units, GROUPS) * len(self.stretches)
-        self.sums: dict[str, Floats] = {}
-        self.weights = np.zeros(self.groups)
 
-    def run(self, workers: Workers, tell: Progress) -> int:
-        """Walk all units, some at a time; returns how many paths are done."""
-        done, n = 0, len(self.start)
+    def run(self, workers: Workers, tell: Progress) -> _Sums:
+        """The sums over all paths, portion by portion as an executor would find them."""
+        n = len(self.start)
+        return _Sums.total(
+            self.portion(begin, end, workers, lambda f, begin=begin, end=end: tell((begin + f * (end - begin)) / n))
+            for begin, end in portions(n, self.width)
+        )
+
+    def portion(self, begin: int, end: int, workers: Workers, tell: Progress) -> _Sums:
+        """The sums over the paths [begin, end); Ctrl-C ends them early."""
+        sums = _Sums(np.zeros(self.groups))
         try:
-            for begin, end in self._batches(workers.threads):
-                self._walk(begin, end, workers)
-                done = end
-                tell(done / n)
+            for first, last in self._batches(begin, end, workers.threads):
+                self._walk(first, last, workers, sums)
+                sums.done += last - first
+                tell((last - begin) / (end - begin))
         except KeyboardInterrupt:
-            if not done:
-                raise
-        return done
+            sums.interrupted = True
+        return sums
 
-    def _batches(self, threads: int) -> Iterator[tuple[int, int]]:
-        """Paths [begin, end) to walk at once: whole units, and what is left over by itself."""
-        n, size = len(self.start), self.width * threads * 2
-        whole = n // self.width * self.width
-        yield from ((begin, min(begin + size, whole)) for begin in range(0, whole, size))
-        if whole < n:
-            yield whole, n
+    def _batches(self, begin: int, end: int, threads: int) -> Iterator[tuple[int, int]]:
+        """Paths [first, last) to walk at once: whole units, and what is left over by itself."""
+        size = self.width * self._units_at_once(threads)
+        whole = begin + (end - begin) // self.width * self.width
+        yield from ((first, min(first + size, whole)) for first in range(begin, whole, size))
+        if whole < end:
+            yield whole, end
+
+    def _units_at_once(self, threads: int) -> int:
+        """Enough units that a call is worth its while, few enough that their records fit into `ROOM`."""
+        watches = [o.watch(self._setting(self.width)) for o in self.observables.values()]
+        floats = sum(w.record.size * (self.width if w.record.ndim == 1 else 1) for w in watches) + 2 * self.process.dim * self.width
+        return max(threads, min(ROOM // (8 * floats), threads * max(1, PATHS_AT_ONCE // self.width)))
 
     def _setting(self, paths: int) -> Setting:
         every = self.span.every
         return Setting(self.process.dim, self.start[0], every * self.clock.dt, every, paths)
 
-    def _walk(self, begin: int, end: int, workers: Workers) -> None:
+    def _walk(self, begin: int, end: int, workers: Workers, sums: _Sums) -> None:
         numbers = np.arange(self.first_path + begin, self.first_path + end, dtype=np.uint64)
         setting = self._setting(min(self.width, end - begin))
         watches = tuple(o.watch(setting) for o in self.observables.values())
@@ -177,54 +265,43 @@ class _Tally:
             watching = Course(self.plan, self.clock, watches, self.confinement)
             moving = Walkers(watching, moving.points(), numbers, workers, self.width)
             self._advance(moving, start, numbers, first, count)
-            self._add(moving, begin, stretch, count // self.span.every, setting)
+            self._add(sums, moving, begin, stretch, count // self.span.every, setting)
 
     def _advance(self, moving: Walkers, start: Floats, numbers: Any, first: int, count: int) -> None:
         for begin, some in slices(count, start.size):
             moving.advance(first + begin, some)
+            moving.workers.check()
             if not absorbs(self.confinement):
                 diagnosis.check_finite(self.process, moving.course, moving.points(), start, numbers, first + begin + some)
 
-    def _add(self, moving: Walkers, begin: int, stretch: int, looks: int, setting: Setting) -> None:
+    def _add(self, sums: _Sums, moving: Walkers, begin: int, stretch: int, looks: int, setting: Setting) -> None:
         """Add what was recorded to the groups of its paths."""
-        units = len(moving.x)
-        for unit in range(units):
+        for unit in range(len(moving.x)):
             path = begin + unit * self.width
             paths = min(self.width, moving.n - unit * self.width)
+            groups = slice(path, path + paths) if self.by_path else self._group(path, stretch)
             for number, (name, observable) in enumerate(self.observables.items()):
                 record = moving.records[number][unit]
-                kept = record[:, :paths] if record.shape[1] == self.width else record
-                self._to_groups(name, observable.samples(kept, setting, looks), path, paths, stretch)
-            self._weigh(path, paths, stretch)
+                samples = observable.samples(record[:, :paths] if record.shape[1] == self.width else record, setting, looks)
+                sums.add(name, groups, samples, paths)
+            sums.weights[groups] += 1 if self.by_path else paths
 
     def _group(self, path: int, stretch: int) -> int:
         kept = self.groups // len(self.stretches)
         return stretch * kept + path // self.width % kept
 
-    def _to_groups(self, name: str, samples: Floats, path: int, paths: int, stretch: int) -> None:
-        total = self.sums.setdefault(name, np.zeros((self.groups, samples.shape[1])))
-        if self.by_path and len(samples) == paths:
-            total[path : path + paths] += samples
-        elif self.by_path:
-            total[path : path + paths] += samples / paths
-        else:
-            total[self._group(path, stretch)] += samples.sum(axis=0)
-
-    def _weigh(self, path: int, paths: int, stretch: int) -> None:
-        if self.by_path:
-            self.weights[path : path + paths] += 1
-        else:
-            self.weights[self._group(path, stretch)] += paths
-
-    def results(self, done: int) -> dict[str, Any]:
+    def results(self, sums: _Sums) -> dict[str, Any]:
         """The answers with their errors."""
-        setting = self._setting(self.width)
-        method = f"{done} path{'s' * (done > 1)}, {self.span.first * self.clock.dt:g} <= t <= {self.span.last * self.clock.dt:g}, dt={self.clock.dt:g}"
-        return {name: self._result(name, observable, setting, method) for name, observable in self.observables.items()}
+        setting, dt = self._setting(self.width), self.clock.dt
+        method = f"{sums.done} path{'s' * (sums.done > 1)}, {self.span.first * dt:g} <= t <= {self.span.last * dt:g}, dt={dt:g}"
+        used = sums.weights > 0
+        return {
+            name: self._result(observable, sums.sums[name][used], sums.weights[used], setting, method)
+            for name, observable in self.observables.items()
+        }
 
-    def _result(self, name: str, observable: Observable, setting: Setting, method: str) -> Any:
-        used = self.weights > 0
-        sums, weights = self.sums[name][used], self.weights[used]
+    @staticmethod
+    def _result(observable: Observable, sums: Floats, weights: Floats, setting: Setting, method: str) -> Any:
         value = observable.value(sums.sum(axis=0) / weights.sum(), setting)
         if len(weights) < 2:
             return observable.result(value, np.full(np.shape(value), np.nan), setting, f"{method}; too few for an error")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +17,12 @@ from sgdyn.problem import Langevin, Momentum
 from sgdyn.progress import Progress, progress
 from sgdyn.region import OVERSHOOT, Region
 from sgdyn.sde import diagnosis
-from sgdyn.sde.ensemble import checked_process, refuse_unstable, starting_points
+from sgdyn.sde.simulation import checked_process, refuse_unstable, starting_points
 from sgdyn.sde.boundaries import check_inside
-from sgdyn.sde.methods.choice import check_method
+from sgdyn.sde.methods.choice import check_method, check_variates
 from sgdyn.sde.methods.euler_maruyama import EulerMaruyama
 from sgdyn.sde.methods.plan import Method
+from sgdyn.sde.portions import Task, portions, spread
 from sgdyn.sde.variates import variates
 from sgdyn.sde.walkers import Clock, Confinement, Course, Walkers, Watch, Workers, thread_pool
 from sgdyn.sde.watchers import arrivals, bridged_arrivals
@@ -37,7 +39,8 @@ def first_passage(
     problem: Langevin | Momentum, x0: ArrayLike, region: Callable[[Any], Any] | Region, *, dt: float, n_paths: int | None = None,
     t_max: float | None = None, correction: str = "shift", extrapolate: bool = False, method: Method = EulerMaruyama(),  # noqa: B008
     noise: str = "double", rng: str = "philox", boundary: Confinement | None = None,
-    seed: int | np.random.SeedSequence | None = None, stream: int = 0, threads: int | None = None, show_progress: bool | None = None,
+    seed: int | np.random.SeedSequence | None = None, stream: int = 0, first_path: int = 0,
+    threads: int | None = None, executor: Executor | None = None, show_progress: bool | None = None,
 ) -> Estimate:  # fmt: skip
     """The mean time at which paths from x0 first enter a region, with its standard error; `.samples` (n_paths,) are the times.
 
@@ -61,6 +64,14 @@ def first_passage(
         raise ValueError(
             f"got x0={start[np.argmax(target.contains(start))]} inside the region, expected a point outside"
         )
+    first_path = checks.count("first_path", first_path, least=0)
+    if executor is not None:
+        options = {
+            "dt": dt, "t_max": t_max, "correction": correction, "extrapolate": extrapolate, "method": method, "noise": noise, "rng": rng,
+            "boundary": boundary, "seed": checks.seed_sequence(seed), "stream": stream, "threads": 1, "show_progress": False,
+        }  # fmt: skip
+        return _by_executor(executor, (problem, region), start, first_path, options, show_progress)
+    check_variates(method, noise)
     draw = (randomness.key(checks.seed_sequence(seed), stream), variates(noise, rng))
     fractions = ((1, 2), (2, 1)) if extrapolate else ((1, 1),)
     with thread_pool(threads) as workers, progress("first passage", show_progress) as tell:
@@ -71,10 +82,35 @@ def first_passage(
             clock = Clock(step, refine, draw[0], np.array([process.T]), draw[1])
             watch, warnings = _watch(process, target, step, correction)
             course = Course(method.steps_of(problem, step), clock, (watch,), walls)
-            found.append(_Race(process, course, start, limit, t_max is not None, tell, workers).run())
+            found.append(_Race(process, course, start, limit, t_max is not None, tell, workers, first_path).run())
     if extrapolate:
         return of_samples(2 * found[1] - found[0], f"{len(start)} paths, dt={dt:g} and {dt / 2:g}, extrapolated")
     return of_samples(found[0], f"{len(start)} paths, dt={dt:g}", warnings)
+
+
+def _by_executor(
+    executor: Executor, what: tuple[Any, Any], start: Floats, first_path: int, options: dict[str, Any], show_progress: bool | None
+) -> Estimate:
+    """The times of portions of the paths, each found where the executor takes it."""
+    problem, region = what
+    tasks: list[Task] = [
+        (_times, (problem, start[begin:end], region), options | {"first_path": first_path + begin})
+        for begin, end in portions(len(start))
+    ]
+    with progress("first passage", show_progress) as tell:
+        found = list(spread(executor, tasks, tell))
+    if len(found) < len(tasks):
+        raise KeyboardInterrupt
+    times = np.concatenate([estimate[0] for estimate in found])
+    return of_samples(times, f"{len(times)} paths, {found[0][1].split(', ', 1)[1]}", found[0][2])
+
+
+def _times(problem: Any, x0: Floats, region: Any, **options: Any) -> tuple[Floats, str, tuple[str, ...]]:
+    """The arrival times of some paths, how they were found, and what to warn of."""
+    twice = np.repeat(x0, 2, axis=0)[: max(2, len(x0))] if len(x0) == 1 else x0  # one time has no error
+    estimate = first_passage(problem, twice, region, **options)
+    assert estimate.samples is not None
+    return estimate.samples[: len(x0)], estimate.method, estimate.warnings
 
 
 LATE = ("arrivals are seen only every dt: the mean is too large by O(sqrt(dt)); compare with dt/4",)
@@ -107,6 +143,7 @@ class _Race:
     limited: bool
     tell: Progress
     workers: Workers
+    first_path: int
     now: int = 0
 
     def run(self) -> Floats:
@@ -123,7 +160,7 @@ class _Race:
 
     def _lap(self, times: Floats, waiting: Any, x: Floats) -> tuple[Any, Floats]:
         """Walk the waiting paths until enough have arrived to make it worth while to close the ranks."""
-        numbers = waiting.astype(np.uint64)
+        numbers = (waiting + self.first_path).astype(np.uint64)
         moving = Walkers(self.course, x, numbers, self.workers)
         arrived = np.zeros(len(waiting), dtype=bool)
         while arrived.mean() <= 1 - COMPACT_BELOW and not arrived.all():
@@ -131,6 +168,7 @@ class _Race:
             if count <= 0 or self._hopeless(times):
                 raise self._censored(times, f"by t={self.now * self.course.clock.dt:g}")
             moving.advance(self.now, count)
+            self.workers.check()
             self.now += count
             found, x = moving.recorded()[:, 0], moving.points()
             arrived = found >= 0

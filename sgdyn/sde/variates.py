@@ -18,20 +18,18 @@ from sgdyn.codegen.jit import MATRIX, Kernel, exact_helper, kernel
 from sgdyn.codegen.vector import (
     LANES,
     bits32,
-    first_half,
-    first_words,
+    float_quarters,
     fma32,
     from_bits,
     from_bits32,
     interleaved,
     load,
-    second_half,
-    second_words,
     select32,
     shift_signed,
     signed_float,
     sqrt32,
     store,
+    word_quarters,
 )
 from sgdyn.randomness import HALF, ONE, SIGN_BIT, WORDS, box_muller, fill_normals, fill_words, rounds_from_third
 
@@ -43,7 +41,9 @@ FILL_BLOCK = types.FunctionType(types.void(*FILL_SIGNATURE))
 words (2 rank + 2, n) and memory (2,), -1 at first, keep what the next group can use.
 """
 
-WIDE = 2 * LANES
+WIDE = 4 * LANES
+Q0, Q1, Q2, Q3 = float_quarters
+W0, W1, W2, W3 = word_quarters
 # log(1 + f)/f on [sqrt 1/2 - 1, sqrt 2 - 1], sin(pi t/2)/t and cos(pi t/2)/(1 - t²) in t², to float32 accuracy
 LOG32 = (0.9999999681, -0.5000037506, 0.3333460602, -0.2496890696, 0.1991334788, -0.1727820607, 0.1612624791, -0.0989535074)
 SINE32 = (1.57079632, -0.6459637596, 0.07968991833, -0.004674143838, 0.0001516717037)
@@ -84,46 +84,53 @@ def fill_narrow_words(narrow: Any, row: Any, hoisted: Any, group: Any, component
     for p in range(0, n, WIDE):
         a0, a1, a2, a3 = rounds_from_third(hoisted, p, group, component, k0, k1)
         b0, b1, b2, b3 = rounds_from_third(hoisted, p + LANES, group, component, k0, k1)
-        store(narrow, row, p, interleaved(a0, b0))
-        store(narrow, row, n + p, interleaved(a1, b1))
-        store(narrow, row + 1, p, interleaved(a2, b2))
-        store(narrow, row + 1, n + p, interleaved(a3, b3))
+        c0, c1, c2, c3 = rounds_from_third(hoisted, p + 2 * LANES, group, component, k0, k1)
+        d0, d1, d2, d3 = rounds_from_third(hoisted, p + 3 * LANES, group, component, k0, k1)
+        store(narrow, row, p, interleaved(a0, b0, c0, d0))
+        store(narrow, row, n + p, interleaved(a1, b1, c1, d1))
+        store(narrow, row + 1, p, interleaved(a2, b2, c2, d2))
+        store(narrow, row + 1, n + p, interleaved(a3, b3, c3, d3))
 
 
 @exact_helper
 def store_wide(z: Any, row: Any, p: Any, value: Any) -> None:
-    """Sixteen floats in double precision."""
-    store(z, row, p, first_half(value))
-    store(z, row, p + LANES, second_half(value))
+    """32 floats in double precision."""
+    store(z, row, p, Q0(value))
+    store(z, row, p + LANES, Q1(value))
+    store(z, row, p + 2 * LANES, Q2(value))
+    store(z, row, p + 3 * LANES, Q3(value))
 
 
 @exact_helper
 def single_from(narrow: Any, z: Any, component: Any) -> None:
-    """Four rows of normals of single precision from the words in the first two rows of `narrow`; two transforms hide each other's latency."""
+    """Four rows of normals of single precision from the words in the first two rows of `narrow`."""
     n, rank = z.shape[1], z.shape[0] // 4
-    for p in range(0, n, WIDE):
-        first, second = box_muller32(load(narrow, 0, p), load(narrow, 0, n + p))
-        third, fourth = box_muller32(load(narrow, 1, p), load(narrow, 1, n + p))
-        store_wide(z, component, p, first)
-        store_wide(z, rank + component, p, second)
-        store_wide(z, 2 * rank + component, p, third)
-        store_wide(z, 3 * rank + component, p, fourth)
+    for half in range(2):
+        for p in range(0, n, WIDE):
+            first, second = box_muller32(load(narrow, half, p), load(narrow, half, n + p))
+            store_wide(z, 2 * half * rank + component, p, first)
+            store_wide(z, (2 * half + 1) * rank + component, p, second)
+
+
+@exact_helper
+def store_double(z: Any, row: Any, below: Any, p: Any, a: Any, b: Any) -> None:
+    """Two rows of eight normals of double precision."""
+    first, second = box_muller(a, b)
+    store(z, row, p, first)
+    store(z, below, p, second)
 
 
 @exact_helper
 def double_from(narrow: Any, z: Any, component: Any) -> None:
     """Two rows of normals of double precision from the words in the first two rows of `narrow`."""
     n, rank = z.shape[1], z.shape[0] // 2
+    row, below = component, rank + component
     for p in range(0, n, WIDE):
         w0, w1, w2, w3 = load(narrow, 0, p), load(narrow, 0, n + p), load(narrow, 1, p), load(narrow, 1, n + p)
-        a, b = first_words(w0) | (first_words(w1) << HALF), first_words(w2) | (first_words(w3) << HALF)
-        first, second = box_muller(a, b)
-        store(z, component, p, first)
-        store(z, rank + component, p, second)
-        a, b = second_words(w0) | (second_words(w1) << HALF), second_words(w2) | (second_words(w3) << HALF)
-        first, second = box_muller(a, b)
-        store(z, component, p + LANES, first)
-        store(z, rank + component, p + LANES, second)
+        store_double(z, row, below, p, W0(w0) | (W0(w1) << HALF), W0(w2) | (W0(w3) << HALF))
+        store_double(z, row, below, p + LANES, W1(w0) | (W1(w1) << HALF), W1(w2) | (W1(w3) << HALF))
+        store_double(z, row, below, p + 2 * LANES, W2(w0) | (W2(w1) << HALF), W2(w2) | (W2(w3) << HALF))
+        store_double(z, row, below, p + 3 * LANES, W3(w0) | (W3(w1) << HALF), W3(w2) | (W3(w3) << HALF))
 
 
 @exact_helper

@@ -6,9 +6,10 @@ import itertools
 import math
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -30,9 +31,9 @@ Steps = NDArray[np.int64]
 NO_STEPS: Steps = np.zeros(0, dtype=np.int64)
 NO_RECORDS = np.zeros((1, 0, 0))
 
-CACHE_BYTES = 24 * 1024
-WIDTH = 2 * LANES
-WIDEST = 768
+CACHE_BYTES = 64 * 1024
+WIDTH = 4 * LANES
+WIDEST = 384
 
 
 @dataclass(frozen=True)
@@ -124,13 +125,25 @@ class Workers:
 
     pool: Executor
     threads: int
+    interrupted: Event = field(default_factory=Event)
 
     def spread(self, task: Callable[..., Any], *arrays: Any) -> None:
-        """task(*slices) on equal parts of the first axis of the arrays, one for each thread."""
+        """task(*slices) on equal parts of the first axis of the arrays, one for each thread; Ctrl-C waits until all are done."""
         bounds = np.linspace(0, len(arrays[0]), min(self.threads, len(arrays[0])) + 1).astype(int)
         futures = [self.pool.submit(task, *(a[i:j] for a in arrays)) for i, j in itertools.pairwise(bounds)]
+        try:
+            wait(futures)
+        except KeyboardInterrupt:  # the points would be those of no step
+            wait(futures)
+            self.interrupted.set()
         for future in futures:
             future.result()
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if there was one while the threads were at work."""
+        if self.interrupted.is_set():
+            self.interrupted.clear()
+            raise KeyboardInterrupt
 
 
 class Walkers:
@@ -161,6 +174,10 @@ class Walkers:
         for callback in self._callbacks:
             callback.check()
         return out.transpose(0, 3, 1, 2).reshape(blocks * width, len(kept), dim)[: self.n]
+
+    def set_points(self, points: Floats) -> None:
+        """Put the paths at points (n, dim)."""
+        self.x[:] = into_blocks(points, np.zeros(len(points), dtype=np.uint64), self.x.shape[2], False)[0]
 
     def points(self) -> Floats:
         """The points (n, dim) now."""

@@ -100,9 +100,9 @@ def test_slow_tails_are_followed_to_their_end_or_the_error_says_how_far(factor):
     """U = a log(1 + x²), T = 1 by substitution of x = tan(angle): the inner integral is one of cosines."""
     from scipy import integrate
 
-    inner = lambda y: (
-        integrate.quad(lambda s: np.sin(s) ** (2 * factor - 2) if s else 0.0, 0, np.pi / 2 + np.arctan(y), limit=400)[0]
-    )
+    inner = lambda y: integrate.quad(
+        lambda s: np.sin(s) ** (2 * factor - 2) if s else 0.0, 0, np.pi / 2 + np.arctan(y), limit=400
+    )[0]
     exact = integrate.quad(lambda y: (1 + y**2) ** factor * inner(y), 0, 2)[0]
     found = sg.mean_first_passage_1d(process(lambda x, a=factor: a * np.log(1 + x[0] ** 2), 1.0), 0, 2)
     assert abs(float(found) - exact) <= found.error + 2e-3 * exact

@@ -46,3 +46,16 @@ def test_an_allowance_is_for_small_deviations_only(rng):
 def test_few_replicas_need_larger_deviations_in_their_own_standard_errors():
     assert needed(8) > 10 and needed(10**6) == pytest.approx(CERTAIN, abs=1e-3)
     assert stats.t.sf(needed(8), 7) == pytest.approx(stats.norm.sf(CERTAIN))
+
+
+def test_skewed_averages_of_squares_give_no_false_alarm_where_their_errors_came_out_small(rng):
+    """Means of three squares, 16 replicas: plain pulls would fail the right theory often."""
+    alarms = {True: 0, False: 0}
+    for _ in range(600):
+        data = of_samples(rng.gamma(1.5, 1 / 1.5, size=(16, 20)), "")
+        for fair in alarms:
+            spread = 1 / data.value if fair else 1.0
+            alarms[fair] += check("x", data, np.ones(20), np.ones(20), spread=spread).sigmas > 3
+    assert alarms[True] <= 4 and alarms[False] > 3 * alarms[True] + 10
+    half = of_samples(rng.gamma(1.5, 0.5 / 1.5, size=(64, 20)), "")
+    assert check("x", half, np.ones(20), np.ones(20), spread=1 / half.value).sigmas > CERTAIN

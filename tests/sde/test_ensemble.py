@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import sgdyn as sg
-from sgdyn.sde import ensemble as ensemble_module
+from sgdyn.sde import simulation
 from sgdyn.randomness import key
 from sgdyn.sde.walkers import Clock, Course
 from tests.interruption import interrupted_after
@@ -45,7 +45,7 @@ def test_threads_paths_slices_and_saved_times_change_no_bit(name, monkeypatch):
     np.testing.assert_array_equal(run(process, n=5, threads=3).x, reference.x[:5])
     np.testing.assert_array_equal(run(process, n=7, first_path=100).x, reference.x[100:107])
     np.testing.assert_array_equal(run(process, n=203, save=1).x[:, 0], reference.x[:, -1])
-    monkeypatch.setattr(ensemble_module, "SLICE_WORK", 10)
+    monkeypatch.setattr(simulation, "SLICE_WORK", 10)
     np.testing.assert_array_equal(run(process, n=203).x, reference.x)
 
 
@@ -230,6 +230,7 @@ def test_leaving_a_table_is_named():
 
 
 def test_ctrl_c_returns_the_times_that_are_done():
+    sg.simulate(sg.Langevin(rings, T=0.3), [0.5, 0.5], t=0.1, dt=0.001, n_paths=3, seed=1)  # compiled before the clock runs
     with interrupted_after(0.7), pytest.warns(UserWarning, match="interrupted"):
         found = sg.simulate(sg.Langevin(rings, T=0.3), [0.5, 0.5], t=3000, dt=0.001, n_paths=2000, save=3001, seed=1)
     assert not found.complete and 0 < found.x.shape[1] < 3001 and found.x.shape[1] == len(found.t)

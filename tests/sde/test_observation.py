@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 import sgdyn as sg
-from sgdyn.sde import ensemble as ensemble_module
+from sgdyn.sde import simulation
 from tests.interruption import interrupted_after
 
 PLANE = sg.Langevin.linear([[1.0, 0.5], [-0.5, 2.0]], T=0.5, D=[[1.0, 0.3], [0.3, 0.5]])
@@ -51,7 +51,7 @@ def bits(found):
 @pytest.mark.parametrize("n", [700, 37])
 def test_threads_and_slices_change_no_bit(n, monkeypatch):
     reference = watched(n_paths=n, threads=1)
-    monkeypatch.setattr(ensemble_module, "SLICE_WORK", 10)
+    monkeypatch.setattr(simulation, "SLICE_WORK", 10)
     for other in (watched(n_paths=n, threads=2), watched(n_paths=n, threads=3)):
         for a, b in zip(bits(reference), bits(other), strict=True):
             np.testing.assert_array_equal(a, b)

@@ -123,7 +123,7 @@ def test_the_engine_takes_them_and_neither_threads_nor_slices_nor_start_matter(k
     options = {"t": 7.7, "dt": 0.1, "noise": noise, "rng": rng, "seed": 7, "save": 78}
     x = sg.simulate(still, [0.0, 0.0], n_paths=40, threads=2, **options).x
     np.testing.assert_allclose(x[:, 1:], np.cumsum(math.sqrt(0.1) * sample(noise, rng)[:40, :77], axis=1), atol=1e-12)
-    monkeypatch.setattr("sgdyn.sde.ensemble.SLICE_WORK", 10)
+    monkeypatch.setattr("sgdyn.sde.simulation.SLICE_WORK", 10)
     np.testing.assert_array_equal(sg.simulate(still, [0.0, 0.0], n_paths=7, first_path=20, threads=1, **options).x, x[20:27])
 
 

@@ -115,7 +115,7 @@ def test_correlation_times_with_momentum_are_those_of_the_iteration():
 
 @pytest.mark.parametrize("n", ["100", float("nan"), 100.5])
 def test_the_number_of_samples_is_a_whole_number(n):
-    with pytest.raises(TypeError, match="got n=.*whole number"):
+    with pytest.raises(TypeError, match=r"got n=.*whole number"):
         sg.discrete_sgd(H, D, lr=0.1, batch=8, sampler="without", n=n)
-    with pytest.raises(TypeError, match="got n=.*whole number"):
+    with pytest.raises(TypeError, match=r"got n=.*whole number"):
         sg.sgd(sg.quadratic(H), D, lr=0.1, batch=8, n=n, sampler="replacement")

@@ -111,7 +111,7 @@ def test_processes_without_a_stationary_state_are_refused():
 
 def test_what_has_no_entropy_production_or_is_no_process_is_refused():
     state = sg.linear_stationary(sg.Momentum(sg.quadratic([2.0]), T=0.7, friction=0.3))
-    with pytest.raises(ValueError, match="reversed.*overdamped"):
+    with pytest.raises(ValueError, match=r"reversed.*overdamped"):
         _ = state.entropy_production
     with pytest.raises(TypeError, match="got a str, expected a process"):
         sg.linear_stationary("a")

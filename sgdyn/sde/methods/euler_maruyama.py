@@ -15,7 +15,7 @@ from sgdyn.codegen.vector import LANES, load, store
 from sgdyn.fields import Affine
 from sgdyn.noise import Dense, Diagonal
 from sgdyn.problem import Langevin
-from sgdyn.sde.methods.linear_map import linear_map, linear_step, padded_rows
+from sgdyn.sde.methods.linear_map import linear_block, linear_map, padded_rows
 from sgdyn.sde.methods.plan import Method, Plan
 
 TILED = 40
@@ -30,16 +30,23 @@ def add_scaled(x: Any, a: Any, alpha: Any, b: Any, beta: Any) -> None:
             store(x, i, p, load(x, i, p) + load(a, i, p) * alpha + load(b, i, p) * beta)
 
 
+@exact_helper
+def euler(drift: Any, theta: Any, noise: Any, phi: Any, x: Any, z: Any, work: Any, dt: Any, scale: Any) -> None:
+    """x += b(x) dt + scale sigma(x) z, with 2 dim rows of work space."""
+    dim = x.shape[0]
+    force, kick = work[:dim], work[dim : 2 * dim]
+    drift(x, theta, force)
+    noise(x, phi, z, kick)
+    add_scaled(x, force, dt, kick, scale)
+
+
 @kernel(*STEP_SIGNATURE)
 def euler_step(
     drift: Any, theta: Any, noise: Any, phi: Any, extra: Any, psi: Any, x: Any, variates: Any, work: Any, constants: Any
 ) -> None:
     """Any drift, any noise."""
-    dim, dt = x.shape[0], constants[0]
-    force, kick = work[:dim], work[dim:]
-    drift(x, theta, force)
-    noise(x, phi, variates, kick)
-    add_scaled(x, force, dt, kick, constants[1] * math.sqrt(dt))
+    dt = constants[0]
+    euler(drift, theta, noise, phi, x, variates, work, dt, constants[1] * math.sqrt(dt))
 
 
 @dataclass(frozen=True)
@@ -61,5 +68,5 @@ class EulerMaruyama(Method):
         if isinstance(drift, Affine) and isinstance(noise, Dense) and noise.dim <= TILED and noise.rank:
             M, L = np.eye(noise.dim) + dt * drift.matrix, math.sqrt(dt) * noise.factor
             psi = linear_map(M, dt * drift.offset, L)
-            return Plan(linear_step.compiled, None, None, noise.rank, constants, psi=psi, room=padded_rows(noise.dim))
+            return Plan(linear_block(noise.dim, noise.rank), None, None, noise.rank, constants, psi=psi, room=padded_rows(noise.dim))
         return Plan(euler_step.compiled, drift, noise, noise.rank, constants, room=2 * noise.dim)

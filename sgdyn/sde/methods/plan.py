@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
-from numba import types
 from numpy.typing import NDArray
 
 from sgdyn.codegen.jit import FIELD_BLOCK, NOISE_BLOCK, Kernel, kernel
-from sgdyn.fields import Constant, Field
-from sgdyn.noise import Diagonal, Noise, Varying
+from sgdyn.factors import Factor
+from sgdyn.fields import Field
+from sgdyn.noise import Noise, Varying
 from sgdyn.problem import Langevin, Momentum
 from sgdyn.sde.engine import sum_increments
 
@@ -45,8 +44,10 @@ class Plan:
 class Method(ABC):
     """An integration method. Class constants: `strong_order`, `strong_order_additive`, `weak_order`, and what noise it accepts.
 
-    `accepts` names a kind of noise ("additive", "diagonal", "commutative", "general"); each kind contains those before it, but
-    "commutative" does, and "diagonal" does not, contain noise of one Wiener process.
+    `accepts` names a kind of noise ("additive", "diagonal", "scalar", "commutative", "general"), which contains the kinds before it.
+    `interpretation`: "Stratonovich" where the steps approximate that integral; the drift is converted, so that the process is the
+    same. `needs_normals`: steps use the law of normals
+    beyond their first moments, so that noise="weak" will not do (see `choice.check_variates`).
     """
 
     strong_order: ClassVar[float | None]
@@ -55,10 +56,16 @@ class Method(ABC):
     accepts: ClassVar[str] = "general"
     interpretation: ClassVar[str] = "Itô"
     problems: ClassVar[tuple[type, ...]] = (Langevin,)
+    needs_normals: ClassVar[bool] = False
 
     @abstractmethod
     def plan(self, problem: Any, dt: float) -> Plan:
         """The steps of length dt on a problem."""
+
+    @classmethod
+    def refusal(cls, problem: Any) -> str | None:
+        """What the method cannot take in a problem besides its noise; None if nothing."""
+        return None
 
     def steps_of(self, problem: Any, dt: float) -> Plan:
         """`plan`, for a problem that the method accepts; raises TypeError for others, naming the methods that do."""
@@ -70,9 +77,11 @@ class Method(ABC):
 
 
 def kind_of_noise(noise: Noise) -> str:
-    """ "additive", "diagonal" (D_ii a function of x_i alone), or "general"."""
+    """ "additive", "diagonal" (D_ii a function of x_i alone), of a `Factor` also "scalar" (one Wiener process) or "commutative", "general"."""
     if not isinstance(noise, Varying):
         return "additive"
+    if isinstance(noise, Factor):
+        return noise.kind
     return "diagonal" if _is_diagonal(noise) else "general"
 
 

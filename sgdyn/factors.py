@@ -1,0 +1,149 @@
+"""Noise given by its factor sigma(x), D = sigma sigma', and what the factor alone decides: Stratonovich's drift, commuting noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import sympy as sp
+from numpy.typing import NDArray
+
+from sgdyn.codegen.formula import Formula, combined, traced
+from sgdyn.fields import Field, as_formula, multiple, total
+from sgdyn.noise import Noise, Varying
+from sgdyn.problem import Langevin
+
+Floats = NDArray[np.float64]
+ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class Factor(Varying):
+    """D(x) = sigma(x) sigma(x)' with a factor sigma (dim, rank), which need be neither square nor triangular."""
+
+    sigma: Formula
+
+    @property
+    def rank(self) -> int:
+        return self.sigma.shape[1]
+
+    @property
+    def theta(self) -> Floats:
+        return self.sigma.theta
+
+    @property
+    def block(self) -> Any:
+        return self.sigma.factor_block
+
+    def apply(self, x: Floats, z: Floats) -> Floats:
+        return np.asarray(np.einsum("...ij,...j->...i", self.sigma(x), z))
+
+    @cached_property
+    def kind(self) -> str:
+        """ "additive", "diagonal", "scalar", "commutative" or "general", from sigma and its derivative at 16 points."""
+        points = np.random.default_rng(0).normal(size=(16, self.dim))
+        sigma, slope = self.sigma(points), self.sigma.gradient()(points)
+        if not np.any(slope):
+            return "additive"
+        if (
+            self.rank == self.dim
+            and not np.any(np.delete(_flat(sigma), np.arange(self.dim) * (self.dim + 1), 1))
+            and _own(slope)
+        ):
+            return "diagonal"
+        if self.rank == 1:
+            return "scalar"
+        products = np.einsum("nij,nlki->nljk", sigma, slope)
+        rest = np.abs(products - products.swapaxes(-1, -2)).max()
+        return "commutative" if rest <= ROUNDING * np.abs(products).max() else "general"
+
+
+def _flat(matrices: Floats) -> Floats:
+    return matrices.reshape(len(matrices), -1)
+
+
+def _own(slope: Floats) -> bool:
+    """Whether d sigma_ii / d x_j is zero for all j but i; slope (n, dim, dim, dim)."""
+    own = np.einsum("niij->nij", slope) * (1 - np.eye(slope.shape[-1]))
+    return not np.any(own)
+
+
+def factor(function: Callable[..., Any], *, dim: int) -> Factor:
+    """Noise by its factor: a NumPy function of x (dim,) that returns sigma(x) as (dim, rank), or (dim,) for one Wiener process.
+
+    `Langevin(U, T, D=sg.factor(lambda x: np.array([[1.0, 0.0], [x[0], 1.0]]), dim=2))` is dX = ... + sqrt(2 T) sigma(X) dW. Where D alone
+    is given, sigma is its lower triangular Cholesky factor. Raises ValueError for other shapes.
+    """
+    given = traced(function, dim)
+    sigma = combined("column", [given], (dim, 1), lambda s: s[:, None]) if given.shape == (dim,) else given
+    if len(sigma.shape) != 2 or sigma.shape[0] != dim:
+        raise ValueError(f"got sigma(x) of shape {given.shape}, expected ({dim},) or ({dim}, rank)")
+    matrix = combined("square", [sigma], (dim, dim), lambda s: s @ s.T)
+    return Factor(matrix, matrix.gradient().trace(), sigma)
+
+
+def factor_of(noise: Varying) -> Formula:
+    """sigma(x) in symbols: as given, or the Cholesky factor of D(x); raises TypeError where D is known to Python only."""
+    if isinstance(noise, Factor):
+        return noise.sigma
+    matrix = as_formula(noise.matrix)
+    if matrix is None:
+        raise TypeError(
+            "got D as a Python function, expected a formula of x whose derivative is known; type D=sg.factor(lambda x: ..., dim=...)"
+        )
+    return combined("Cholesky factor", [matrix], matrix.shape, _cholesky)
+
+
+def _cholesky(D: Any) -> Any:
+    """The lower triangular factor of a matrix of symbols."""
+    L = np.full(D.shape, sp.Integer(0), dtype=object)
+    for j in range(len(D)):
+        L[j, j] = sp.sqrt(D[j, j] - sum(L[j, :j] ** 2))
+        for i in range(j + 1, len(D)):
+            L[i, j] = (D[i, j] - sum(L[i, :j] * L[j, :j])) / L[j, j]
+    return L
+
+
+def drift_correction(noise: Noise, kind: str) -> Field | None:
+    """c_i = sum_jk sigma_jk d_j sigma_ik, so that sqrt(2T) sigma dW (Stratonovich) = sqrt(2T) sigma dW (Itô) + T c dt; None where it is zero.
+
+    Of diagonal noise c_i = d_i D_ii / 2, which is right where D vanishes as well. Kloeden and Platen (1992), eq. 4.9.11.
+    """
+    if not isinstance(noise, Varying) or kind == "additive":
+        return None
+    if kind == "diagonal" and as_formula(noise.matrix) is not None:
+        return multiple(0.5, diagonal_derivative(noise))
+    sigma = factor_of(noise)
+    return combined(
+        "drift correction",
+        [sigma, sigma.gradient()],
+        (noise.dim,),
+        lambda s, slope: np.array([np.sum(s * slope[i].T) for i in range(len(s))]),
+    )
+
+
+def diagonal_derivative(noise: Varying) -> Formula:
+    """d_i D_ii (dim,)."""
+    slope = as_formula(noise.matrix.gradient())
+    assert slope is not None
+    return combined(
+        "diagonal derivative", [slope], (noise.dim,), lambda s: np.array([s[i, i, i] for i in range(len(s))])
+    )
+
+
+def stratonovich(problem: Langevin) -> Langevin:
+    """The Itô process whose paths solve dX = b dt + sqrt(2 T) sigma(X) o dW in the sense of Stratonovich, b the drift of `problem`.
+
+    Its drift is b + T c, c_i = sum_jk sigma_jk d_j sigma_ik. The same process comes back where D is constant.
+    """
+    from sgdyn.sde.methods.plan import kind_of_noise
+
+    correction = drift_correction(problem.D, kind_of_noise(problem.D))
+    if correction is None:
+        return problem
+    return Langevin(
+        None, problem.T, problem.D, total(problem.drift, multiple(problem.T, correction)), origin=problem.origin
+    )

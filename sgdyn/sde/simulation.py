@@ -1,0 +1,235 @@
+"""`simulate`: ensembles of paths, saved at chosen times."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sgdyn import checks, randomness
+from sgdyn.fields import Affine
+from sgdyn.problem import Langevin, Momentum
+from sgdyn.progress import Progress, progress
+from sgdyn.sde import diagnosis
+from sgdyn.sde.boundaries import absorbs, check_inside
+from sgdyn.sde.checkpoint import Checkpoint, digest
+from sgdyn.sde.ensemble import Ensemble
+from sgdyn.sde.methods.choice import check_method, check_variates
+from sgdyn.sde.methods.euler_maruyama import EulerMaruyama
+from sgdyn.sde.methods.plan import Method
+from sgdyn.sde.portions import portions, spread
+from sgdyn.sde.variates import variates
+from sgdyn.sde.walkers import Clock, Confinement, Course, Steps, Walkers, thread_pool
+
+Floats = NDArray[np.float64]
+
+SLICE_WORK = 2e7
+"""Component-steps between two looks at the clock, at Ctrl-C and at NaN: a tenth of a second."""
+
+
+def simulate(
+    problem: Langevin | Momentum, x0: ArrayLike, *, t: float, dt: float, n_paths: int | None = None, save: int | ArrayLike = 1,
+    method: Method = EulerMaruyama(), noise: str = "double", rng: str = "philox", temperature: Callable[[float], float] | None = None,  # noqa: B008
+    seed: int | np.random.SeedSequence | None = None, stream: int = 0, refine: int = 1, first_path: int = 0,
+    boundary: Confinement | None = None, threads: int | None = None, show_progress: bool | None = None,
+    device: str = "cpu", precision: str = "float64", executor: Executor | None = None, checkpoint: str | Path | None = None, into: Any = None,
+) -> Ensemble:  # fmt: skip
+    """Simulate paths from x0 up to the time t.
+
+    x0: one point (dim,) for all `n_paths` (default 1), or points (n_paths, dim). dt: the largest step; t is cut into whole steps.
+    save: the number of equally spaced times to keep (1: the last; more: from 0 to t), or the times themselves, moved to the nearest step.
+    method: how to step (see `sgdyn.sde.methods`). noise: normals of "double" or "single" precision, or "weak": signs, of which only
+    averages of smooth functions are right. rng: "philox", or "fast" (xoshiro128++ keyed by Philox). temperature: T at the time t, in
+    place of the problem's constant one. boundary: walls, as `sg.box([(-1, 1), None])` makes them.
+    seed, stream: the random numbers, which are a function of (seed, stream, path, step, component): adding paths, threads or times
+    changes no number. refine: each step's increment is the sum of this many finer ones, so that runs with equal dt/refine see the same
+    Brownian path. first_path: the number of the first path. Ctrl-C returns the times that are done, with `complete=False`.
+    device: "cuda" for Euler-Maruyama steps on a GPU, equal to the CPU's to rounding; there precision may be "float32" (see `sgdyn.sde.cuda`).
+    executor: any `concurrent.futures` executor (threads, processes, Dask's), over which portions of the paths are spread. checkpoint: a
+    folder in which the run is kept, to go on from there to the identical result. into: an array (path, time, component) to write to,
+    such as a NumPy memmap or a zarr array, for more than fits into memory.
+
+    Returns an `Ensemble` with x (path, time, component). Raises ValueError for wrong shapes or an unstable step, and `BlowUpError`
+    (path, time, stable step) if a path leaves the finite numbers.
+    """
+    method = check_method(method)
+    process = checked_process(problem)
+    start = starting_points(x0, process.dim, n_paths)
+    steps = checks.steps(t, dt)
+    dt = checks.positive("t", t) / steps
+    refine = checks.count("refine", refine)
+    plan = method.steps_of(problem, dt)
+    randomness.check_range(steps * refine, plan.normals)
+    refuse_unstable(process, dt, method)
+    sequence = checks.seed_sequence(seed)
+    kept = saved_steps(save, steps, dt)
+    walls = boundary or Confinement()
+    check_inside(walls, start)
+    check_variates(method, noise)
+    clock = Clock(dt, refine, randomness.key(sequence, stream), temperatures(process.T, temperature, steps, dt), variates(noise, rng))
+    first_path = checks.count("first_path", first_path, least=0)
+    numbers = np.arange(len(start), dtype=np.uint64) + np.uint64(first_path)
+    x = _room(into, (len(start), len(kept), process.dim))
+    with progress("simulate", show_progress) as tell:
+        if executor is not None:
+            again = {
+                "t": t, "dt": dt, "save": kept * dt, "method": method, "noise": noise, "rng": rng, "temperature": temperature, "seed": sequence,
+                "stream": stream, "refine": refine, "boundary": boundary, "device": device, "precision": precision,
+            }  # fmt: skip
+            done = _portions(executor, problem, start, first_path, again, x, checkpoint, tell)
+            x, done = x[:done], len(kept)
+        else:
+            course = Course(plan, clock, (), walls)
+            with thread_pool(threads) as workers:
+                if device == "cpu" and precision == "float64":
+                    kept_state = Checkpoint(checkpoint, lambda: _identity(process, method, course, start, first_path, kept))
+                    done = _run(process, Walkers(course, start, numbers, workers), start, numbers, kept, x, kept_state, tell)
+                else:
+                    from sgdyn.sde import cuda
+
+                    cuda.check(device, precision, process, method, course)
+                    x, done = cuda.simulate_on_device(process, course, start, numbers, kept, precision=precision, tell=tell)
+    complete = done == len(kept) and x.shape[0] == len(start)
+    if not complete:
+        warnings.warn(f"interrupted: {done} of {len(kept)} saved times of {x.shape[0]} of {len(start)} paths are done", stacklevel=2)
+    return Ensemble(problem, kept[:done] * dt, x if complete else x[:, :done], dt, sequence.entropy, method, complete)
+
+
+def _room(into: Any, shape: tuple[int, ...]) -> Any:
+    """The array to write the paths into."""
+    if into is None:
+        return np.empty(shape)
+    if tuple(into.shape) != shape:
+        raise ValueError(f"got into of shape {tuple(into.shape)}, expected (path, time, component) = {shape}")
+    return into
+
+
+def _run(
+    process: Langevin, moving: Walkers, start: Floats, numbers: Any, kept: Steps, x: Any, checkpoint: Checkpoint, tell: Progress
+) -> int:
+    """Advance through all kept steps, writing them into x (path, kept, dim); returns how many were reached."""
+    done = int(np.sum(kept == 0))
+    x[:, :done] = np.broadcast_to(start[:, None], (len(start), done, process.dim))
+    now, done = checkpoint.resume(moving, x, done)
+    whole = True
+    try:
+        for first, count in slices(int(kept[-1]), start.size, now):
+            wanted = kept[done:][kept[done:] <= first + count]
+            whole = False
+            fresh = moving.advance(first, count, wanted)
+            if len(wanted):
+                x[:, done : done + len(wanted)] = fresh
+            if not absorbs(moving.course.confinement):
+                diagnosis.check_finite(process, moving.course, moving.points(), start, numbers, first + count)
+            now, done, whole = first + count, done + len(wanted), True
+            moving.workers.check()
+            checkpoint.keep(moving, x, now, done)
+            tell(now / kept[-1])
+    except KeyboardInterrupt:
+        pass
+    if whole:
+        checkpoint.keep(moving, x, now, done, always=True)
+    return done
+
+
+def _identity(process: Langevin, method: Method, course: Course, start: Floats, first_path: int, kept: Steps) -> dict[str, Any]:
+    """What makes a run this run and no other."""
+    clock, random = course.clock, course.clock.random
+    points = start[:1] + np.random.default_rng(0).normal(size=(16, process.dim))
+    return {
+        "problem": digest(process.drift(points), process.D(points), clock.temperatures), "x0": digest(start), "kept": digest(kept),
+        "dt": clock.dt, "refine": clock.refine, "key": [int(k) for k in clock.key], "random": f"{random.fill.__doc__} {random.group}",
+        "method": repr(method), "walls": course.confinement.limits.tolist(), "first_path": first_path,
+    }  # fmt: skip
+
+
+def _portions(
+    executor: Executor, problem: Any, start: Floats, first_path: int, options: dict[str, Any], x: Any, checkpoint: Any, tell: Progress
+) -> int:
+    """Simulate portions of the paths by an executor, writing them into x; returns how many paths are done from the first on."""
+    tasks = []
+    for number, (begin, end) in enumerate(portions(len(start))):
+        folder = None if checkpoint is None else Path(checkpoint) / f"portion-{number:03d}"
+        own = {"first_path": first_path + begin, "threads": 1, "show_progress": False, "checkpoint": folder}
+        tasks.append((simulate, (problem, start[begin:end]), options | own))
+    done = 0
+    for (begin, end), found in zip(portions(len(start)), spread(executor, tasks, tell), strict=False):
+        x[begin:end], done = found.x, end
+    return done
+
+
+def temperatures(T: float, schedule: Callable[[float], float] | None, steps: int, dt: float) -> Floats:
+    """T, or T at the beginning of every step."""
+    if schedule is None:
+        return np.array([T])
+    values = np.array([float(schedule(step * dt)) for step in range(steps)])
+    if not np.all(np.isfinite(values)) or values.min() < 0:
+        wrong = int(np.argmax(~np.isfinite(values) | (values < 0)))
+        raise ValueError(f"got temperature({wrong * dt:g}) = {values[wrong]:g}, expected finite numbers >= 0")
+    return values
+
+
+def slices(steps: int, size: int, start: int = 0) -> Iterator[tuple[int, int]]:
+    """(first, count) of stretches of steps short enough to react between them."""
+    longest = max(16, int(SLICE_WORK / max(size, 1)))
+    return ((first, min(longest, steps - first)) for first in range(start, steps, longest))
+
+
+def checked_process(problem: Any) -> Langevin:
+    """The Itô process to integrate."""
+    if isinstance(problem, Momentum):
+        return problem.phase_space
+    if not isinstance(problem, Langevin):
+        raise TypeError(
+            f"got a problem of type {type(problem).__name__}, expected Langevin or Momentum; type sg.Langevin(U, T=..., D=...)"
+        )
+    return problem
+
+
+def starting_points(x0: ArrayLike, dim: int, n_paths: int | None) -> Floats:
+    """Points (n_paths, dim) from x0."""
+    points = checks.points(checks.finite("x0", x0), dim, "x0")
+    if points.ndim == 1:
+        return np.broadcast_to(points, (1 if n_paths is None else checks.count("n_paths", n_paths), dim))
+    if points.ndim > 2 or (n_paths is not None and len(points) != n_paths) or not len(points):
+        raise ValueError(f"got x0 of shape {points.shape} and n_paths={n_paths}, expected ({dim},) or (n_paths, {dim})")
+    return points
+
+
+def saved_steps(save: int | ArrayLike, steps: int, dt: float) -> Steps:
+    """The step numbers to keep."""
+    if np.ndim(save) == 0:
+        wanted = checks.count("save", save)
+        if wanted > steps + 1:
+            raise ValueError(
+                f"got save={wanted} times of {steps} steps, expected at most {steps + 1}; type a smaller dt or save"
+            )
+        return np.array([steps]) if wanted == 1 else np.round(np.linspace(0, steps, wanted)).astype(np.int64)
+    times = checks.finite("save", save)
+    if (
+        times.ndim != 1
+        or not len(times)
+        or times.min() < 0
+        or times.max() > (steps + 0.5) * dt
+        or np.any(np.diff(times) <= 0)
+    ):
+        raise ValueError(f"got save={times}, expected increasing times between 0 and {steps * dt:g}")
+    return np.round(times / dt).astype(np.int64)
+
+
+def refuse_unstable(process: Langevin, dt: float, method: Method) -> None:
+    """Refuse steps at which a stable linear process would explode: |1 + dt lambda| > 1 for an eigenvalue of its drift."""
+    if isinstance(method, EulerMaruyama) and isinstance(process.drift, Affine) and process.dim <= 2000:
+        eigenvalues = np.linalg.eigvals(process.drift.matrix)
+        growth = np.abs(1 + dt * eigenvalues)
+        decaying = eigenvalues.real < 0
+        if np.any(decaying & (growth > 1 + 1e-12)):
+            limit = float(np.min(-2 * eigenvalues.real[decaying] / np.abs(eigenvalues[decaying]) ** 2))
+            raise ValueError(
+                f"got dt={dt:g}, expected dt < {limit:.4g}: beyond, the steps of this linear process grow without bound; type dt={limit / 20:.2g}"
+            )

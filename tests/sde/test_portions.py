@@ -1,0 +1,159 @@
+"""Executors, checkpoints and arrays on disk: the same bits, whatever happens on the way."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
+
+import numpy as np
+import pytest
+
+import sgdyn as sg
+from sgdyn.sde import simulation
+from sgdyn.sde.portions import portions
+from tests.interruption import interrupted_after
+
+
+@sg.potential(dim=2)
+def bowl(x, k=1.5):
+    return k * (x[0] ** 2 + 2 * x[1] ** 2 - 1) ** 2 + 0.3 * np.sin(3 * x[0])
+
+
+PROCESS = sg.Langevin(bowl, T=0.3, D=[[1.0, 0.4], [0.4, 0.5]])
+OPTIONS = {"t": 1.0, "dt": 0.01, "n_paths": 70, "save": 5, "seed": 3}
+WATCHED = {"m": sg.Covariance(), "d": sg.Histogram(sg.Grid([(-1, 1, 5), (-1, 1, 4)]))}
+
+
+def reference():
+    return sg.simulate(PROCESS, [0.5, 0.0], **OPTIONS).x
+
+
+def test_portions_cover_all_paths_once():
+    for n, unit in ((1, 1), (31, 1), (1000, 64), (33, 32)):
+        parts = portions(n, unit)
+        assert parts[0][0] == 0 and parts[-1][1] == n and len(parts) <= 33
+        assert all(a[1] == b[0] and a[1] % unit == 0 for a, b in zip(parts, parts[1:], strict=False))
+
+
+def check(executor):
+    np.testing.assert_array_equal(sg.simulate(PROCESS, [0.5, 0.0], executor=executor, **OPTIONS).x, reference())
+    found = sg.first_passage(PROCESS, [-0.8, 0.0], lambda x: x[0] > 0.5, dt=0.01, n_paths=40, seed=1, executor=executor)
+    alone = sg.first_passage(PROCESS, [-0.8, 0.0], lambda x: x[0] > 0.5, dt=0.01, n_paths=40, seed=1)
+    np.testing.assert_array_equal(found.samples, alone.samples)
+    options = {"t": 1.0, "dt": 0.01, "n_paths": 900, "seed": 3, "after": 0.2}
+    spread, whole = (sg.observe(PROCESS, [0.5, 0.0], WATCHED, executor=e, **options) for e in (executor, None))
+    np.testing.assert_array_equal(spread["m"].value, whole["m"].value)
+    np.testing.assert_array_equal(spread["d"].values, whole["d"].values)
+    np.testing.assert_array_equal(spread["m"].error, whole["m"].error)
+
+
+def test_threads():
+    with ThreadPoolExecutor(2) as executor:
+        check(executor)
+
+
+@pytest.mark.slow
+def test_processes():
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as executor:
+        check(executor)
+
+
+def test_one_process_and_the_errors_it_raises():
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
+        np.testing.assert_array_equal(sg.simulate(PROCESS, [0.5, 0.0], executor=executor, **OPTIONS).x, reference())
+        with pytest.raises(sg.BlowUpError, match="too large") as info:
+            sg.simulate(PROCESS, [9.0, 9.0], executor=executor, **OPTIONS)
+        assert info.value.path >= 0
+
+
+def test_a_dask_cluster_on_loopback():
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(n_workers=1, threads_per_worker=2, processes=False, protocol="tcp://", host="127.0.0.1", dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        np.testing.assert_array_equal(sg.simulate(PROCESS, [0.5, 0.0], executor=client.get_executor(), **OPTIONS).x, reference())
+
+
+def test_an_interrupted_run_goes_on_to_the_identical_result(tmp_path, monkeypatch):
+    long = OPTIONS | {"t": 30.0, "dt": 0.001, "n_paths": 2000, "save": 31}
+    sg.simulate(PROCESS, [0.5, 0.0], **OPTIONS)
+    with interrupted_after(0.7), pytest.warns(UserWarning, match="interrupted"):
+        part = sg.simulate(PROCESS, [0.5, 0.0], checkpoint=tmp_path / "run", **long)
+    assert not part.complete
+    resumed = sg.simulate(PROCESS, [0.5, 0.0], checkpoint=tmp_path / "run", **long)
+    whole = sg.simulate(PROCESS, [0.5, 0.0], **long)
+    np.testing.assert_array_equal(resumed.x, whole.x)
+    np.testing.assert_array_equal(sg.simulate(PROCESS, [0.5, 0.0], checkpoint=tmp_path / "run", **long).x, whole.x)
+
+
+KILLED = """
+import numpy as np, sgdyn as sg
+from sgdyn.sde import checkpoint, simulation
+checkpoint.SECONDS, simulation.SLICE_WORK = 0.0, 2e5
+process = sg.Langevin(sg.quadratic([[2.0, 0.3], [0.3, 1.0]]), T=0.3, D=[1.0, 0.5])
+print("go", flush=True)
+sg.simulate(process, [0.5, 0.0], t=200.0, dt=0.001, n_paths=200, save=11, seed=3, checkpoint="{folder}")
+"""
+
+
+def test_a_killed_run_goes_on_to_the_identical_result(tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    child = subprocess.Popen([sys.executable, "-c", KILLED.format(folder=folder)], stdout=subprocess.PIPE, env=os.environ)
+    deadline = time.monotonic() + 60
+    while not (folder / "run.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.1)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    child.stdout.close()
+    process = sg.Langevin(sg.quadratic([[2.0, 0.3], [0.3, 1.0]]), T=0.3, D=[1.0, 0.5])
+    options = {"t": 200.0, "dt": 0.001, "n_paths": 200, "save": 11, "seed": 3}
+    resumed = sg.simulate(process, [0.5, 0.0], checkpoint=folder, **options)
+    np.testing.assert_array_equal(resumed.x, sg.simulate(process, [0.5, 0.0], **options).x)
+
+
+def test_checkpoints_of_other_runs_and_damaged_ones_are_refused(tmp_path):
+    folder = tmp_path / "run"
+    sg.simulate(PROCESS, [0.5, 0.0], checkpoint=folder, **OPTIONS)
+    for other in ({"seed": 4}, {"dt": 0.005}, {"noise": "single"}, {"save": 3}):
+        with pytest.raises(ValueError, match="another run"):
+            sg.simulate(PROCESS, [0.5, 0.0], checkpoint=folder, **(OPTIONS | other))
+    with pytest.raises(ValueError, match="another run"):
+        sg.simulate(sg.Langevin(bowl.replace(k=1.6), T=0.3, D=PROCESS.D), [0.5, 0.0], checkpoint=folder, **OPTIONS)
+    points = next(folder.glob("points-*.npy"))
+    content = bytearray(points.read_bytes())
+    content[-3] ^= 1
+    points.write_bytes(content)
+    with pytest.raises(ValueError, match="has changed"):
+        sg.simulate(PROCESS, [0.5, 0.0], checkpoint=folder, **OPTIONS)
+    points.write_bytes(b"")
+    with pytest.raises(ValueError, match="cannot be read"):
+        sg.simulate(PROCESS, [0.5, 0.0], checkpoint=folder, **OPTIONS)
+    (folder / "run.json").write_text("[]")
+    with pytest.raises(ValueError, match="not the index"):
+        sg.simulate(PROCESS, [0.5, 0.0], checkpoint=folder, **OPTIONS)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="is a file"):
+        sg.simulate(PROCESS, [0.5, 0.0], checkpoint=tmp_path / "file", **OPTIONS)
+
+
+def test_paths_are_written_into_a_memmap(tmp_path, monkeypatch):
+    monkeypatch.setattr(simulation, "SLICE_WORK", 2000)
+    disk = np.lib.format.open_memmap(tmp_path / "x.npy", mode="w+", shape=(70, 5, 2), dtype=np.float64)
+    found = sg.simulate(PROCESS, [0.5, 0.0], into=disk, **OPTIONS)
+    assert found.x is disk
+    np.testing.assert_array_equal(np.load(tmp_path / "x.npy"), reference())
+    with pytest.raises(ValueError, match=r"\(70, 5, 2\)"):
+        sg.simulate(PROCESS, [0.5, 0.0], into=np.empty((3, 5, 2)), **OPTIONS)
+
+
+def test_paths_are_written_into_zarr(tmp_path):
+    zarr = pytest.importorskip("zarr")
+    disk = zarr.open_array(str(tmp_path / "x.zarr"), mode="w", shape=(70, 5, 2), chunks=(35, 1, 2), dtype="f8")
+    sg.simulate(PROCESS, [0.5, 0.0], into=disk, **OPTIONS)
+    np.testing.assert_array_equal(disk[:], reference())
+
