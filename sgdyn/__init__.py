@@ -77,10 +77,10 @@ _PLACES = {
 _ROOMS = ("datasets", "fit", "landscapes", "nets", "plot")
 
 __all__ = [
-    "Autocovariance", "Average", "BAOAB", "BlowUpError", "BranchError", "CensoredError", "CompoundPoisson", "Covariance", "Density",
-    "DiscreteSGD", "Ensemble", "Estimate", "EulerMaruyama", "ExactLinear", "GJF", "Grid", "Heun", "Histogram", "Langevin",
-    "LastExit", "LevyEuler", "LinearStationary", "LowRank", "MALA", "Maximum", "Milstein", "Momentum", "NotConvergedError", "OBABO",
-    "Observations", "Potential", "RI6", "Region", "ResampledSGDMap", "SGDMap", "SRA1", "SRA3", "SRI2", "SRIW1", "SRS2", "ShARK",
+    "BAOAB", "GJF", "MALA", "OBABO", "RI6", "SRA1", "SRA3", "SRI2", "SRIW1", "SRS2", "Autocovariance", "Average", "BlowUpError",
+    "BranchError", "CensoredError", "CompoundPoisson", "Covariance", "Density", "DiscreteSGD", "Ensemble", "Estimate", "EulerMaruyama",
+    "ExactLinear", "Grid", "Heun", "Histogram", "Langevin", "LastExit", "LevyEuler", "LinearStationary", "LowRank", "Maximum",
+    "Milstein", "Momentum", "NotConvergedError", "Observations", "Potential", "Region", "ResampledSGDMap", "SGDMap", "ShARK",
     "Splitting", "StochasticHeavyBall", "TamedEuler", "Theta", "box", "datasets", "discrete_sgd", "factor", "first_passage", "fit",
     "ladder", "landscapes", "linear_stationary", "mean_first_passage_1d", "nearest_covariance", "nets", "noise_from_functions",
     "normals", "observe", "plot", "potential", "quadratic", "sgd", "simulate", "stratonovich", "tabulated",

@@ -20,7 +20,7 @@ from numba import types
 from numpy.typing import ArrayLike, NDArray
 
 from sgdyn import checks
-from sgdyn.codegen.jit import MATRIX, exact_helper, kernel
+from sgdyn.codegen.jit import exact_helper, kernel
 from sgdyn.codegen.vector import LANES, bits, fma, from_bits, load, select, sqrt, store
 
 Floats = NDArray[np.float64]
@@ -105,7 +105,11 @@ def box_muller(a: Any, b: Any) -> Any:
     )  # in [-1, 1); the top bit of b is the sign of the cosine
     z = t * t
     s = fma(fma(fma(fma(fma(fma(SINE[6], z, SINE[5]), z, SINE[4]), z, SINE[3]), z, SINE[2]), z, SINE[1]), z, SINE[0])
-    c = fma(fma(fma(fma(fma(fma(COSINE[6], z, COSINE[5]), z, COSINE[4]), z, COSINE[3]), z, COSINE[2]), z, COSINE[1]), z, COSINE[0])
+    c = fma(
+        fma(fma(fma(fma(fma(COSINE[6], z, COSINE[5]), z, COSINE[4]), z, COSINE[3]), z, COSINE[2]), z, COSINE[1]),
+        z,
+        COSINE[0],
+    )
     cosine = from_bits(bits(fma(-c, z, c)) ^ (b & SIGN_BIT))
     return radius * cosine, radius * (t * s)
 

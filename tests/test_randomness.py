@@ -57,7 +57,9 @@ def test_a_normal_is_box_muller_of_the_documented_counter(path, step, component)
     angle = math.pi / 2 * t
     expected = radius * (math.cos(angle) * (-1 if b >> 63 else 1) if step % 2 == 0 else math.sin(angle))
     if component < 100:
-        found = sg.normals(11, stream=3, paths=[path], steps=range(step, step + 1), components=component + 1)[0, 0, component]
+        found = sg.normals(11, stream=3, paths=[path], steps=range(step, step + 1), components=component + 1)[
+            0, 0, component
+        ]
         assert found == pytest.approx(expected, rel=1e-12, abs=1e-13)
     else:
         words, hoisted = counted_words(padded([path], split=False), pair, component, k0, k1)

@@ -146,7 +146,13 @@ def _steps(recipe: Recipe, lines: Lines, group: int, after: list[str]) -> list[s
         f"y{i} = real(x{i} + dt*({b})" + (f" + scale*({kick}))" if kick else ")")
         for i, (b, kick) in enumerate(zip(lines.drift, lines.kick, strict=True))
     ]
-    step = [*_under("if varying:", ["scale = scales[step]"]), *lines.inside, *moved, *(f"x{i} = y{i}" for i in axes), *after]
+    step = [
+        *_under("if varying:", ["scale = scales[step]"]),
+        *lines.inside,
+        *moved,
+        *(f"x{i} = y{i}" for i in axes),
+        *after,
+    ]
     queues = [[f"z{k}", *(f"w{k}_{i}" for i in range(1, group))] for k in normals]
     draw = [f"{', '.join(queue)} = normals(group, {k}, path, k0, k1)" for k, queue in enumerate(queues)]
     shift = [f"{', '.join(queue[:-1])} = {', '.join(queue[1:])}" for queue in queues]
@@ -155,7 +161,10 @@ def _steps(recipe: Recipe, lines: Lines, group: int, after: list[str]) -> list[s
         "varying, scale, path = scales.shape[0] > 1, scales[0], numbers[p]",
         *lines.before,
         *(f"x{i} = x[{i}, p]" for i in axes),
-        *_under(f"for group in range(first // {group}, (last + {group - 1}) // {group}):", [*draw, *_under(f"for i in range({group}):", inner)]),
+        *_under(
+            f"for group in range(first // {group}, (last + {group - 1}) // {group}):",
+            [*draw, *_under(f"for i in range({group}):", inner)],
+        ),
         *(f"x[{i}, p] = x{i}" for i in axes),
     ]
 
@@ -178,6 +187,12 @@ def _summing(recipe: Recipe, lines: Lines, group: int) -> list[str]:
     start = [f"a{k} = 0.0" for k in range(len(values))]
     ends = []
     for k in range(len(values)):
-        ends += [f"total = block_sum(room, a{k})", *_under("if cuda.threadIdx.x == 0:", [f"sums[{k}, cuda.blockIdx.x] += total"])]
+        ends += [
+            f"total = block_sum(room, a{k})",
+            *_under("if cuda.threadIdx.x == 0:", [f"sums[{k}, cuda.blockIdx.x] += total"]),
+        ]
     begin = ["p = cuda.grid(1)", f"room = cuda.shared.array({THREADS}, np.float64)", *start]
-    return _under(f"def summing({_FIELDS}, wait, every, sums):", [*begin, *_under("if p < x.shape[1]:", ["left = wait", *walk]), *ends])
+    return _under(
+        f"def summing({_FIELDS}, wait, every, sums):",
+        [*begin, *_under("if p < x.shape[1]:", ["left = wait", *walk]), *ends],
+    )

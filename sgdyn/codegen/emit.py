@@ -107,7 +107,11 @@ def cholesky(
     for j in range(dim):
         terms = [f" - l{j}_{k}*l{j}_{k}" for k in range(j) if present[j, k]]
         size = dialect.choose(f"(d{j} >= 0.0)", f"d{j}", f"-d{j}")
-        lines += [f"d{j} = 0.0*{normal(j)} + {texts[j, j]}", f"q{j} = d{j}{''.join(terms)}", f"e{j} = {tolerance}*{size}"]
+        lines += [
+            f"d{j} = 0.0*{normal(j)} + {texts[j, j]}",
+            f"q{j} = d{j}{''.join(terms)}",
+            f"e{j} = {tolerance}*{size}",
+        ]
         root, zero = f"{dialect.root}(q{j})", dialect.choose(f"(q{j} >= -e{j})", "0.0", "math.nan")
         lines += [
             f"l{j}_{j} = {dialect.choose(f'(q{j} > e{j})', root, zero)}",

@@ -48,7 +48,12 @@ def fingerprint() -> str:
     """
     package = Path(__file__).parent.parent
     sources = sorted(
-        [*package.glob("codegen/*.py"), *package.glob("sde/**/*.py"), package / "randomness.py", package / "tabulation.py"]
+        [
+            *package.glob("codegen/*.py"),
+            *package.glob("sde/**/*.py"),
+            package / "randomness.py",
+            package / "tabulation.py",
+        ]
     )
     return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
 

@@ -27,7 +27,7 @@ class Vector(types.Type):
     """`LANES` numbers of one scalar Numba type; four times as many where they have 32 bits, whose long chains of operations need more
     independent work beside them to hide their latency."""
 
-    def __init__(self, element: types.Type, lanes: int = 0) -> None:
+    def __init__(self, element: Any, lanes: int = 0) -> None:
         self.element = element
         self.lanes = lanes or (LANES if element.bitwidth == 64 else 4 * LANES)
         super().__init__(name=f"Vector({element}, {self.lanes})")
@@ -39,13 +39,13 @@ _ELEMENTS = (
     (FLOAT, ir.DoubleType()), (WORD, ir.IntType(64)), (MASK, ir.IntType(1)),
     (FLOAT32, ir.FloatType()), (WORD32, ir.IntType(32)), (MASK32, ir.IntType(1)),
 )  # fmt: skip
-_LLVM = {kind: ir.VectorType(element, kind.lanes) for kind, element in _ELEMENTS}
+LLVM_TYPES = {kind: ir.VectorType(element, kind.lanes) for kind, element in _ELEMENTS}
 
 
 @register_model(Vector)
 class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
     def __init__(self, manager: Any, vector: Vector) -> None:
-        super().__init__(manager, vector, _LLVM[vector])
+        super().__init__(manager, vector, LLVM_TYPES[vector])
 
 
 @lower_cast(types.Boolean, Vector)
@@ -56,15 +56,15 @@ def _cast_number(context: Any, builder: Any, source: Any, target: Vector, value:
 
 def _splat(builder: Any, vector: Vector, scalar: Any) -> Any:
     """Copies of an LLVM scalar in all lanes."""
-    kind, lanes = _LLVM[vector], vector.lanes
+    kind, lanes = LLVM_TYPES[vector], vector.lanes
     if isinstance(scalar, ir.Constant):
         return ir.Constant(kind, [scalar.constant] * lanes)
     undefined, index = ir.Constant(kind, ir.Undefined), ir.IntType(32)
     first = builder.insert_element(undefined, scalar, ir.Constant(index, 0))
-    return _shuffle(builder, first, [0] * lanes)
+    return shuffled(builder, first, [0] * lanes)
 
 
-def _shuffle(builder: Any, vector: Any, lanes: list[int]) -> Any:
+def shuffled(builder: Any, vector: Any, lanes: list[int]) -> Any:
     """The numbers of an LLVM vector at these lanes."""
     mask = ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes)
     return builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), mask)
@@ -93,7 +93,7 @@ def _teach(function: Any, result: Vector, arguments: tuple[Vector, ...], emit: C
         return emit(builder, *values)
 
 
-def _instruction(result: Vector, *arguments: Vector) -> Callable[[Callable[..., Any]], Any]:
+def instruction(result: Vector, *arguments: Vector) -> Callable[[Callable[..., Any]], Any]:
     """The decorated emitter becomes a function that compiled code can call; plain numbers among its arguments are splatted."""
 
     def decorate(emit: Callable[..., Any]) -> Any:
@@ -129,133 +129,62 @@ for _float, _word, _mask in ((FLOAT, WORD, MASK), (FLOAT32, WORD32, MASK32)):
     _teach(operator.ne, _mask, (_float, _float), lambda b, x, y: b.fcmp_unordered("!=", x, y))
 
 
-def _call(builder: Any, name: str, *values: Any) -> Any:
+def call_intrinsic(builder: Any, name: str, *values: Any) -> Any:
     """An LLVM floating-point intrinsic on whole vectors."""
     kind = values[0].type
-    full = f"llvm.{name}.v{kind.count}f{64 if kind == _LLVM[FLOAT] else 32}"
+    full = f"llvm.{name}.v{kind.count}f{64 if kind == LLVM_TYPES[FLOAT] else 32}"
     function = builder.module.globals.get(full) or ir.Function(
         builder.module, ir.FunctionType(kind, [kind] * len(values)), full
     )
     return builder.call(function, values)
 
 
-@_instruction(FLOAT, FLOAT, FLOAT, FLOAT)
+@instruction(FLOAT, FLOAT, FLOAT, FLOAT)
 def fma(builder: Any, x: Any, y: Any, z: Any) -> Any:
     """x y + z, rounded once."""
-    return _call(builder, "fma", x, y, z)
+    return call_intrinsic(builder, "fma", x, y, z)
 
 
-@_instruction(FLOAT, FLOAT)
+@instruction(FLOAT, FLOAT)
 def sqrt(builder: Any, x: Any) -> Any:
     """The square root; NaN below zero."""
-    return _call(builder, "sqrt", x)
+    return call_intrinsic(builder, "sqrt", x)
 
 
-@_instruction(FLOAT, FLOAT)
+@instruction(FLOAT, FLOAT)
 def absolute(builder: Any, x: Any) -> Any:
     """|x|."""
-    return _call(builder, "fabs", x)
+    return call_intrinsic(builder, "fabs", x)
 
 
-@_instruction(FLOAT, FLOAT)
+@instruction(FLOAT, FLOAT)
 def nearest(builder: Any, x: Any) -> Any:
     """The nearest integer, ties to even."""
-    return _call(builder, "rint", x)
+    return call_intrinsic(builder, "rint", x)
 
 
-@_instruction(FLOAT, FLOAT, FLOAT)
+@instruction(FLOAT, FLOAT, FLOAT)
 def copysign(builder: Any, x: Any, y: Any) -> Any:
     """|x| with the sign of y."""
-    return _call(builder, "copysign", x, y)
+    return call_intrinsic(builder, "copysign", x, y)
 
 
-@_instruction(FLOAT, MASK, FLOAT, FLOAT)
+@instruction(FLOAT, MASK, FLOAT, FLOAT)
 def select(builder: Any, mask: Any, x: Any, y: Any) -> Any:
     """x where mask, y elsewhere."""
     return builder.select(mask, x, y)
 
 
-@_instruction(WORD, FLOAT)
+@instruction(WORD, FLOAT)
 def bits(builder: Any, x: Any) -> Any:
     """The IEEE 754 words of eight floats."""
-    return builder.bitcast(x, _LLVM[WORD])
+    return builder.bitcast(x, LLVM_TYPES[WORD])
 
 
-@_instruction(FLOAT, WORD)
+@instruction(FLOAT, WORD)
 def from_bits(builder: Any, x: Any) -> Any:
     """Eight floats from their IEEE 754 words."""
-    return builder.bitcast(x, _LLVM[FLOAT])
-
-
-@_instruction(FLOAT32, FLOAT32, FLOAT32, FLOAT32)
-def fma32(builder: Any, x: Any, y: Any, z: Any) -> Any:
-    """x y + z, rounded once."""
-    return _call(builder, "fma", x, y, z)
-
-
-@_instruction(FLOAT32, FLOAT32)
-def sqrt32(builder: Any, x: Any) -> Any:
-    """The square root; NaN below zero."""
-    return _call(builder, "sqrt", x)
-
-
-@_instruction(FLOAT32, MASK32, FLOAT32, FLOAT32)
-def select32(builder: Any, mask: Any, x: Any, y: Any) -> Any:
-    """x where mask, y elsewhere."""
-    return builder.select(mask, x, y)
-
-
-@_instruction(WORD32, FLOAT32)
-def bits32(builder: Any, x: Any) -> Any:
-    """The IEEE 754 words of 32 floats."""
-    return builder.bitcast(x, _LLVM[WORD32])
-
-
-@_instruction(FLOAT32, WORD32)
-def from_bits32(builder: Any, x: Any) -> Any:
-    """32 floats from their IEEE 754 words."""
-    return builder.bitcast(x, _LLVM[FLOAT32])
-
-
-@_instruction(WORD32, WORD32, WORD32)
-def shift_signed(builder: Any, x: Any, n: Any) -> Any:
-    """x >> n of two's-complement integers, the sign repeated."""
-    return builder.ashr(x, n)
-
-
-@_instruction(FLOAT32, WORD32)
-def signed_float(builder: Any, x: Any) -> Any:
-    """Two's-complement integers as floats."""
-    return builder.sitofp(x, _LLVM[FLOAT32])
-
-
-@_instruction(WORD32, WORD, WORD, WORD, WORD)
-def interleaved(builder: Any, even: Any, odd: Any, next_even: Any, next_odd: Any) -> Any:
-    """The low halves of words in their natural order: eight even-numbered, eight odd-numbered, and the next sixteen."""
-    both = [_merged(builder, even, odd), _merged(builder, next_even, next_odd)]
-    mask = ir.Constant(ir.VectorType(ir.IntType(32), 4 * LANES), list(range(4 * LANES)))
-    return builder.shuffle_vector(*both, mask)
-
-
-def _merged(builder: Any, even: Any, odd: Any) -> Any:
-    low, half = (ir.Constant(_LLVM[WORD], [number] * LANES) for number in (0xFFFFFFFF, 32))
-    words = builder.or_(builder.and_(even, low), builder.shl(odd, half))
-    return builder.bitcast(words, ir.VectorType(ir.IntType(32), 2 * LANES))
-
-
-def _quarter(result: Vector, operand: Vector, number: int, extend: str) -> Any:
-    """Eight of 32 numbers, with twice the bits."""
-
-    @_instruction(result, operand)
-    def quarter(builder: Any, x: Any) -> Any:
-        part = _shuffle(builder, x, list(range(number * LANES, (number + 1) * LANES)))
-        return getattr(builder, extend)(part, _LLVM[result])
-
-    return quarter
-
-
-float_quarters = tuple(_quarter(FLOAT, FLOAT32, number, "fpext") for number in range(4))
-word_quarters = tuple(_quarter(WORD, WORD32, number, "zext") for number in range(4))
+    return builder.bitcast(x, LLVM_TYPES[FLOAT])
 
 
 @intrinsic
@@ -294,7 +223,7 @@ def _address(context: Any, builder: Any, array: Any, value: Any, index: Any) -> 
     view = context.make_array(array)(context, builder, value)
     if len(index) == 2:
         index = [builder.add(builder.mul(index[0], builder.extract_value(view.shape, 1)), index[1])]
-    return builder.bitcast(builder.gep(view.data, index), _LLVM[Vector(array.dtype)].as_pointer())
+    return builder.bitcast(builder.gep(view.data, index), LLVM_TYPES[Vector(array.dtype)].as_pointer())
 
 
 @intrinsic

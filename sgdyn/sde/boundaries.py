@@ -56,7 +56,9 @@ def box(sides: Sequence[Any], kind: str | Sequence[str] = "reflecting") -> Confi
     """
     kinds = [kind] * len(sides) if isinstance(kind, str) else list(kind)
     if len(kinds) != len(sides) or not set(kinds) <= set(KINDS):
-        raise ValueError(f"got kind={kind!r} for {len(sides)} coordinates, expected one of {sorted(KINDS)}, or one for each coordinate")
+        raise ValueError(
+            f"got kind={kind!r} for {len(sides)} coordinates, expected one of {sorted(KINDS)}, or one for each coordinate"
+        )
     limits = [_side(i, side, name) for i, (side, name) in enumerate(zip(sides, kinds, strict=True))]
     return Confinement(confine, np.ravel(limits))
 
@@ -78,7 +80,9 @@ def check_inside(confinement: Confinement, x0: Any) -> None:
     if not len(limits):
         return
     if len(limits) != x0.shape[-1]:
-        raise ValueError(f"got walls for {len(limits)} coordinates, expected {x0.shape[-1]}; type None for a coordinate without walls")
+        raise ValueError(
+            f"got walls for {len(limits)} coordinates, expected {x0.shape[-1]}; type None for a coordinate without walls"
+        )
     outside = np.any((x0 < limits[:, 1]) | (x0 > limits[:, 2]), axis=-1)
     if np.any(outside):
         raise ValueError(f"got x0={x0[np.argmax(outside)]}, expected a point inside of the walls")

@@ -85,9 +85,13 @@ class Checkpoint:
         try:
             array: NDArray[np.float64] = np.load(self.folder / name, allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
-            raise ValueError(f"got a damaged checkpoint: {self.folder / name} cannot be read ({error}); remove the folder") from error
+            raise ValueError(
+                f"got a damaged checkpoint: {self.folder / name} cannot be read ({error}); remove the folder"
+            ) from error
         if digest(array) != digests.get(name):
-            raise ValueError(f"got a damaged checkpoint: {self.folder / name} has changed since it was written; remove the folder")
+            raise ValueError(
+                f"got a damaged checkpoint: {self.folder / name} has changed since it was written; remove the folder"
+            )
         return array
 
 

@@ -5,7 +5,6 @@ Results equal those of the CPU to rounding. What is summed is summed in an order
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -14,41 +13,44 @@ from numpy.typing import ArrayLike, NDArray
 
 from sgdyn import checks, randomness
 from sgdyn.codegen import cuda as kernels
-from sgdyn.codegen.formula import UNROLLED, Formula, combined
+from sgdyn.codegen.formula import UNROLLED, Formula
 from sgdyn.errors import BlowUpError
 from sgdyn.fields import Affine
 from sgdyn.noise import Dense, Diagonal, LowRank, Varying
 from sgdyn.problem import Langevin, Momentum
 from sgdyn.progress import Progress, progress
 from sgdyn.sde import diagnosis
+from sgdyn.sde.cuda_walkers import DeviceWalkers, kind
 from sgdyn.sde.methods.euler_maruyama import EulerMaruyama
-from sgdyn.sde.variates import KINDS, variates
-from sgdyn.sde.walkers import NO_STEPS, Clock, Course, Steps
+from sgdyn.sde.variates import variates
+from sgdyn.sde.walkers import Clock, Course, Steps
 
 Floats = NDArray[np.float64]
 Moments = tuple[int, Floats, Floats]
 
 LARGEST = 32
 """The largest dimension: a thread keeps its point in registers."""
-WORK = 4e9
-"""Component-steps of one launch: some hundredths of a second, after which Ctrl-C is seen."""
+WORK = 1e9
+"""Component-steps of one launch: a hundredth of a second or so, after which Ctrl-C is seen."""
 ROOM = 2**28
 """Numbers that one launch may store on the device."""
 CHUNK = 2**24
 """Paths whose moments are found at once."""
 
 
-def check(device: str, precision: str, process: Langevin, method: Any, course: Course) -> None:
+def check(device: str, precision: str, process: Langevin, method: Any, course: Course, checkpoint: Any = None) -> None:
     """Raise RuntimeError if the device cannot be used, and ValueError for names that are unknown and for what it cannot do."""
     _check_device(device, precision)
-    _check_supported(process, method, course)
+    _check_supported(process, method, course, checkpoint)
 
 
 def _check_device(device: str, precision: str) -> None:
     if device not in ("cpu", "cuda"):
         raise ValueError(f"got device={device!r}, expected 'cpu' or 'cuda'")
     if precision not in ("float64", "float32") or (device == "cpu" and precision != "float64"):
-        raise ValueError(f"got precision={precision!r} on device={device!r}, expected 'float64', or on device='cuda' also 'float32'")
+        raise ValueError(
+            f"got precision={precision!r} on device={device!r}, expected 'float64', or on device='cuda' also 'float32'"
+        )
     if device == "cuda" and not _available():
         raise RuntimeError(
             "got device='cuda' and found no CUDA device, expected an NVIDIA GPU with its driver and the package numba-cuda; "
@@ -64,14 +66,15 @@ def _available() -> bool:
     return bool(cuda.is_available())
 
 
-def _check_supported(process: Langevin, method: Any, course: Course) -> None:
-    noise, rng = _kind(course.clock)
+def _check_supported(process: Langevin, method: Any, course: Course, checkpoint: Any) -> None:
+    noise, rng = kind(course.clock)
     wrong = [
         (f"method={method!r}", not isinstance(method, EulerMaruyama)),
         (f"noise={noise!r}", noise not in kernels.GROUPS),
         (f"rng={rng!r}", rng != "philox"),
         (f"refine={course.clock.refine}", course.clock.refine != 1),
         ("a boundary", len(course.confinement.limits) > 0),
+        ("a checkpoint", checkpoint is not None),
         (f"dimension {process.dim}", process.dim > LARGEST),
         (f"{process.D.rank} normals a step", process.D.rank > 2 * LARGEST),
         ("a drift that is no formula", not isinstance(process.drift, Formula | Affine)),
@@ -81,12 +84,8 @@ def _check_supported(process: Langevin, method: Any, course: Course) -> None:
     if found:
         raise ValueError(
             f"got {', '.join(found)} with device='cuda', expected method=sg.EulerMaruyama(), noise='double' or 'single', rng='philox', refine=1, "
-            f"no boundary, up to {LARGEST} dimensions, a drift and a D that are formulas of x or constant; type device='cpu' for all else"
+            f"no boundary, no checkpoint, up to {LARGEST} dimensions, a drift and a D that are formulas of x or constant; type device='cpu' for all else"
         )
-
-
-def _kind(clock: Clock) -> tuple[str, str]:
-    return next(key for key, kind in KINDS.items() if kind == clock.random)
 
 
 def _is_known(noise: Any) -> bool:
@@ -95,25 +94,27 @@ def _is_known(noise: Any) -> bool:
 
 
 def simulate_on_device(
-    process: Langevin, course: Course, start: Floats, numbers: NDArray[np.uint64], kept: Steps, *, precision: str = "float64",
+    process: Langevin, course: Course, start: Floats, numbers: NDArray[np.uint64], kept: Steps, *, x: Any = None, precision: str = "float64",
     tell: Progress | None = None,
-) -> tuple[Floats, int]:  # fmt: skip
+) -> tuple[Any, int]:  # fmt: skip
     """The points x (path, kept, dim) after each of the `kept` step numbers (increasing), and how many of these were reached.
 
-    start (path, dim), numbers (path,): the path numbers, of which the random numbers are a function. Ctrl-C ends it early. Raises
-    `BlowUpError` if a path leaves the finite numbers.
+    start (path, dim), numbers (path,): the path numbers, of which the random numbers are a function. x: an array to write to. Ctrl-C
+    ends it early. Raises `BlowUpError` if a path leaves the finite numbers.
     """
-    x = np.empty((len(start), len(kept), process.dim))
+    x = np.empty((len(start), len(kept), process.dim)) if x is None else x
     done, first, last = int(np.sum(kept == 0)), 0, int(kept[-1])
-    x[:, :done] = start[:, None]
+    x[:, :done] = np.broadcast_to(start[:, None], (len(start), done, process.dim))
     count = _launch_steps(last, start.size, len(kept))
     try:
-        moving = _DeviceWalkers(process, course.clock, start, numbers, precision)
+        moving = DeviceWalkers(process, course.clock, start, numbers, precision)
         while first < last:
             end = min(first + count, last)
             wanted = kept[done:][kept[done:] <= end]
-            x[:, done : done + len(wanted)] = found = moving.advance(first, end, wanted)
-            _check(process, course, found[:, -1:], start, numbers, end, precision)
+            found = moving.advance(first, end, wanted)
+            if len(wanted):
+                x[:, done : done + len(wanted)] = found
+                _check(process, course, found[:, -1], start, numbers, end, precision)
             done, first = done + len(wanted), end
             if tell is not None:
                 tell(end / last)
@@ -132,14 +133,16 @@ def moments_on_device(
     """
     dim, looks = process.dim, (last - begin) // every
     if looks < 1:
-        raise ValueError(f"got no step to look at between {begin} and {last} with every={every}; type a smaller `every` or a later end")
+        raise ValueError(
+            f"got no step to look at between {begin} and {last} with every={every}; type a smaller `every` or a later end"
+        )
     total = np.zeros(dim + dim * (dim + 1) // 2)
     for first in range(0, len(start), CHUNK):
         part = slice(first, first + CHUNK)
-        moving = _DeviceWalkers(process, course.clock, start[part], numbers[part], precision)
+        moving = DeviceWalkers(process, course.clock, start[part], numbers[part], precision)
         sums = moving.sums(begin, last, every, _launch_steps(last, start[part].size, 1))
         if not np.all(np.isfinite(sums)):
-            _check(process, course, moving.points()[:, None], start[part], numbers[part], last, precision)
+            _check(process, course, moving.points(), start[part], numbers[part], last, precision)
         total += sums
         if tell is not None:
             tell(min(1.0, (first + CHUNK) / len(start)))
@@ -174,7 +177,9 @@ def observe_moments(
     begin = steps - 1 if after is None else round(checks.positive("after", after, zero=True) / dt)
     looks = checks.count("every", every) if after is not None else 1
     with progress("observe", show_progress) as tell:
-        return moments_on_device(process, course, start, numbers, last=steps, begin=begin, every=looks, precision=precision, tell=tell)
+        return moments_on_device(
+            process, course, start, numbers, last=steps, begin=begin, every=looks, precision=precision, tell=tell
+        )
 
 
 def _launch_steps(steps: int, size: int, kept: int) -> int:
@@ -182,108 +187,14 @@ def _launch_steps(steps: int, size: int, kept: int) -> int:
     return max(16, int(min(WORK / size, steps * ROOM / (kept * size))))
 
 
-def _check(process: Langevin, course: Course, x: Floats, start: Floats, numbers: Any, step: int, precision: str) -> None:
-    """Raise `BlowUpError` if the points x (path, 0 or 1, dim) are not finite; the CPU, which takes the same steps, finds where and why."""
-    if precision == "float64" and x.shape[1]:
-        diagnosis.check_finite(process, course, x[:, 0], start, numbers, step)
-    lost = np.flatnonzero(~np.isfinite(x).all(axis=(1, 2)))
+def _check(
+    process: Langevin, course: Course, x: Floats, start: Floats, numbers: Any, step: int, precision: str
+) -> None:
+    """Raise `BlowUpError` if the points x (path, dim) are not finite; the CPU, which takes the same steps, finds where and why."""
+    if precision == "float64":
+        diagnosis.check_finite(process, course, x, start, numbers, step)
+    lost = np.flatnonzero(~np.isfinite(x).all(axis=1))
     if len(lost):
         path, time = int(numbers[lost[0]]), step * course.clock.dt
         message = f"path {path} ({len(lost)} lost in all) left the finite numbers of float32 before t={time:g}; type precision='float64' to see why"
         raise BlowUpError(message, path=path, time=time, dt=None)
-
-
-def _recipe(process: Langevin) -> kernels.Recipe:
-    """How to write a step of the process."""
-    drift, noise, dim = process.drift, process.D, process.dim
-    if isinstance(noise, Varying):
-        return _varying_recipe(drift, noise)
-    kick, before, name = _kick(noise)
-    if isinstance(drift, Affine):
-        return kernels.Recipe(dim, noise.rank, f"affine {dim}\n{name}", lambda _: kernels.affine_lines(dim, kick, before))
-    assert isinstance(drift, Formula)
-    return kernels.Recipe(dim, noise.rank, f"{drift.key}\n{name}", lambda _: kernels.formula_lines(drift.make(), kick, before))
-
-
-def _joint(drift: Any, noise: Varying) -> Formula:
-    """Drift and D(x) in one formula, so that they share subexpressions."""
-    assert isinstance(noise.matrix, Formula)
-    force = drift.formula() if isinstance(drift, Affine) else drift
-    size = noise.dim + noise.dim**2
-    return combined("drift and D", [force, noise.matrix], (size,), lambda b, D: np.concatenate([b, D.ravel()]))
-
-
-def _varying_recipe(drift: Any, noise: Varying) -> kernels.Recipe:
-    joint = _joint(drift, noise)
-    return kernels.Recipe(noise.dim, noise.dim, joint.key, lambda tolerance: kernels.varying_lines(joint.make(), tolerance))
-
-
-def _kick(noise: Any) -> tuple[list[str], list[str], str]:
-    """Of a constant D: the texts of sigma z in phi (`_phi`), the lines that load phi, and a name for both."""
-    dim, rank = noise.dim, noise.rank
-    loads, phi = kernels.parameters("phi", len(_phi(noise)))
-    if isinstance(noise, Diagonal):
-        rows = [int(i) for i in np.flatnonzero(noise.values)]
-        terms = {i: [(phi[k], k)] for k, i in enumerate(rows)}
-        name = f"diagonal {dim} {rows}"
-    elif isinstance(noise, Dense):
-        terms = {i: [(phi[i * rank + k], k) for k in range(min(i + 1, rank))] for i in range(dim)}
-        name = f"dense {dim} {rank}"
-    else:
-        k = len(noise.s)
-        terms = {i: [(phi[1 + i * k + j], j) for j in range(k)] for i in range(dim)}
-        name = f"low rank {dim} {k} {rank}"
-        if rank > k:
-            terms = {i: [*some, (phi[0], k + i)] for i, some in terms.items()}
-    kick = [" + ".join(f"{cell}*{kernels.normal(j)}" for cell, j in terms.get(i, [])) for i in range(dim)]
-    return kick, loads, name
-
-
-def _phi(noise: Any) -> Floats:
-    """The parameters of a constant D: `noise.theta`, of a diagonal one without its indices, which are in the code."""
-    return np.asarray(noise.theta[noise.rank :] if isinstance(noise, Diagonal) else noise.theta)
-
-
-class _DeviceWalkers:
-    """Paths (n, dim) on the device."""
-
-    def __init__(self, process: Langevin, clock: Clock, start: Floats, numbers: NDArray[np.uint64], precision: str) -> None:
-        from numba import cuda
-
-        real, noise = np.dtype(precision).type, process.D
-        varying = isinstance(noise, Varying)
-        theta = _joint(process.drift, noise).theta if isinstance(noise, Varying) else process.drift.theta
-        scales = np.sqrt(2 * clock.temperatures * clock.dt)
-        copied = [np.ascontiguousarray(v if v.size else [0.0], real) for v in (theta, np.zeros(0) if varying else _phi(noise), scales)]
-        self.cuda, self.n, self.dim, self.real = cuda, len(start), process.dim, real
-        self.module = kernels.module(_recipe(process), precision, _kind(clock)[0])
-        self.x = cuda.to_device(np.ascontiguousarray(start.T, real))
-        theta, phi, scales = (cuda.to_device(v) for v in copied)
-        keys = (np.uint32(word) for word in clock.key)
-        self.fixed = (theta, phi, real(clock.dt), scales, *keys, cuda.to_device(np.ascontiguousarray(numbers)), self.x)
-        self.blocks = -(-self.n // kernels.THREADS)
-
-    def _launch(self, kernel: Any, *arguments: Any) -> None:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Grid size")  # small ensembles do not fill the device
-            kernel[self.blocks, kernels.THREADS](*self.fixed, *arguments)
-
-    def advance(self, first: int, last: int, kept: Steps = NO_STEPS) -> Floats:
-        """Take the steps first, ..., last - 1; returns the points (n, kept, dim) after each of the kept step numbers."""
-        out = self.cuda.device_array((max(len(kept), 1), self.dim, self.n), self.real)
-        wanted = self.cuda.to_device(np.asarray(kept if len(kept) else [-1], np.int64))
-        self._launch(self.module.saving, first, last, wanted, out)
-        return np.asarray(out.copy_to_host()[: len(kept)].transpose(2, 0, 1), np.float64)
-
-    def sums(self, begin: int, last: int, every: int, longest: int) -> Floats:
-        """Walk from step 0 to `last`; returns the sums of x and of x_i x_j, j <= i, at the steps begin + every, begin + 2 every, ..."""
-        size = self.dim + self.dim * (self.dim + 1) // 2
-        partial_sums = self.cuda.to_device(np.zeros((size, self.blocks)))
-        for first in range(0, last, longest):
-            wait = every - (first - begin) % every if first >= begin else begin - first + every
-            self._launch(self.module.summing, first, min(first + longest, last), wait, every, partial_sums)
-        return np.asarray(partial_sums.copy_to_host().sum(axis=1))
-
-    def points(self) -> Floats:
-        """The points (n, dim) now."""
-        return np.asarray(self.x.copy_to_host().T, np.float64)

@@ -14,9 +14,45 @@ from typing import Any
 import numpy as np
 from numba import cuda
 
-from sgdyn.randomness import COSINE, EIGHT, FRACTION_SHIFT, HALF, LOG, MULTIPLIER_0, MULTIPLIER_1, ONE, SINE, WEYL_0, WEYL_1
+from sgdyn.randomness import (
+    COSINE,
+    EIGHT,
+    FRACTION_SHIFT,
+    HALF,
+    LOG,
+    MULTIPLIER_0,
+    MULTIPLIER_1,
+    ONE,
+    SINE,
+    WEYL_0,
+    WEYL_1,
+)
 from sgdyn.sde.variates import (
-    BIT, C0, C1, C2, C3, EXPONENT32, HALF32, L0, L1, L2, L3, L4, L5, L6, L7, MINUS_TWO_LN2, OFFSET, ONE32, S0, S1, S2, S3, S4, SQRT_HALF32, TURN,
+    BIT,
+    C0,
+    C1,
+    C2,
+    C3,
+    EXPONENT32,
+    HALF32,
+    L0,
+    L1,
+    L2,
+    L3,
+    L4,
+    L5,
+    L6,
+    L7,
+    MINUS_TWO_LN2,
+    OFFSET,
+    ONE32,
+    S0,
+    S1,
+    S2,
+    S3,
+    S4,
+    SQRT_HALF32,
+    TURN,
     ZERO32,
 )  # fmt: skip
 

@@ -8,16 +8,30 @@ from typing import Any
 import numpy as np
 from numba import types
 
+from sgdyn.codegen.contracts import (
+    CONFINE_BLOCK,
+    CONFINE_SIGNATURE,
+    FIELDS,
+    GATHER_BLOCK,
+    GATHER_SIGNATURE,
+    STEP_BLOCK,
+    WATCH_BLOCK,
+    WATCH_SIGNATURE,
+)
 from sgdyn.codegen.jit import VECTOR, exact_helper, kernel
 from sgdyn.codegen.vector import LANES, load, store
 from sgdyn.randomness import hoist
-from sgdyn.codegen.contracts import CONFINE_BLOCK, CONFINE_SIGNATURE, FIELDS, GATHER_BLOCK, GATHER_SIGNATURE, STEP_BLOCK, WATCH_BLOCK, WATCH_SIGNATURE
 from sgdyn.sde.variates import FILL_BLOCK
 
 SLOTS = 6
 """Watchers that one walk can have."""
 
-CUBE, PATHS, SNAPSHOTS, STEPS = types.float64[:, :, ::1], types.uint64[:, :, ::1], types.float64[:, :, :, ::1], types.int64[::1]
+CUBE, PATHS, SNAPSHOTS, STEPS = (
+    types.float64[:, :, ::1],
+    types.uint64[:, :, ::1],
+    types.float64[:, :, :, ::1],
+    types.int64[::1],
+)
 
 
 @exact_helper
@@ -50,7 +64,18 @@ def unconfined(x: Any, limits: Any) -> None:
 
 
 @exact_helper
-def look(watchers: Any, every: Any, fields: Any, parameters: Any, records: Any, b: Any, x: Any, step: Any, dt: Any, spare: Any) -> Any:
+def look(
+    watchers: Any,
+    every: Any,
+    fields: Any,
+    parameters: Any,
+    records: Any,
+    b: Any,
+    x: Any,
+    step: Any,
+    dt: Any,
+    spare: Any,
+) -> Any:
     """Let every watcher look that is due; False if none wants to see more."""
     wanted = False
     for k in range(SLOTS):
@@ -82,7 +107,11 @@ def walk(
     n, watched = x.shape[2], np.any(every > 0)
     watchers, fields = (w0, w1, w2, w3, w4, w5), (f0, f1, f2, f3, f4, f5)  # functions cannot come in a tuple
     work, z, sums = np.empty((max(room, 1), n)), np.empty((group * normals, n)), np.empty((rows, n))
-    hoisted, words, memory = np.empty((3, n), np.uint64), np.empty((2 * normals + 2, n), np.uint64), np.empty(2, np.int64)
+    hoisted, words, memory = (
+        np.empty((3, n), np.uint64),
+        np.empty((2 * normals + 2, n), np.uint64),
+        np.empty(2, np.int64),
+    )
     own, spare = constants.copy(), z[:0]
     for b in range(x.shape[0]):
         hoist(paths[b], k0, k1, hoisted)

@@ -95,7 +95,9 @@ class Ensemble:
         if chosen.shape[1] == 0:
             raise ValueError(f"got after={after}, expected a time up to {self.t[-1]:g}")
         if np.isnan(chosen).any():
-            raise ValueError("got paths that were absorbed at a wall, expected all of them alive; type ensemble.survival(), or pick x[~np.isnan(x)]")
+            raise ValueError(
+                "got paths that were absorbed at a wall, expected all of them alive; type ensemble.survival(), or pick x[~np.isnan(x)]"
+            )
         return np.asarray(chosen if f is None else f(chosen), dtype=np.float64)
 
     @staticmethod

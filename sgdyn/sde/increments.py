@@ -46,7 +46,9 @@ def normals(
 class _Groups:
     """The random numbers of a group of steps, kept until another group is asked for."""
 
-    def __init__(self, random: Variates, numbers: NDArray[Any], components: int, key: tuple[np.uint64, np.uint64]) -> None:
+    def __init__(
+        self, random: Variates, numbers: NDArray[Any], components: int, key: tuple[np.uint64, np.uint64]
+    ) -> None:
         self.random, self.key, self.n, self.held = random, key, len(numbers), -1
         self.row = padded(numbers, random.split)
         width = self.row.shape[1]

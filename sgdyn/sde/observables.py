@@ -143,13 +143,15 @@ class LastExit(Observable):
     once = True
 
     def watch(self, setting: Setting) -> Watch:
-        return Watch(watchers.last_visits, setting.every, Region.of(self.region, setting.dim).level(), record=np.zeros(2))
+        return Watch(
+            watchers.last_visits, setting.every, Region.of(self.region, setting.dim).level(), record=np.zeros(2)
+        )
 
     def samples(self, record: Floats, setting: Setting, looks: int) -> Floats:
         return record[:1].T
 
     def value(self, mean: Floats, setting: Setting) -> Floats:
-        return mean[0]
+        return np.asarray(mean[0])
 
 
 @dataclass(frozen=True)
@@ -186,7 +188,9 @@ class Autocovariance(Observable):
         lags = np.atleast_1d(checks.finite("lags", self.lags))
         looks = np.round(lags / setting.interval).astype(np.int64)
         if np.any(lags < 0) or np.any(np.diff(looks) <= 0):
-            raise ValueError(f"got lags={lags}, expected increasing times >= 0, apart by at least {setting.interval:g}; type a smaller `every`")
+            raise ValueError(
+                f"got lags={lags}, expected increasing times >= 0, apart by at least {setting.interval:g}; type a smaller `every`"
+            )
         return looks
 
     def watch(self, setting: Setting) -> Watch:
@@ -194,7 +198,13 @@ class Autocovariance(Observable):
         shift = _shift(quantity, setting.point)
         m = len(shift)
         rows = 1 + m + (int(lags[-1]) + 1) * m + len(lags) * m * m
-        return Watch(watchers.lagged_products, setting.every, quantity, np.concatenate([shift, lags, [m, len(lags)]]), np.zeros(rows))
+        return Watch(
+            watchers.lagged_products,
+            setting.every,
+            quantity,
+            np.concatenate([shift, lags, [m, len(lags)]]),
+            np.zeros(rows),
+        )
 
     def samples(self, record: Floats, setting: Setting, looks: int) -> Floats:
         lags = self._looks(setting)
@@ -220,8 +230,12 @@ class Histogram(Observable):
     def watch(self, setting: Setting) -> Watch:
         chosen = list(range(setting.dim)) if self.components is None else list(self.components)
         if len(chosen) != self.grid.dim or not set(chosen) <= set(range(setting.dim)):
-            raise ValueError(f"got a grid in dimension {self.grid.dim} for the components {chosen} of {setting.dim}, expected as many; type components=[...]")
-        axes = [(i, low, cells / (high - low), cells) for i, (low, high, cells) in zip(chosen, self.grid.axes, strict=True)]
+            raise ValueError(
+                f"got a grid in dimension {self.grid.dim} for the components {chosen} of {setting.dim}, expected as many; type components=[...]"
+            )
+        axes = [
+            (i, low, cells / (high - low), cells) for i, (low, high, cells) in zip(chosen, self.grid.axes, strict=True)
+        ]
         psi = np.concatenate([np.ravel(axes), [setting.paths, len(axes)]])
         return Watch(watchers.counts, setting.every, None, psi, np.zeros((1, int(np.prod(self.grid.shape)) + 1)))
 
@@ -229,8 +243,10 @@ class Histogram(Observable):
         return record / looks
 
     def value(self, mean: Floats, setting: Setting) -> Floats:
-        return mean / mean.sum()
+        return np.asarray(mean / mean.sum())
 
     def result(self, value: Floats, error: Floats, setting: Setting, method: str) -> Density:
         shape, volumes = self.grid.shape, self.grid.volumes
-        return Density(self.grid, value[:-1].reshape(shape) / volumes, error[:-1].reshape(shape) / volumes, float(value[-1]))
+        return Density(
+            self.grid, value[:-1].reshape(shape) / volumes, error[:-1].reshape(shape) / volumes, float(value[-1])
+        )

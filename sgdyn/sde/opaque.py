@@ -36,7 +36,7 @@ class Callback:
     def __call__(self, *arrays: Floats) -> None:
         try:
             self.function(*arrays)
-        except BaseException as error:  # noqa: BLE001 -- compiled code cannot pass it on; `check` raises it
+        except BaseException as error:
             self.error, arrays[-1][...] = error, np.nan
 
     def check(self) -> None:

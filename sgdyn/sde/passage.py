@@ -17,12 +17,12 @@ from sgdyn.problem import Langevin, Momentum
 from sgdyn.progress import Progress, progress
 from sgdyn.region import OVERSHOOT, Region
 from sgdyn.sde import diagnosis
-from sgdyn.sde.simulation import checked_process, refuse_unstable, starting_points
 from sgdyn.sde.boundaries import check_inside
 from sgdyn.sde.methods.choice import check_method, check_variates
 from sgdyn.sde.methods.euler_maruyama import EulerMaruyama
 from sgdyn.sde.methods.plan import Method
 from sgdyn.sde.portions import Task, portions, spread
+from sgdyn.sde.simulation import checked_process, refuse_unstable, starting_points
 from sgdyn.sde.variates import variates
 from sgdyn.sde.walkers import Clock, Confinement, Course, Walkers, Watch, Workers, thread_pool
 from sgdyn.sde.watchers import arrivals, bridged_arrivals
@@ -89,7 +89,12 @@ def first_passage(
 
 
 def _by_executor(
-    executor: Executor, what: tuple[Any, Any], start: Floats, first_path: int, options: dict[str, Any], show_progress: bool | None
+    executor: Executor,
+    what: tuple[Any, Any],
+    start: Floats,
+    first_path: int,
+    options: dict[str, Any],
+    show_progress: bool | None,
 ) -> Estimate:
     """The times of portions of the paths, each found where the executor takes it."""
     problem, region = what

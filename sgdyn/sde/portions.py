@@ -45,5 +45,5 @@ def _perform(task: bytes) -> bytes:
     function, arguments, options = cloudpickle.loads(task)
     try:
         return bytes(cloudpickle.dumps((function(*arguments, **options), None)))
-    except Exception as error:  # noqa: BLE001 -- it is raised again where the task came from
+    except Exception as error:
         return bytes(cloudpickle.dumps((None, error)))

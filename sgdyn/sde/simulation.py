@@ -22,7 +22,7 @@ from sgdyn.sde.ensemble import Ensemble
 from sgdyn.sde.methods.choice import check_method, check_variates
 from sgdyn.sde.methods.euler_maruyama import EulerMaruyama
 from sgdyn.sde.methods.plan import Method
-from sgdyn.sde.portions import portions, spread
+from sgdyn.sde.portions import Task, portions, spread
 from sgdyn.sde.variates import variates
 from sgdyn.sde.walkers import Clock, Confinement, Course, Steps, Walkers, thread_pool
 
@@ -71,7 +71,13 @@ def simulate(
     walls = boundary or Confinement()
     check_inside(walls, start)
     check_variates(method, noise)
-    clock = Clock(dt, refine, randomness.key(sequence, stream), temperatures(process.T, temperature, steps, dt), variates(noise, rng))
+    clock = Clock(
+        dt,
+        refine,
+        randomness.key(sequence, stream),
+        temperatures(process.T, temperature, steps, dt),
+        variates(noise, rng),
+    )
     first_path = checks.count("first_path", first_path, least=0)
     numbers = np.arange(len(start), dtype=np.uint64) + np.uint64(first_path)
     x = _room(into, (len(start), len(kept), process.dim))
@@ -87,17 +93,34 @@ def simulate(
             course = Course(plan, clock, (), walls)
             with thread_pool(threads) as workers:
                 if device == "cpu" and precision == "float64":
-                    kept_state = Checkpoint(checkpoint, lambda: _identity(process, method, course, start, first_path, kept))
-                    done = _run(process, Walkers(course, start, numbers, workers), start, numbers, kept, x, kept_state, tell)
+                    kept_state = Checkpoint(
+                        checkpoint, lambda: _identity(process, method, course, start, first_path, kept)
+                    )
+                    done = _run(
+                        process, Walkers(course, start, numbers, workers), start, numbers, kept, x, kept_state, tell
+                    )
                 else:
                     from sgdyn.sde import cuda
 
-                    cuda.check(device, precision, process, method, course)
-                    x, done = cuda.simulate_on_device(process, course, start, numbers, kept, precision=precision, tell=tell)
+                    cuda.check(device, precision, process, method, course, checkpoint)
+                    x, done = cuda.simulate_on_device(
+                        process, course, start, numbers, kept, x=x, precision=precision, tell=tell
+                    )
     complete = done == len(kept) and x.shape[0] == len(start)
     if not complete:
-        warnings.warn(f"interrupted: {done} of {len(kept)} saved times of {x.shape[0]} of {len(start)} paths are done", stacklevel=2)
-    return Ensemble(problem, kept[:done] * dt, x if complete else x[:, :done], dt, sequence.entropy, method, complete)
+        warnings.warn(
+            f"interrupted: {done} of {len(kept)} saved times of {x.shape[0]} of {len(start)} paths are done",
+            stacklevel=2,
+        )
+    return Ensemble(
+        problem,
+        np.asarray(kept[:done] * dt, dtype=np.float64),
+        x if complete else x[:, :done],
+        dt,
+        sequence.entropy,
+        method,
+        complete,
+    )
 
 
 def _room(into: Any, shape: tuple[int, ...]) -> Any:
@@ -110,7 +133,14 @@ def _room(into: Any, shape: tuple[int, ...]) -> Any:
 
 
 def _run(
-    process: Langevin, moving: Walkers, start: Floats, numbers: Any, kept: Steps, x: Any, checkpoint: Checkpoint, tell: Progress
+    process: Langevin,
+    moving: Walkers,
+    start: Floats,
+    numbers: Any,
+    kept: Steps,
+    x: Any,
+    checkpoint: Checkpoint,
+    tell: Progress,
 ) -> int:
     """Advance through all kept steps, writing them into x (path, kept, dim); returns how many were reached."""
     done = int(np.sum(kept == 0))
@@ -137,7 +167,9 @@ def _run(
     return done
 
 
-def _identity(process: Langevin, method: Method, course: Course, start: Floats, first_path: int, kept: Steps) -> dict[str, Any]:
+def _identity(
+    process: Langevin, method: Method, course: Course, start: Floats, first_path: int, kept: Steps
+) -> dict[str, Any]:
     """What makes a run this run and no other."""
     clock, random = course.clock, course.clock.random
     points = start[:1] + np.random.default_rng(0).normal(size=(16, process.dim))
@@ -149,10 +181,17 @@ def _identity(process: Langevin, method: Method, course: Course, start: Floats, 
 
 
 def _portions(
-    executor: Executor, problem: Any, start: Floats, first_path: int, options: dict[str, Any], x: Any, checkpoint: Any, tell: Progress
+    executor: Executor,
+    problem: Any,
+    start: Floats,
+    first_path: int,
+    options: dict[str, Any],
+    x: Any,
+    checkpoint: Any,
+    tell: Progress,
 ) -> int:
     """Simulate portions of the paths by an executor, writing them into x; returns how many paths are done from the first on."""
-    tasks = []
+    tasks: list[Task] = []
     for number, (begin, end) in enumerate(portions(len(start))):
         folder = None if checkpoint is None else Path(checkpoint) / f"portion-{number:03d}"
         own = {"first_path": first_path + begin, "threads": 1, "show_progress": False, "checkpoint": folder}

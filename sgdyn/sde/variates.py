@@ -15,22 +15,19 @@ import numpy as np
 from numba import types
 
 from sgdyn.codegen.jit import MATRIX, Kernel, exact_helper, kernel
-from sgdyn.codegen.vector import (
-    LANES,
+from sgdyn.codegen.narrow import (
     bits32,
     float_quarters,
     fma32,
-    from_bits,
     from_bits32,
     interleaved,
-    load,
     select32,
     shift_signed,
     signed_float,
     sqrt32,
-    store,
     word_quarters,
 )
+from sgdyn.codegen.vector import LANES, from_bits, load, store
 from sgdyn.randomness import HALF, ONE, SIGN_BIT, WORDS, box_muller, fill_normals, fill_words, rounds_from_third
 
 MEMORY = types.int64[::1]
@@ -45,7 +42,16 @@ WIDE = 4 * LANES
 Q0, Q1, Q2, Q3 = float_quarters
 W0, W1, W2, W3 = word_quarters
 # log(1 + f)/f on [sqrt 1/2 - 1, sqrt 2 - 1], sin(pi t/2)/t and cos(pi t/2)/(1 - t²) in t², to float32 accuracy
-LOG32 = (0.9999999681, -0.5000037506, 0.3333460602, -0.2496890696, 0.1991334788, -0.1727820607, 0.1612624791, -0.0989535074)
+LOG32 = (
+    0.9999999681,
+    -0.5000037506,
+    0.3333460602,
+    -0.2496890696,
+    0.1991334788,
+    -0.1727820607,
+    0.1612624791,
+    -0.0989535074,
+)
 SINE32 = (1.57079632, -0.6459637596, 0.07968991833, -0.004674143838, 0.0001516717037)
 COSINE32 = (0.9999998138, -0.2336945904, 0.01993906349, -0.0008463062372)
 L0, L1, L2, L3, L4, L5, L6, L7 = (np.float32(-2 * c) for c in LOG32)
@@ -224,7 +230,14 @@ def philox_signs(z: Any, words: Any, hoisted: Any, memory: Any, group: Any, k0: 
     if memory[0] != group // 32:
         memory[0] = group // 32
         for component in range(rank):
-            fill_words(words[2 + 2 * component : 4 + 2 * component], hoisted, np.uint64(group // 32), np.uint64(component), k0, k1)
+            fill_words(
+                words[2 + 2 * component : 4 + 2 * component],
+                hoisted,
+                np.uint64(group // 32),
+                np.uint64(component),
+                k0,
+                k1,
+            )
     for component in range(rank):
         row = 2 + 2 * component + (group % 32) // 16
         shift = np.uint64(4 * (group % 16))
@@ -258,5 +271,7 @@ KINDS = {
 def variates(noise: str, rng: str) -> Variates:
     """The random numbers called `noise` ("double", "single" or "weak") and `rng` ("philox" or "fast"); raises ValueError for others."""
     if (noise, rng) not in KINDS:
-        raise ValueError(f"got noise={noise!r}, rng={rng!r}, expected noise='double', 'single' or 'weak' and rng='philox' or 'fast'")
+        raise ValueError(
+            f"got noise={noise!r}, rng={rng!r}, expected noise='double', 'single' or 'weak' and rng='philox' or 'fast'"
+        )
     return KINDS[noise, rng]

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from numba import njit
 
+from sgdyn import randomness
 from sgdyn.codegen import elementary
 from sgdyn.codegen.vector import LANES, load, store
-from sgdyn import randomness
 from sgdyn.randomness import COSINE, SINE
 from sgdyn.sde import variates
 

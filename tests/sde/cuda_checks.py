@@ -36,7 +36,14 @@ DT = 0.02
 def both(name, paths=8, steps=12, precision="float64", **options):
     """The points on the CPU and on the device."""
     process = PROCESSES[name]
-    given = {"t": steps * DT, "dt": DT, "n_paths": paths, "seed": 3, "save": [0.0, 3 * DT, 4 * DT, steps * DT], **options}
+    given = {
+        "t": steps * DT,
+        "dt": DT,
+        "n_paths": paths,
+        "seed": 3,
+        "save": [0.0, 3 * DT, 4 * DT, steps * DT],
+        **options,
+    }
     x0 = 0.3 + 0.1 * np.arange(process.dim)
     here = sg.simulate(process, x0, **given)
     there = sg.simulate(process, x0, device="cuda", precision=precision, **given)
@@ -59,15 +66,19 @@ def by_slices(**options):
     return bool(np.array_equal(*found))
 
 
-def moments(paths, **options):
+def moments(paths, steps=7, **options):
     """Differences from what NumPy makes of the CPU's paths, and the count."""
     process = PROCESSES["transcendental"]
-    given = {"t": 7 * DT, "dt": DT, "n_paths": paths, "seed": 3, "first_path": 5}
-    x = sg.simulate(process, [0.3, 0.4], save=8, **given).x
-    looked = x[:, [3, 5, 7]] if options else x[:, [7]]  # after step 1, every second
+    given = {"t": steps * DT, "dt": DT, "n_paths": paths, "seed": 3, "first_path": 5}
+    x = sg.simulate(process, [0.3, 0.4], save=steps + 1, **given).x
+    looked = x[:, 3::2] if options else x[:, [steps]]  # after step 1, every second
     count, mean, second = observe_moments(process, [0.3, 0.4], **given, **options)
     points = looked.reshape(-1, 2)
-    return count - len(points), float(np.abs(mean - points.mean(0)).max()), float(np.abs(second - points.T @ points / len(points)).max())
+    return (
+        count - len(points),
+        float(np.abs(mean - points.mean(0)).max()),
+        float(np.abs(second - points.T @ points / len(points)).max()),
+    )
 
 
 def refused(problem="double well", **options):
@@ -91,7 +102,9 @@ def blow_up(precision):
 
 
 def main():
-    opaque = sg.Langevin.from_drift(lambda x: -x, D=sg.noise_from_functions(lambda x: np.eye(1) + 0 * x[..., None], dim=1), dim=1)
+    opaque = sg.Langevin.from_drift(
+        lambda x: -x, D=sg.noise_from_functions(lambda x: np.eye(1) + 0 * x[..., None], dim=1), dim=1
+    )
     print(json.dumps({
         "double": {name: distance(name) for name in PROCESSES},
         "single": {name: distance(name, noise="single") for name in PROCESSES},
@@ -101,10 +114,11 @@ def main():
         "twice in one step": distance("double well", save=[0.0, 0.001, 0.02, 0.021, 0.24]),
         "schedule": distance("D(x)", temperature=lambda t: 0.1 + t),
         "slices": [by_slices(), by_slices(noise="single")],
-        "moments": [moments(300), moments(5, after=DT, every=2), moments(4, after=DT, every=2, noise="double", precision="float64")],
+        "moments": [moments(140), moments(5, after=DT, every=2), moments(4, after=DT, every=2, noise="double", precision="float64")],
+        "moments of floats": moments(4, after=DT, every=2, noise="single", precision="float32"),
         "moments in chunks": chunked(),
         "moments repeat": repeats(),
-        "refused": [refused(rng="fast"), refused(noise="weak"), refused(refine=2), refused(boundary=sg.box([(-1, 1)])), refused(opaque),
+        "refused": [refused(rng="fast"), refused(noise="weak"), refused(refine=2), refused(boundary=sg.box([(-1, 1)])), refused(checkpoint="x"), refused(opaque),
                     refused(device="tpu"), refused(device="cpu", precision="float32"), refused(precision="half")],
         "blow-up": [blow_up("float64"), blow_up("float32")],
     }))  # fmt: skip
@@ -112,7 +126,7 @@ def main():
 
 def repeats():
     """Sums over blocks of threads have the same bits in every run."""
-    given = {"t": 3 * DT, "dt": DT, "n_paths": 300, "seed": 3}
+    given = {"t": 3 * DT, "dt": DT, "n_paths": 140, "seed": 3}
     first, again = (observe_moments(PROCESSES["double well"], [0.3], **given) for _ in range(2))
     return all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
 
@@ -120,7 +134,7 @@ def repeats():
 def chunked():
     """Moments of chunks of two paths and launches of few steps."""
     before, cuda.CHUNK, cuda.WORK = (cuda.CHUNK, cuda.WORK), 2, 1.0
-    found = moments(5, after=DT, every=2)
+    found = moments(5, steps=35, after=DT, every=2)
     cuda.CHUNK, cuda.WORK = before
     return found
 

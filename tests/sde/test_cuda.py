@@ -36,6 +36,8 @@ def check_equal(results):
         assert results[name] < ROUNDING, name
     for wrong, mean, second in [*results["moments"], results["moments in chunks"]]:
         assert wrong == 0 and mean < ROUNDING and second < ROUNDING
+    wrong, mean, second = results["moments of floats"]
+    assert wrong == 0 and max(mean, second) < SINGLE
     assert results["moments repeat"]
 
 
@@ -53,10 +55,20 @@ def test_launches_change_no_bit(simulated):
 
 
 def test_what_does_not_work_is_refused_and_what_works_is_named(simulated):
-    expected = ("rng='fast'", "noise='weak'", "refine=2", "a boundary", "D of type Varying", "device='tpu'", "precision='float32'", "precision='half'")
+    expected = (
+        "rng='fast'",
+        "noise='weak'",
+        "refine=2",
+        "a boundary",
+        "a checkpoint",
+        "D of type Varying",
+        "device='tpu'",
+        "precision='float32'",
+        "precision='half'",
+    )
     for name, message in zip(expected, simulated["refused"], strict=True):
         assert message.startswith(f"got {name}") and "expected" in message
-    assert all("sg.EulerMaruyama()" in message for message in simulated["refused"][:5])
+    assert all("sg.EulerMaruyama()" in message for message in simulated["refused"][:6])
 
 
 def test_blow_up_names_path_time_and_step(simulated):

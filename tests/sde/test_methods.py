@@ -105,6 +105,29 @@ def test_exact_steps_of_a_degenerate_process_have_the_right_covariance():
     assert np.all(np.abs(found.value - np.diag([0.25, 0.5])) < 4 * found.error)
 
 
+# One method, several ways to its steps.
+
+
+@pytest.mark.parametrize("method", [sg.SRA1(), sg.SRA3(), sg.ShARK()], ids=repr)
+def test_steps_written_out_for_a_drift_are_the_same_steps(method):
+    """With D a number the stages are written out; with the same D as a factor, or the same drift in Python, they are not."""
+    potential = lambda x: 0.25 * (x[0] ** 2 - 1) ** 2 + 0.5 * x[1] ** 2 + 0.3 * x[0] * np.sin(x[1])
+    U, run = sg.potential(dim=2)(potential), {"t": 1.0, "dt": 0.05, "n_paths": 30, "seed": 1, "method": method}
+    opaque = sg.Potential.from_functions(U, U.grad, dim=2)
+    written = sg.simulate(sg.Langevin(U, T=0.3, D=0.8), [0.5, 0.1], **run).x
+    factor = sg.factor(lambda x, s=0.8**0.5: np.array([[s, 0.0], [0.0, s]]), dim=2)
+    for problem in (sg.Langevin(U, T=0.3, D=factor), sg.Langevin(opaque, T=0.3, D=0.8)):
+        np.testing.assert_allclose(sg.simulate(problem, [0.5, 0.1], **run).x, written, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("method", [sg.MALA(), sg.RI6(), sg.Heun(), sg.SRIW1(), sg.TamedEuler()], ids=repr)
+def test_a_potential_in_python_gives_the_same_paths(method):
+    run = {"t": 1.0, "dt": 0.05, "n_paths": 30, "seed": 1, "method": method}
+    opaque = sg.Potential.from_functions(double_well, double_well.grad, dim=1)
+    ours, theirs = (sg.simulate(sg.Langevin(U, T=0.3), [0.5], **run).x for U in (double_well, opaque))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-13)
+
+
 # Stiff and superlinear drifts.
 
 

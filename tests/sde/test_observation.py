@@ -33,7 +33,9 @@ def test_observables_are_what_stored_paths_give():
     found, x = watched(), stored()
     flat = x.reshape(-1, 2)
     np.testing.assert_allclose(found["mean"].value, flat.mean(axis=0), rtol=1e-10)
-    np.testing.assert_allclose(found["energy"].value, [[np.mean(flat[:, 0] ** 2), np.mean(flat[:, 0] * flat[:, 1])]], rtol=1e-10)
+    np.testing.assert_allclose(
+        found["energy"].value, [[np.mean(flat[:, 0] ** 2), np.mean(flat[:, 0] * flat[:, 1])]], rtol=1e-10
+    )
     np.testing.assert_allclose(found["covariance"].value, np.cov(flat.T, bias=True), rtol=1e-10)
     np.testing.assert_allclose(found["maximum"].value, x.max(axis=1).mean(axis=0), rtol=1e-10)
     counted, _ = np.histogramdd(flat, bins=[np.asarray(e) for e in ALL["density"].grid.edges])
@@ -41,7 +43,9 @@ def test_observables_are_what_stored_paths_give():
     assert found["density"].outside == pytest.approx(1 - counted.sum() / len(flat))
     for k, lag in enumerate([0, 1, 4]):
         products = np.einsum("pti,ptj->ij", x[:, lag:], x[:, : x.shape[1] - lag]) / (len(x) * (x.shape[1] - lag))
-        np.testing.assert_allclose(found["lagged"].value[k], products - np.outer(flat.mean(axis=0), flat.mean(axis=0)), rtol=1e-9)
+        np.testing.assert_allclose(
+            found["lagged"].value[k], products - np.outer(flat.mean(axis=0), flat.mean(axis=0)), rtol=1e-9
+        )
 
 
 def bits(found):
@@ -60,7 +64,15 @@ def test_threads_and_slices_change_no_bit(n, monkeypatch):
 def test_averages_agree_with_the_stationary_law_and_not_with_another():
     process = sg.Langevin(sg.quadratic([2.0, 0.5], center=[100.0, -3.0]), T=0.5)
     found = sg.observe(
-        process, [100.0, -3.0], {"m": sg.Average(), "c": sg.Covariance()}, t=60, dt=0.01, n_paths=400, after=10, every=5, seed=1
+        process,
+        [100.0, -3.0],
+        {"m": sg.Average(), "c": sg.Covariance()},
+        t=60,
+        dt=0.01,
+        n_paths=400,
+        after=10,
+        every=5,
+        seed=1,
     )
     exact = np.diag(0.5 / np.array([2.0, 0.5]) / (1 - 0.005 * np.array([2.0, 0.5])))
     assert found["m"].agrees([100.0, -3.0]) and found["c"].agrees(exact)
@@ -69,14 +81,18 @@ def test_averages_agree_with_the_stationary_law_and_not_with_another():
 
 
 def test_one_long_path_gives_an_error_from_stretches_of_time():
-    found = sg.observe(sg.Langevin(sg.quadratic([1.0]), T=0.5), [0.0], {"c": sg.Covariance()}, t=4000, dt=0.02, after=20, seed=2)
+    found = sg.observe(
+        sg.Langevin(sg.quadratic([1.0]), T=0.5), [0.0], {"c": sg.Covariance()}, t=4000, dt=0.02, after=20, seed=2
+    )
     assert found["c"].agrees([[0.5 / (1 - 0.01)]]) and found["c"].error[0, 0] < 0.05
 
 
 def test_errors_cover():
     process, pulls = sg.Langevin(sg.quadratic([1.0]), T=0.5), []
     for seed in range(60):
-        found = sg.observe(process, [0.0], {"m": sg.Average(lambda x: x[0] ** 2)}, t=20, dt=0.05, n_paths=40, after=5, seed=seed)
+        found = sg.observe(
+            process, [0.0], {"m": sg.Average(lambda x: x[0] ** 2)}, t=20, dt=0.05, n_paths=40, after=5, seed=seed
+        )
         pulls.append(float(found["m"].pull(0.5 / (1 - 0.025))))
     assert 0.7 < np.std(pulls) < 1.4 and abs(np.mean(pulls)) < 4 / np.sqrt(60)
 
@@ -84,7 +100,9 @@ def test_errors_cover():
 def test_histograms_follow_the_gibbs_density():
     grid, T = sg.Grid([(-2.5, 2.5, 50)]), 0.25
     well = sg.landscapes.double_well()
-    found = sg.observe(well.problem(T), [0.0], {"d": sg.Histogram(grid)}, t=40, dt=0.005, n_paths=2000, after=20, every=40, seed=3)["d"]
+    found = sg.observe(
+        well.problem(T), [0.0], {"d": sg.Histogram(grid)}, t=40, dt=0.005, n_paths=2000, after=20, every=40, seed=3
+    )["d"]
     fine = np.linspace(-2.5, 2.5, 5001)
     weight = np.exp(-well.U(fine[:, None]) / T)
     exact = np.add.reduceat(weight[:-1], np.arange(0, 5000, 100)) / weight[:-1].sum()
@@ -99,7 +117,9 @@ def test_lagged_covariances_show_the_circulation():
     """C(lag) = expm(-F lag) S of the linear process; its antisymmetric part is Q to first order."""
     from scipy.linalg import expm
 
-    found = sg.observe(PLANE, [0.0, 0.0], {"c": sg.Autocovariance([0.2, 1.0])}, t=60, dt=0.005, n_paths=400, after=10, every=8, seed=5)["c"]
+    found = sg.observe(
+        PLANE, [0.0, 0.0], {"c": sg.Autocovariance([0.2, 1.0])}, t=60, dt=0.005, n_paths=400, after=10, every=8, seed=5
+    )["c"]
     S = sg.linear_stationary(PLANE).covariance
     F = np.array([[1.0, 0.5], [-0.5, 2.0]])
     exact = np.array([expm(-F * lag) @ S for lag in (0.2, 1.0)])
@@ -110,7 +130,9 @@ def test_lagged_covariances_show_the_circulation():
 
 def test_splitting_probability_of_brownian_motion():
     flat = sg.Langevin.from_drift(lambda x: 0 * x, T=0.5, dim=1)
-    found = sg.observe(flat, [0.3], {"up": sg.Splitting(lambda x: x[0] > 1, lambda x: x[0] < 0)}, t=30, dt=1e-3, n_paths=4000, seed=1)
+    found = sg.observe(
+        flat, [0.3], {"up": sg.Splitting(lambda x: x[0] > 1, lambda x: x[0] < 0)}, t=30, dt=1e-3, n_paths=4000, seed=1
+    )
     assert abs(float(found["up"]) - 0.3) < 4 * found["up"].error + 0.006
     assert not found["up"].agrees(0.5)
 
@@ -119,16 +141,26 @@ def test_last_exits_and_maxima_of_brownian_motion():
     """The last zero before t has the arcsine law (mean t/2), the maximum the mean sqrt(2t/pi)."""
     flat = sg.Langevin.from_drift(lambda x: 0 * x, T=0.5, dim=1)
     found = sg.observe(
-        flat, [0.0], {"max": sg.Maximum(), "exit": sg.LastExit(lambda x: x[0] < 0)}, t=4.0, dt=4e-4, n_paths=4000, seed=2
+        flat,
+        [0.0],
+        {"max": sg.Maximum(), "exit": sg.LastExit(lambda x: x[0] < 0)},
+        t=4.0,
+        dt=4e-4,
+        n_paths=4000,
+        seed=2,
     )
     correction = 0.5826 * np.sqrt(4e-4)
     assert found["max"].agrees([np.sqrt(8 / np.pi) - correction])
-    assert abs(float(found["exit"]) - 3.0) < 4 * found["exit"].error + 0.03  # half end below zero: t; the others' mean is t/2
+    assert (
+        abs(float(found["exit"]) - 3.0) < 4 * found["exit"].error + 0.03
+    )  # half end below zero: t; the others' mean is t/2
 
 
 def test_ctrl_c_returns_what_the_finished_paths_say():
     with interrupted_after(1.5), pytest.warns(UserWarning, match="interrupted"):
-        found = sg.observe(PLANE, [0.0, 0.0], {"c": sg.Covariance()}, t=5, dt=0.002, n_paths=3_000_000, after=1, every=10, seed=1)
+        found = sg.observe(
+            PLANE, [0.0, 0.0], {"c": sg.Covariance()}, t=5, dt=0.002, n_paths=3_000_000, after=1, every=10, seed=1
+        )
     assert not found.complete and 0 < found.paths < 3_000_000
     assert found["c"].agrees(sg.linear_stationary(PLANE).covariance, 6)
 
@@ -152,7 +184,9 @@ def test_paths_between_walls_are_uniform(kind):
     flat = sg.Langevin.from_drift(lambda x: 0 * x + 0.2 * np.array([0.0, 1.0]) * (kind == "periodic"), T=0.5, dim=2)
     walls = sg.box([(-1, 2), (0, 1)], kind)
     x = sg.simulate(flat, [0.0, 0.5], t=8, dt=0.01, n_paths=8000, seed=1, boundary=walls).x[:, 0]
-    assert stats.kstest(x[:, 0], "uniform", args=(-1, 3)).pvalue > 1e-3 and stats.kstest(x[:, 1], "uniform").pvalue > 1e-3
+    assert (
+        stats.kstest(x[:, 0], "uniform", args=(-1, 3)).pvalue > 1e-3 and stats.kstest(x[:, 1], "uniform").pvalue > 1e-3
+    )
     assert stats.kstest(x[:, 1], "uniform", args=(0, 1.05)).pvalue < 1e-3
 
 
@@ -165,7 +199,9 @@ def test_a_single_wall_mirrors():
 
 def test_absorbed_paths_are_gone_and_counted():
     flat = sg.Langevin.from_drift(lambda x: 0 * x, T=0.5, dim=1)
-    found = sg.simulate(flat, [0.0], t=1, dt=1e-4, n_paths=4000, seed=1, boundary=sg.box([(-1, 1)], "absorbing"), save=3)
+    found = sg.simulate(
+        flat, [0.0], t=1, dt=1e-4, n_paths=4000, seed=1, boundary=sg.box([(-1, 1)], "absorbing"), save=3
+    )
     k = np.arange(200)
     for at, time in ((1, 0.5), (2, 1.0)):
         exact = np.sum(4 / np.pi * (-1.0) ** k / (2 * k + 1) * np.exp(-((2 * k + 1) ** 2) * np.pi**2 * time / 8))

@@ -36,7 +36,9 @@ DRIFTING = sg.Langevin.from_drift(lambda x: 1 + 0 * x, T=0.5, dim=1)
 
 def bias(correction, dt, n=200_000, **options):
     """Brownian motion with drift 1 from 0 to 1: the mean is exactly 1."""
-    found = sg.first_passage(DRIFTING, [0.0], lambda x: x[0] > 1, dt=dt, n_paths=n, seed=3, correction=correction, **options)
+    found = sg.first_passage(
+        DRIFTING, [0.0], lambda x: x[0] > 1, dt=dt, n_paths=n, seed=3, correction=correction, **options
+    )
     return found.value - 1, found.error
 
 

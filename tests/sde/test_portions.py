@@ -1,5 +1,6 @@
 """Executors, checkpoints and arrays on disk: the same bits, whatever happens on the way."""
 
+import itertools
 import os
 import signal
 import subprocess
@@ -35,7 +36,7 @@ def test_portions_cover_all_paths_once():
     for n, unit in ((1, 1), (31, 1), (1000, 64), (33, 32)):
         parts = portions(n, unit)
         assert parts[0][0] == 0 and parts[-1][1] == n and len(parts) <= 33
-        assert all(a[1] == b[0] and a[1] % unit == 0 for a, b in zip(parts, parts[1:], strict=False))
+        assert all(a[1] == b[0] and a[1] % unit == 0 for a, b in itertools.pairwise(parts))
 
 
 def check(executor):
@@ -72,10 +73,19 @@ def test_one_process_and_the_errors_it_raises():
 def test_a_dask_cluster_on_loopback():
     distributed = pytest.importorskip("distributed")
     with (
-        distributed.LocalCluster(n_workers=1, threads_per_worker=2, processes=False, protocol="tcp://", host="127.0.0.1", dashboard_address=None) as cluster,
+        distributed.LocalCluster(
+            n_workers=1,
+            threads_per_worker=2,
+            processes=False,
+            protocol="tcp://",
+            host="127.0.0.1",
+            dashboard_address=None,
+        ) as cluster,
         distributed.Client(cluster) as client,
     ):
-        np.testing.assert_array_equal(sg.simulate(PROCESS, [0.5, 0.0], executor=client.get_executor(), **OPTIONS).x, reference())
+        np.testing.assert_array_equal(
+            sg.simulate(PROCESS, [0.5, 0.0], executor=client.get_executor(), **OPTIONS).x, reference()
+        )
 
 
 def test_an_interrupted_run_goes_on_to_the_identical_result(tmp_path, monkeypatch):
@@ -102,7 +112,9 @@ sg.simulate(process, [0.5, 0.0], t=200.0, dt=0.001, n_paths=200, save=11, seed=3
 
 def test_a_killed_run_goes_on_to_the_identical_result(tmp_path, monkeypatch):
     folder = tmp_path / "run"
-    child = subprocess.Popen([sys.executable, "-c", KILLED.format(folder=folder)], stdout=subprocess.PIPE, env=os.environ)
+    child = subprocess.Popen(
+        [sys.executable, "-c", KILLED.format(folder=folder)], stdout=subprocess.PIPE, env=os.environ
+    )
     deadline = time.monotonic() + 60
     while not (folder / "run.json").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -156,4 +168,3 @@ def test_paths_are_written_into_zarr(tmp_path):
     disk = zarr.open_array(str(tmp_path / "x.zarr"), mode="w", shape=(70, 5, 2), chunks=(35, 1, 2), dtype="f8")
     sg.simulate(PROCESS, [0.5, 0.0], into=disk, **OPTIONS)
     np.testing.assert_array_equal(disk[:], reference())
-

@@ -69,7 +69,9 @@ def test_normals_are_box_muller_of_the_documented_words(rng, path, group, compon
 
 def test_signs_are_the_bits_of_the_documented_words():
     w = words_of(9, 2, 1)
-    bits = [(w[0] | (w[1] << 32)) >> (63 - i) & 1 for i in range(64)] + [(w[2] | (w[3] << 32)) >> (63 - i) & 1 for i in range(64)]
+    bits = [(w[0] | (w[1] << 32)) >> (63 - i) & 1 for i in range(64)] + [
+        (w[2] | (w[3] << 32)) >> (63 - i) & 1 for i in range(64)
+    ]
     np.testing.assert_array_equal(sample("weak", "philox")[9, 256:384, 1], [-1.0 if b else 1.0 for b in bits])
 
 
@@ -97,12 +99,21 @@ def test_normals_have_normal_moments_tails_and_distribution(kind):
 def test_paths_steps_and_components_are_independent(kind):
     z = sample(*kind)
     n = z.size
-    for a, b in ((z[1:], z[:-1]), (z[:, 1:], z[:, :-1]), (z[:, 4:], z[:, :-4]), (z[..., 0], z[..., 1]), (z[16:], z[:-16])):
+    for a, b in (
+        (z[1:], z[:-1]),
+        (z[:, 1:], z[:, :-1]),
+        (z[:, 4:], z[:, :-4]),
+        (z[..., 0], z[..., 1]),
+        (z[16:], z[:-16]),
+    ):
         assert abs(np.sum(a * b)) < 4.5 * math.sqrt(a.size)
         if kind[0] != "weak":
             assert abs(np.sum((a**2 - 1) * (b**2 - 1))) < 4.5 * 2 * math.sqrt(a.size)
     power = np.abs(np.fft.rfft(z.sum(axis=(0, 2))))[1:-1] ** 2 / (n / 2)
-    assert stats.kstest(power, "expon", args=(0, 2)).pvalue > 1e-3 or stats.kstest(power / power.mean(), "expon").pvalue > 1e-3
+    assert (
+        stats.kstest(power, "expon", args=(0, 2)).pvalue > 1e-3
+        or stats.kstest(power / power.mean(), "expon").pvalue > 1e-3
+    )
 
 
 def test_generators_and_precisions_do_not_share_numbers_that_should_differ():
@@ -124,7 +135,9 @@ def test_the_engine_takes_them_and_neither_threads_nor_slices_nor_start_matter(k
     x = sg.simulate(still, [0.0, 0.0], n_paths=40, threads=2, **options).x
     np.testing.assert_allclose(x[:, 1:], np.cumsum(math.sqrt(0.1) * sample(noise, rng)[:40, :77], axis=1), atol=1e-12)
     monkeypatch.setattr("sgdyn.sde.simulation.SLICE_WORK", 10)
-    np.testing.assert_array_equal(sg.simulate(still, [0.0, 0.0], n_paths=7, first_path=20, threads=1, **options).x, x[20:27])
+    np.testing.assert_array_equal(
+        sg.simulate(still, [0.0, 0.0], n_paths=7, first_path=20, threads=1, **options).x, x[20:27]
+    )
 
 
 def test_signs_give_the_right_averages_and_not_the_right_paths():

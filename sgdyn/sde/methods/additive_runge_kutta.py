@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 
 from sgdyn.codegen.contracts import STEP_SIGNATURE
+from sgdyn.codegen.formula import Formula
 from sgdyn.codegen.jit import exact_helper, kernel
-from sgdyn.codegen.vector import LANES, load, store
+from sgdyn.codegen.stages import staged_block
+from sgdyn.codegen.vector import LANES, fma, load, store
+from sgdyn.noise import Diagonal
 from sgdyn.problem import Langevin
 from sgdyn.sde.methods.integrals import gather_integrals
 from sgdyn.sde.methods.plan import Plan
@@ -22,10 +25,10 @@ def stage(point: Any, x: Any, forces: Any, a: Any, i: Any, kick: Any, alpha: Any
     dim = x.shape[0]
     for k in range(dim):
         for p in range(0, x.shape[1], LANES):
-            y = load(x, k, p) + load(kick, k, p) * alpha + load(lag, k, p) * beta
-            for j in range(i):
-                y = y + load(forces, j * dim + k, p) * a[j]
-            store(point, k, p, y)
+            store(point, k, p, fma(load(lag, k, p), beta, fma(load(kick, k, p), alpha, load(x, k, p))))
+        for j in range(i):
+            for p in range(0, x.shape[1], LANES):
+                store(point, k, p, fma(load(forces, j * dim + k, p), a[j], load(point, k, p)))
 
 
 @kernel(*STEP_SIGNATURE)
@@ -53,14 +56,12 @@ def additive_plan(
     stages, noise = len(A) - 1, problem.D
     rows = np.array([[*row, *[0.0] * (stages - len(row))] for row in A])
     psi = np.concatenate([dt * rows.ravel(), b, c])
-    constants, room = np.array([dt, 0.0, stages]), (3 + stages) * noise.dim
+    constants, drift = np.array([dt, 0.0, stages]), problem.drift
+    block = staged_block(drift, stages) if isinstance(drift, Formula) and isinstance(noise, Diagonal) and noise.rank == noise.dim else None
+    if block is not None:
+        psi = np.concatenate([psi, np.sqrt(noise.values)])
+        return Plan(block, drift, None, 2 * noise.rank, constants, psi=psi, several=True, gather=gather_integrals)
+    room = (3 + stages) * noise.dim
     return Plan(
-        additive_step.compiled,
-        problem.drift,
-        noise,
-        2 * noise.rank,
-        constants,
-        psi=psi,
-        room=room,
-        gather=gather_integrals,
-    )
+        additive_step.compiled, drift, noise, 2 * noise.rank, constants, psi=psi, room=room, gather=gather_integrals
+    )  # fmt: skip

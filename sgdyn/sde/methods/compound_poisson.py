@@ -68,7 +68,7 @@ class CompoundPoisson(Method):
     Marks are normal with the standard deviation `scale` in every component, or rows of the table `marks` (number, dim), all equally
     likely. The number of jumps in a step has the Poisson law of mean rate dt exactly; they happen at the step's end. J is not centred:
     its drift is rate times the mean mark, its covariance per unit of time rate E[mark mark'].
-    Platen and Bruti-Liberati, Numerical Solution of Stochastic Differential Equations with Jumps in Finance (2010), eq. 6.1.14.
+    Platen and Bruti-Liberati, Numerical Solution of Stochastic Differential Equations with Jumps in Finance (2010), chapter 6.
     """
 
     rate: float

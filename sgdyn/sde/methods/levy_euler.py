@@ -56,7 +56,7 @@ class LevyEuler(Method):
     For alpha < 2 the components of L do not jump together, no variance exists, and `refine` repeats no path; where the drift grows
     faster than |x|, explicit steps from where a jump ends blow up sooner or later.
     Chambers, Mallows, Stuck, J. Am. Stat. Assoc. 71, 340 (1976), the symmetric case; for SGD: Simsekli, Sagun, Gürbüzbalaban,
-    arXiv:1901.06053, eq. 8.
+    arXiv:1901.06053.
     """
 
     alpha: float

@@ -1,6 +1,6 @@
 """Rows of a table drawn at random with replacement: the noise of a batch of samples, and the marks of jumps.
 
-A step's normals seed SplitMix64 (Steele, Lea, Flood, OOPSLA 2014, fig. 15), whose words choose the rows: one word a draw in place of one
+A step's normals seed SplitMix64 (Steele, Lea, Flood, OOPSLA 2014), whose words choose the rows: one word a draw in place of one
 normal. Like everything random it is a function of (seed, stream, path, step).
 """
 

@@ -33,7 +33,7 @@ class SGDMap(Method):
 
     Not an approximation of SGD but its iteration: the stationary state is that of `discrete_sgd`. It is also Euler-Maruyama (with
     momentum: `StochasticHeavyBall`, V = -sqrt(lr) v) at the one dt = origin.time_per_step, hence of weak order 1 in lr for the
-    diffusion. Li, Tai, E, JMLR 20(40), 1 (2019), eq. 2 and theorem 9.
+    diffusion. Li, Tai, E, JMLR 20(40), 1 (2019).
     """
 
     strong_order: ClassVar[float | None] = EulerMaruyama.strong_order
