@@ -76,6 +76,14 @@ def _kick(noise: Any) -> tuple[list[str], list[str], str]:
     return kick, loads, name
 
 
+def _parameters(process: Langevin) -> tuple[Floats, Floats]:
+    """theta and phi of the kernels; one number at least, as a device has no empty arrays."""
+    noise, none = process.D, np.zeros(1)
+    if isinstance(noise, Varying):
+        return np.append(_joint(process.drift, noise).theta, none), none
+    return np.append(process.drift.theta, none), np.append(_phi(noise), none)
+
+
 def _phi(noise: Any) -> Floats:
     """The parameters of a constant D: `noise.theta`, of a diagonal one without its indices, which are in the code."""
     return np.asarray(noise.theta[noise.rank :] if isinstance(noise, Diagonal) else noise.theta)
@@ -89,18 +97,12 @@ class DeviceWalkers:
     ) -> None:
         from numba import cuda
 
-        real, noise = np.dtype(precision).type, process.D
-        varying = isinstance(noise, Varying)
-        theta = _joint(process.drift, noise).theta if isinstance(noise, Varying) else process.drift.theta
-        scales = np.sqrt(2 * clock.temperatures * clock.dt)
-        copied = [
-            np.ascontiguousarray(v if v.size else [0.0], real)
-            for v in (theta, np.zeros(0) if varying else _phi(noise), scales)
-        ]
+        real, scales = np.dtype(precision).type, np.sqrt(2 * clock.temperatures * clock.dt)
         self.cuda, self.n, self.dim, self.real = cuda, len(start), process.dim, real
         self.module = kernels.module(recipe(process), precision, kind(clock)[0])
-        self.x = cuda.to_device(np.ascontiguousarray(start.T, real))
-        theta, phi, scales = (cuda.to_device(v) for v in copied)
+        theta, phi, scales, self.x = (
+            cuda.to_device(np.ascontiguousarray(v, real)) for v in (*_parameters(process), scales, start.T)
+        )
         keys = (np.uint32(word) for word in clock.key)
         self.fixed = (theta, phi, real(clock.dt), scales, *keys, cuda.to_device(np.ascontiguousarray(numbers)), self.x)
         self.blocks = -(-self.n // kernels.THREADS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NoReturn
 
 import numpy as np
@@ -24,6 +25,27 @@ def check_finite(process: Langevin, course: Course, x: Floats, start: Floats, nu
         _explain(process, course, start[lost[0]], int(numbers[lost[0]]), len(lost), step)
 
 
+def check_arrivals(
+    process: Langevin, course: Course, x: Floats, start: Floats, numbers: Any, times: Floats, step: int
+) -> None:
+    """Raise `BlowUpError` if the path that has gone farthest arrived by unstable steps; times < 0 are no arrivals."""
+    distance = np.where(times >= 0, np.sum(np.abs(x), axis=-1), -1.0)
+    i, dt = int(np.argmax(np.where(np.isnan(distance), np.inf, distance))), course.clock.dt
+    if times[i] < 0 or dt * _stiffness(process, x[i]) <= 2:
+        return
+    trail, now = _last_steps(course, start[i], int(numbers[i]), round(times[i] / dt) - 1)
+    index, stable = _first_unstable(process, dt, trail)
+    time = (now - len(trail) + 1 + index) * dt
+    if stable is not None and time < times[i]:
+        raise BlowUpError(
+            f"path {int(numbers[i])} reached the region because it blew up: from t={time:g} on, at x={np.array2string(trail[index], precision=4, threshold=6)}, "
+            f"the step dt={dt:g} is too large for the drift; type dt={stable:.2g}",
+            path=int(numbers[i]),
+            time=time,
+            dt=stable,
+        )
+
+
 def _explain(process: Langevin, course: Course, x0: Floats, path: int, lost: int, step: int) -> NoReturn:
     """Walk the lost path again, step by step at the end, and name what went wrong first."""
     dt = course.clock.dt
@@ -42,7 +64,7 @@ def _explain(process: Langevin, course: Course, x0: Floats, path: int, lost: int
 
 def _last_steps(course: Course, x0: Floats, path: int, step: int) -> tuple[list[Floats], int]:
     """The last finite points of a path, one for each step, and the number of the last one's step."""
-    numbers, now = np.array([path], dtype=np.uint64), 0
+    numbers, now, course = np.array([path], dtype=np.uint64), 0, replace(course, watches=())
     trail = [x0]
     with thread_pool(1) as workers:
         for length in (COARSE, 1):

@@ -18,7 +18,7 @@ from sgdyn.progress import Progress, progress
 from sgdyn.region import OVERSHOOT, Region
 from sgdyn.sde import diagnosis
 from sgdyn.sde.boundaries import check_inside
-from sgdyn.sde.methods.choice import check_method, check_variates
+from sgdyn.sde.methods.choice import OTHER_PROCESSES, check_method, check_variates
 from sgdyn.sde.methods.euler_maruyama import EulerMaruyama
 from sgdyn.sde.methods.plan import Method
 from sgdyn.sde.portions import Task, portions, spread
@@ -63,6 +63,10 @@ def first_passage(
     if np.any(target.contains(start)):
         raise ValueError(
             f"got x0={start[np.argmax(target.contains(start))]} inside the region, expected a point outside"
+        )
+    if isinstance(method, OTHER_PROCESSES) and correction is not None:
+        raise ValueError(
+            f"got correction={correction!r} with method={method!r}, whose paths are not Brownian between steps; type correction=None"
         )
     first_path = checks.count("first_path", first_path, least=0)
     if executor is not None:
@@ -178,6 +182,7 @@ class _Race:
             found, x = moving.recorded()[:, 0], moving.points()
             arrived = found >= 0
             times[waiting[arrived]] = found[arrived]
+            diagnosis.check_arrivals(self.process, self.course, x, self.start[waiting], numbers, found, self.now)
             diagnosis.check_finite(
                 self.process, self.course, np.where(arrived[:, None], 0.0, x), self.start[waiting], numbers, self.now
             )

@@ -70,7 +70,7 @@ def moments(paths, steps=7, **options):
     """Differences from what NumPy makes of the CPU's paths, and the count."""
     process = PROCESSES["transcendental"]
     given = {"t": steps * DT, "dt": DT, "n_paths": paths, "seed": 3, "first_path": 5}
-    x = sg.simulate(process, [0.3, 0.4], save=steps + 1, **given).x
+    x = sg.simulate(process, [0.3, 0.4], save=steps + 1, noise=options.get("noise", "double"), **given).x
     looked = x[:, 3::2] if options else x[:, [steps]]  # after step 1, every second
     count, mean, second = observe_moments(process, [0.3, 0.4], **given, **options)
     points = looked.reshape(-1, 2)

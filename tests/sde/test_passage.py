@@ -122,3 +122,25 @@ def test_a_region_out_of_reach_is_called_so():
 def test_ctrl_c_carries_the_times_that_are_known():
     with interrupted_after(0.7), pytest.raises(sg.CensoredError, match="Ctrl-C"):
         sg.first_passage(WELL.problem(0.02), [-1.0], lambda x: x[0] > 1, dt=0.001, n_paths=2000, seed=1)
+
+
+def test_a_blow_up_is_no_arrival():
+    steep = sg.potential(dim=1)(lambda x: x[0] ** 4 / 4)
+    with pytest.raises(sg.BlowUpError, match="because it blew up") as info:
+        sg.first_passage(sg.Langevin(steep, T=0.3), [-10.0], lambda x: x[0] > 20, dt=0.05, n_paths=30, seed=0)
+    assert 0 < info.value.dt < 0.05
+
+
+def test_jumps_have_no_brownian_correction():
+    call = {"dt": 0.01, "n_paths": 50, "seed": 1, "method": sg.LevyEuler(alpha=1.5)}
+    with pytest.raises(ValueError, match="correction=None"):
+        sg.first_passage(WELL.problem(0.3), [-1.0], lambda x: x[0] > 1, **call)
+    found = sg.first_passage(sg.Langevin(sg.quadratic([1.0]), T=0.5), [0.0], lambda x: x[0] > 1, correction=None, **call)
+    assert found.value > 0 and found.warnings
+
+
+def test_walls_keep_paths_from_wandering_off():
+    """Brownian motion between a mirror at 0 and a target at 1: the mean is 1/(2 D) times 1, exactly 1 here."""
+    flat = sg.Langevin.from_drift(lambda x: 0 * x, T=0.5, dim=1)
+    found = sg.first_passage(flat, [0.0], lambda x: x[0] > 1, dt=1e-3, n_paths=10_000, seed=2, boundary=sg.box([(0, np.inf)]))
+    assert found.agrees(1.0)
