@@ -85,15 +85,19 @@ def factor(function: Callable[..., Any], *, dim: int) -> Factor:
     return Factor(matrix, matrix.gradient().trace(), sigma)
 
 
+def unwritten(noise: Noise) -> str | None:
+    """What is wrong with noise whose factor is not known in symbols; None if nothing."""
+    written = not isinstance(noise, Varying) or isinstance(noise, Factor) or as_formula(noise.matrix) is not None
+    return None if written else "a D in Python, without its derivative (see sg.factor)"
+
+
 def factor_of(noise: Varying) -> Formula:
     """sigma(x) in symbols: as given, or the Cholesky factor of D(x); raises TypeError where D is known to Python only."""
     if isinstance(noise, Factor):
         return noise.sigma
     matrix = as_formula(noise.matrix)
     if matrix is None:
-        raise TypeError(
-            "got D as a Python function, expected a formula of x whose derivative is known; type D=sg.factor(lambda x: ..., dim=...)"
-        )
+        raise TypeError(f"got {unwritten(noise)}, expected a formula; type D=sg.factor(lambda x: ..., dim=...)")
     return combined("Cholesky factor", [matrix], matrix.shape, _cholesky)
 
 

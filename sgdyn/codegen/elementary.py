@@ -68,11 +68,10 @@ def _exp_parts(x: Any) -> tuple[Any, Any]:
 
 @exact_helper
 def exp(x: Any) -> Any:
-    """e^x, with gradual underflow."""
-    x = select(x > 710.0, 710.0, select(x < -746.0, -746.0, x))
+    """e^x; results below the smallest normal number are 0."""
     n, p = _exp_parts(x)
-    half = nearest(0.5 * n)  # in two factors, since 2^1024 and 2^-1074 are not normal numbers
-    return (1.0 + p) * _power_of_two(half) * _power_of_two(n - half)
+    scaled = from_bits(bits(1.0 + p) + (bits(n + INTEGER) << EXPONENT))  # the exponent of 1 + p is -1 or 0, so that n = 1024 will do
+    return select(x <= 709.782712893384, select(x >= -708.396418532264, scaled, 0.0), x * math.inf)
 
 
 @exact_helper

@@ -8,6 +8,7 @@ import importlib.util
 import os
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable
 from functools import cache, cached_property, wraps
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 
 import platformdirs
 from numba import njit, types
+from numba.core.errors import NumbaExperimentalFeatureWarning
 
 MATRIX, VECTOR = types.float64[:, ::1], types.float64[::1]
 FIELD_BLOCK = types.FunctionType(types.void(MATRIX, VECTOR, MATRIX))
@@ -80,7 +82,9 @@ def load(path: Path) -> ModuleType:
 
 def compiled(function: Callable[..., Any], signature: Any) -> Any:
     """`function` compiled for one signature, from disk if it was compiled before."""
-    return njit(signature, cache=True, **_OPTIONS)(function)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NumbaExperimentalFeatureWarning)  # functions as values, which are pinned by tests
+        return njit(signature, cache=True, **_OPTIONS)(function)
 
 
 def _stamped(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -6,19 +6,19 @@ from typing import Any
 
 from sgdyn.codegen import jit
 from sgdyn.codegen.contracts import STEP_BLOCK
-from sgdyn.codegen.formula import UNROLLED, Formula
+from sgdyn.codegen.formula import Formula
 
+WRITTEN_OUT = 16
+"""The most components of a drift of which all stages are written out."""
 _LOADED: dict[tuple[str, int], Any] = {}
 
 
 def staged_block(drift: Formula, stages: int) -> Any:
-    """The compiled step (`contracts.STEP_BLOCK`) with psi = (A dt, b, c, roots of D_ii); None for a drift of too many components.
+    """The compiled step (`contracts.STEP_BLOCK`) with psi = (A dt, b, c, roots of D_ii).
 
     A (stages + 1, stages), b and c (stages + 1): what the points, and last the step, take of the drifts, of xi and of eta. Takes
     the normals of several steps, one below the other.
     """
-    if drift.dim > UNROLLED // 4:
-        return None
     if (drift.key, stages) not in _LOADED:
         path = jit.cache_directory() / f"stages{stages}_{drift.key[:32]}_{jit.fingerprint()}.py"
         if not path.exists():
@@ -49,24 +49,24 @@ def _source(drift: Formula, stages: int) -> str:
 
 
 def _tableau(stages: int, dim: int) -> list[str]:
-    """Names for the elements of psi."""
+    """Names for the elements of psi; capitals, as the writer makes small ones."""
     rows, size = stages + 1, (stages + 1) * stages
-    lines = [f"a{i}_{j} = psi[{i * stages + j}]" for i in range(rows) for j in range(min(i, stages))]
-    lines += [f"b{i} = psi[{size + i}]" for i in range(rows)] + [f"c{i} = psi[{size + rows + i}]" for i in range(rows)]
-    return lines + [f"s{k} = scale*psi[{size + 2 * rows + k}]" for k in range(dim)]
+    lines = [f"A{i}_{j} = psi[{i * stages + j}]" for i in range(rows) for j in range(min(i, stages))]
+    lines += [f"B{i} = psi[{size + i}]" for i in range(rows)] + [f"C{i} = psi[{size + rows + i}]" for i in range(rows)]
+    return lines + [f"S{k} = scale*psi[{size + 2 * rows + k}]" for k in range(dim)]
 
 
 def _stages(stages: int, dim: int, known: list[str]) -> list[str]:
     """From the loads of one vector of paths to the stores."""
     lines = []
     for k in range(dim):
-        lines += [f"y{k} = ve.load(x, {k}, p)", f"u{k} = ve.load(variates, row + {k}, p)*s{k}"]
-        lines.append(f"w{k} = ve.load(variates, row + {dim + k}, p)*s{k}")
+        lines += [f"y{k} = ve.load(x, {k}, p)", f"u{k} = ve.load(variates, row + {k}, p)*S{k}"]
+        lines.append(f"w{k} = ve.load(variates, row + {dim + k}, p)*S{k}")
     for i in range(stages + 1):
         for k in range(dim):
-            text = f"ve.fma(w{k}, c{i}, ve.fma(u{k}, b{i}, y{k}))"
+            text = f"ve.fma(w{k}, C{i}, ve.fma(u{k}, B{i}, y{k}))"
             for j in range(min(i, stages)):
-                text = f"ve.fma(f{j}[{k}], a{i}_{j}, {text})"
+                text = f"ve.fma(f{j}[{k}], A{i}_{j}, {text})"
             lines.append(f"z{k} = {text}" if i < stages else f"ve.store(x, {k}, p, {text})")
         if i < stages:
             lines.append(f"f{i} = drift_at({', '.join([*(f'z{k}' for k in range(dim)), *known])})")

@@ -11,14 +11,15 @@ from numba import types
 from sgdyn.codegen.contracts import (
     CONFINE_BLOCK,
     CONFINE_SIGNATURE,
-    FIELDS,
+
     GATHER_BLOCK,
     GATHER_SIGNATURE,
     STEP_BLOCK,
     WATCH_BLOCK,
     WATCH_SIGNATURE,
+    function_at,
 )
-from sgdyn.codegen.jit import VECTOR, exact_helper, kernel
+from sgdyn.codegen.jit import FIELD_BLOCK, NOISE_BLOCK, VECTOR, exact_helper, kernel
 from sgdyn.codegen.vector import LANES, load, store
 from sgdyn.randomness import hoist
 from sgdyn.sde.variates import FILL_BLOCK
@@ -87,31 +88,42 @@ def look(
     return wanted
 
 
-@kernel(STEP_BLOCK, *FIELDS, VECTOR, types.int64, FILL_BLOCK, types.int64, types.int64, types.int64, types.int64, types.boolean, GATHER_BLOCK,
-        CONFINE_BLOCK, VECTOR, *[WATCH_BLOCK] * SLOTS, STEPS, *[FIELDS[0]] * SLOTS, types.UniTuple(VECTOR, SLOTS), types.UniTuple(CUBE, SLOTS),
+FUNCTIONS = (STEP_BLOCK, FIELD_BLOCK, NOISE_BLOCK, FIELD_BLOCK, FILL_BLOCK, GATHER_BLOCK, CONFINE_BLOCK)
+"""The functions that `walk` is handed, by their addresses; then `SLOTS` watchers and their fields."""
+to_step, to_field, to_noise, to_fill, to_gather, to_confine, to_watch = (
+    function_at(kind) for kind in (STEP_BLOCK, FIELD_BLOCK, NOISE_BLOCK, FILL_BLOCK, GATHER_BLOCK, CONFINE_BLOCK, WATCH_BLOCK)
+)
+
+
+@kernel(STEPS, VECTOR, VECTOR, VECTOR, VECTOR, types.int64, types.int64, types.int64, types.int64, types.int64, types.boolean,
+        VECTOR, STEPS, types.UniTuple(VECTOR, SLOTS), types.UniTuple(CUBE, SLOTS),
         CUBE, PATHS, types.int64, types.int64, VECTOR, types.int64, types.uint64, types.uint64, STEPS, SNAPSHOTS)  # fmt: skip
 def walk(
-    step_block: Any, drift: Any, theta: Any, noise: Any, phi: Any, extra: Any, psi: Any, constants: Any, room: Any,
-    fill: Any, group: Any, normals: Any, used: Any, rows: Any, several: Any, gather: Any, confine: Any, limits: Any,
-    w0: Any, w1: Any, w2: Any, w3: Any, w4: Any, w5: Any, every: Any, f0: Any, f1: Any, f2: Any, f3: Any, f4: Any, f5: Any,
-    parameters: Any, records: Any,
+    functions: Any, theta: Any, phi: Any, psi: Any, constants: Any, room: Any,
+    group: Any, normals: Any, used: Any, rows: Any, several: Any, limits: Any, every: Any, parameters: Any, records: Any,
     x: Any, paths: Any, first: Any, count: Any, temperatures: Any, refine: Any, k0: Any, k1: Any, kept: Any, out: Any,
 ) -> None:  # fmt: skip
     """Steps first, ..., first + count - 1 of the blocks x[block, dim, n], in place.
 
-    room: rows of work space. normals: rows of normals that a fine step draws, of which the method has the first `used`. rows: rows of
+    functions: the addresses of the step, its drift, noise and extra field, the filler, the gatherer, the boundary, `SLOTS` watchers and
+    their fields. room: rows of work space. normals: rows of normals that a fine step draws, of which the method has the first `used`. rows: rows of
     variates gathered from them for a step, 0 where the step takes the normals as they are. several: the step takes those of a whole
     group at once. temperatures: T at every step, or one T. records[k][block] (or records[k][0] for all) is what the k-th watcher writes
     after every every[k] steps (0: never); out[block, j] = x after kept[j] steps, kept increasing.
     """
     n, watched = x.shape[2], np.any(every > 0)
-    watchers, fields = (w0, w1, w2, w3, w4, w5), (f0, f1, f2, f3, f4, f5)  # functions cannot come in a tuple
+    step_block, drift, noise, extra = to_step(functions[0]), to_field(functions[1]), to_noise(functions[2]), to_field(functions[3])
+    fill, gather, confine = to_fill(functions[4]), to_gather(functions[5]), to_confine(functions[6])
+    w, f = functions[7:], functions[7 + SLOTS :]
+    watchers = (to_watch(w[0]), to_watch(w[1]), to_watch(w[2]), to_watch(w[3]), to_watch(w[4]), to_watch(w[5]))
+    fields = (to_field(f[0]), to_field(f[1]), to_field(f[2]), to_field(f[3]), to_field(f[4]), to_field(f[5]))
     work, z, sums = np.empty((max(room, 1), n)), np.empty((group * normals, n)), np.empty((rows, n))
     hoisted, words, memory = (
         np.empty((3, n), np.uint64),
         np.empty((2 * normals + 2, n), np.uint64),
         np.empty(2, np.int64),
     )
+    narrow = words.view(np.uint32)
     own, spare = constants.copy(), z[:0]
     for b in range(x.shape[0]):
         hoist(paths[b], k0, k1, hoisted)
@@ -121,7 +133,7 @@ def walk(
             own[1] = math.sqrt(2.0 * temperatures[step - first if len(temperatures) > 1 else 0])
             ahead = kept[saved] - step if saved < len(kept) else group
             if several and step % group == 0 and step + group <= first + count and ahead >= group:
-                fill(z, words, hoisted, memory, step // group, k0, k1)
+                fill(z, words, narrow, hoisted, memory, step // group, k0, k1)
                 step_block(drift, theta, noise, phi, extra, psi, block, z, work, own)
                 step += group
             else:
@@ -129,7 +141,7 @@ def walk(
                     fine = step * refine + i
                     if fine // group != filled:
                         filled = fine // group
-                        fill(z, words, hoisted, memory, filled, k0, k1)
+                        fill(z, words, narrow, hoisted, memory, filled, k0, k1)
                     begin = (fine % group) * normals
                     fresh, spare = z[begin : begin + used], z[begin + used : begin + normals]
                     if rows:

@@ -22,7 +22,8 @@ def fill_group(fill: Any, paths: Any, group: Any, k0: Any, k1: Any, z: Any, word
     """The random numbers of one group of steps for a row of paths."""
     hoisted = np.empty((3, z.shape[1]), np.uint64)
     hoist(paths, k0, k1, hoisted)
-    fill(z, words, hoisted, memory, group, k0, k1)
+    narrow = words.view(np.uint32)
+    fill(z, words, narrow, hoisted, memory, group, k0, k1)
 
 
 def normals(

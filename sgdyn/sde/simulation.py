@@ -28,7 +28,7 @@ from sgdyn.sde.walkers import Clock, Confinement, Course, Steps, Walkers, thread
 
 Floats = NDArray[np.float64]
 
-SLICE_WORK = 2e7
+SLICE_WORK = 1e8
 """Component-steps between two looks at the clock, at Ctrl-C and at NaN: a tenth of a second."""
 
 

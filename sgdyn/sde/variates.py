@@ -31,11 +31,12 @@ from sgdyn.codegen.vector import LANES, from_bits, load, store
 from sgdyn.randomness import HALF, ONE, SIGN_BIT, WORDS, box_muller, fill_normals, fill_words, rounds_from_third
 
 MEMORY = types.int64[::1]
-FILL_SIGNATURE = (MATRIX, WORDS, WORDS, MEMORY, types.int64, types.uint64, types.uint64)
+NARROW = types.uint32[:, ::1]
+FILL_SIGNATURE = (MATRIX, WORDS, NARROW, WORDS, MEMORY, types.int64, types.uint64, types.uint64)
 FILL_BLOCK = types.FunctionType(types.void(*FILL_SIGNATURE))
-"""`fill(z, words, hoisted, memory, group, k0, k1)`: z[i * rank + component, path] for the steps group * (rows/rank) + i.
+"""`fill(z, words, narrow, hoisted, memory, group, k0, k1)`: z[i * rank + component, path] for the steps group * (rows/rank) + i.
 
-words (2 rank + 2, n) and memory (2,), -1 at first, keep what the next group can use.
+words (2 rank + 2, n), narrow (the same memory as 32-bit words) and memory (2,), -1 at first, keep what the next group can use.
 """
 
 WIDE = 4 * LANES
@@ -189,24 +190,22 @@ def fast_words(narrow: Any, hoisted: Any, memory: Any, group: Any, component: An
 
 
 @kernel(*FILL_SIGNATURE)
-def philox_double(z: Any, words: Any, hoisted: Any, memory: Any, group: Any, k0: Any, k1: Any) -> None:
+def philox_double(z: Any, words: Any, narrow: Any, hoisted: Any, memory: Any, group: Any, k0: Any, k1: Any) -> None:
     """Two steps of double precision."""
     fill_normals(z, words, hoisted, np.uint64(group), k0, k1)
 
 
 @kernel(*FILL_SIGNATURE)
-def philox_single(z: Any, words: Any, hoisted: Any, memory: Any, group: Any, k0: Any, k1: Any) -> None:
+def philox_single(z: Any, words: Any, narrow: Any, hoisted: Any, memory: Any, group: Any, k0: Any, k1: Any) -> None:
     """Four steps of single precision."""
-    narrow = words.view(np.uint32)
     for component in range(z.shape[0] // 4):
         fill_narrow_words(narrow, 0, hoisted, np.uint64(group), np.uint64(component), k0, k1)
         single_from(narrow, z, component)
 
 
 @kernel(*FILL_SIGNATURE)
-def fast_double(z: Any, words: Any, hoisted: Any, memory: Any, group: Any, k0: Any, k1: Any) -> None:
+def fast_double(z: Any, words: Any, narrow: Any, hoisted: Any, memory: Any, group: Any, k0: Any, k1: Any) -> None:
     """Two steps of double precision from xoshiro128++."""
-    narrow = words.view(np.uint32)
     for component in range(z.shape[0] // 2):
         fast_words(narrow, hoisted, memory, group, component, k0, k1)
         double_from(narrow, z, component)
@@ -214,9 +213,8 @@ def fast_double(z: Any, words: Any, hoisted: Any, memory: Any, group: Any, k0: A
 
 
 @kernel(*FILL_SIGNATURE)
-def fast_single(z: Any, words: Any, hoisted: Any, memory: Any, group: Any, k0: Any, k1: Any) -> None:
+def fast_single(z: Any, words: Any, narrow: Any, hoisted: Any, memory: Any, group: Any, k0: Any, k1: Any) -> None:
     """Four steps of single precision from xoshiro128++."""
-    narrow = words.view(np.uint32)
     for component in range(z.shape[0] // 4):
         fast_words(narrow, hoisted, memory, group, component, k0, k1)
         single_from(narrow, z, component)
@@ -224,7 +222,7 @@ def fast_single(z: Any, words: Any, hoisted: Any, memory: Any, group: Any, k0: A
 
 
 @kernel(*FILL_SIGNATURE)
-def philox_signs(z: Any, words: Any, hoisted: Any, memory: Any, group: Any, k0: Any, k1: Any) -> None:
+def philox_signs(z: Any, words: Any, narrow: Any, hoisted: Any, memory: Any, group: Any, k0: Any, k1: Any) -> None:
     """Four steps of Rademacher signs: of 128 bits the first 64 steps take the first word's, the others the second's, from the top."""
     rank, n = z.shape[0] // 4, z.shape[1]
     if memory[0] != group // 32:

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sgdyn import checks
-from sgdyn.codegen.jit import Kernel
+from sgdyn.codegen.contracts import WATCH_BLOCK, address
+from sgdyn.codegen.jit import FIELD_BLOCK, Kernel
 from sgdyn.codegen.vector import LANES
 from sgdyn.fields import Field
-from sgdyn.sde.engine import SLOTS, unconfined, unwatched, walk
+from sgdyn.sde.engine import FUNCTIONS, SLOTS, unconfined, unwatched, walk
 from sgdyn.sde.methods.plan import NOTHING, Plan, no_field, no_noise
 from sgdyn.sde.opaque import Callback, field_block, noise_block
 from sgdyn.sde.variates import Variates, variates
@@ -205,11 +206,13 @@ def _arguments(course: Course) -> tuple[tuple[Any, ...], list[Callback]]:
     levels = [nothing if watch.quantity is None else field_block(watch.quantity) for watch in watches]
     alone = clock.refine == 1 and not course.watches and len(clock.temperatures) == 1 and not len(limits)
     rows = plan.rows or (plan.normals if clock.refine > 1 else 0)
+    own = (plan.step, drift[0], noise[0], extra[0], random.fill.compiled, plan.gather.compiled, course.confinement.boundary.compiled)
+    functions = [address(function, kind) for function, kind in zip(own, FUNCTIONS, strict=True)]
+    functions += [address(watch.watcher.compiled, WATCH_BLOCK) for watch in watches]
+    functions += [address(level[0], FIELD_BLOCK) for level in levels]
     arguments = (
-        plan.step, drift[0], drift[1], noise[0], noise[1], extra[0], np.concatenate([extra[1], plan.psi]), plan.constants, plan.room,
-        random.fill.compiled, random.group, course.normals, plan.normals, rows, plan.several and alone, plan.gather.compiled,
-        course.confinement.boundary.compiled, limits, *(watch.watcher.compiled for watch in watches),
-        np.array([watch.every for watch in watches]), *(level[0] for level in levels),
+        np.array(functions), drift[1], noise[1], np.concatenate([extra[1], plan.psi]), plan.constants, plan.room,
+        random.group, course.normals, plan.normals, rows, plan.several and alone, limits, np.array([watch.every for watch in watches]),
         tuple(np.concatenate([level[1], watch.psi]) for level, watch in zip(levels, watches, strict=True)),
     )  # fmt: skip
     return arguments, [part[2] for part in (drift, extra, noise, *levels) if part[2] is not None]

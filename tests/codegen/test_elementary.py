@@ -90,6 +90,8 @@ def test_functions_agree_with_numpy_at_the_ends_of_the_floats(name):
     )
     with np.errstate(all="ignore"):
         expected = getattr(np, name)(x)
+    if name == "exp":
+        expected = np.where(expected < np.finfo(float).tiny, 0.0, expected)  # what is not a normal number is flushed
     found = apply(name, x)
     np.testing.assert_allclose(found, expected, rtol=4e-16, atol=0)
     zero = expected == 0

@@ -6,8 +6,12 @@ import sys
 import numpy as np
 
 import sgdyn as sg
+from sgdyn.randomness import key
 from sgdyn.sde import cuda
 from sgdyn.sde.cuda import observe_moments
+from sgdyn.sde.cuda_walkers import DeviceWalkers
+from sgdyn.sde.variates import variates
+from sgdyn.sde.walkers import Clock, Course, Walkers, thread_pool
 
 
 @sg.potential(dim=2)
@@ -117,11 +121,25 @@ def main():
         "moments": [moments(140), moments(5, after=DT, every=2), moments(4, after=DT, every=2, noise="double", precision="float64")],
         "moments of floats": moments(4, after=DT, every=2, noise="single", precision="float32"),
         "moments in chunks": chunked(),
+        "far steps": [far("double"), far("single")],
         "moments repeat": repeats(),
         "refused": [refused(rng="fast"), refused(noise="weak"), refused(refine=2), refused(boundary=sg.box([(-1, 1)])), refused(checkpoint="x"), refused(opaque),
                     refused(device="tpu"), refused(device="cpu", precision="float32"), refused(precision="half")],
         "blow-up": [blow_up("float64"), blow_up("float32")],
     }))  # fmt: skip
+
+
+def far(noise):
+    """The largest difference after steps whose numbers exceed 32 bits."""
+    process = PROCESSES["transcendental"]
+    clock = Clock(DT, 1, key(3, 1), np.array([0.3]), variates(noise, "philox"))
+    start, numbers, first = np.full((3, 2), 0.4), np.arange(3, dtype=np.uint64), 2**35 + 1
+    with thread_pool(1) as workers:
+        here = Walkers(Course(sg.EulerMaruyama().plan(process, DT), clock), start, numbers, workers)
+        here.advance(first, 6)
+    there = DeviceWalkers(process, clock, start, numbers, "float64")
+    there.advance(first, first + 6)
+    return float(np.abs(here.points() - there.points()).max())
 
 
 def repeats():

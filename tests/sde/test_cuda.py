@@ -36,6 +36,7 @@ def check_equal(results):
         assert results[name] < ROUNDING, name
     for wrong, mean, second in [*results["moments"], results["moments in chunks"]]:
         assert wrong == 0 and mean < ROUNDING and second < ROUNDING
+    assert results["far steps"][0] < ROUNDING and results["far steps"][1] < SINGLE
     wrong, mean, second = results["moments of floats"]
     assert wrong == 0 and max(mean, second) < SINGLE
     assert results["moments repeat"]

@@ -111,7 +111,9 @@ def test_exact_steps_of_a_degenerate_process_have_the_right_covariance():
 @pytest.mark.parametrize("method", [sg.SRA1(), sg.SRA3(), sg.ShARK()], ids=repr)
 def test_steps_written_out_for_a_drift_are_the_same_steps(method):
     """With D a number the stages are written out; with the same D as a factor, or the same drift in Python, they are not."""
-    potential = lambda x: 0.25 * (x[0] ** 2 - 1) ** 2 + 0.5 * x[1] ** 2 + 0.3 * x[0] * np.sin(x[1])
+    potential = lambda x, k=1.3: (
+        0.25 * np.exp(-(k**3)) * (x[0] ** 2 - 1 / k) ** 2 + 0.5 * x[1] ** 2 + 0.3 * x[0] * np.sin(x[1])
+    )
     U, run = sg.potential(dim=2)(potential), {"t": 1.0, "dt": 0.05, "n_paths": 30, "seed": 1, "method": method}
     opaque = sg.Potential.from_functions(U, U.grad, dim=2)
     written = sg.simulate(sg.Langevin(U, T=0.3, D=0.8), [0.5, 0.1], **run).x
@@ -178,7 +180,10 @@ def test_implicit_paths_do_not_depend_on_their_neighbours():
 
 def test_implicit_steps_need_a_derivative():
     U = sg.Potential.from_functions(lambda x: np.sum(x**2, -1), lambda x: 2 * x, dim=2)
-    with pytest.raises(TypeError, match="derivative the implicit method needs"):
+    with pytest.raises(
+        TypeError,
+        match=r"a drift in Python, without its derivative, which it does not accept; type one of sg.EulerMaruyama\(\), sg.Tamed",
+    ):
         sg.simulate(sg.Langevin(U), [0.0, 0.0], t=1.0, dt=0.1, method=sg.Theta())
 
 
@@ -235,6 +240,13 @@ def test_the_drift_is_converted():
     x = sg.simulate(sg.stratonovich(process), [1.0], t=1.0, dt=1e-3, n_paths=50, seed=1, method=sg.Heun()).x[:, 0, 0]
     W = np.sqrt(1e-3) * sg.normals(1, paths=50, steps=1000).sum(axis=(1, 2))
     np.testing.assert_allclose(x, np.exp(b * W), rtol=2e-3)
+
+
+@pytest.mark.parametrize("method", [sg.Heun(), sg.SRS2()], ids=repr)
+def test_the_conversion_needs_a_formula(method):
+    D = sg.noise_from_functions(lambda x: 1 + x[..., None] ** 2, dim=1)
+    with pytest.raises(TypeError, match="a D in Python, without its derivative"):
+        sg.simulate(sg.Langevin.from_drift(lambda x: -x, D=D, dim=1), [0.5], t=1.0, dt=0.1, method=method)
 
 
 def test_constant_noise_has_one_interpretation():

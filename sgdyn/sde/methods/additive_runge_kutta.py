@@ -11,7 +11,7 @@ import numpy as np
 from sgdyn.codegen.contracts import STEP_SIGNATURE
 from sgdyn.codegen.formula import Formula
 from sgdyn.codegen.jit import exact_helper, kernel
-from sgdyn.codegen.stages import staged_block
+from sgdyn.codegen.stages import WRITTEN_OUT, staged_block
 from sgdyn.codegen.vector import LANES, fma, load, store
 from sgdyn.noise import Diagonal
 from sgdyn.problem import Langevin
@@ -56,12 +56,15 @@ def additive_plan(
     stages, noise = len(A) - 1, problem.D
     rows = np.array([[*row, *[0.0] * (stages - len(row))] for row in A])
     psi = np.concatenate([dt * rows.ravel(), b, c])
-    constants, drift = np.array([dt, 0.0, stages]), problem.drift
-    block = staged_block(drift, stages) if isinstance(drift, Formula) and isinstance(noise, Diagonal) and noise.rank == noise.dim else None
-    if block is not None:
+    constants, drift, rank = np.array([dt, 0.0, stages]), problem.drift, 2 * noise.rank
+    if (
+        isinstance(drift, Formula)
+        and drift.dim <= WRITTEN_OUT
+        and isinstance(noise, Diagonal)
+        and noise.rank == noise.dim
+    ):
         psi = np.concatenate([psi, np.sqrt(noise.values)])
-        return Plan(block, drift, None, 2 * noise.rank, constants, psi=psi, several=True, gather=gather_integrals)
-    room = (3 + stages) * noise.dim
-    return Plan(
-        additive_step.compiled, drift, noise, 2 * noise.rank, constants, psi=psi, room=room, gather=gather_integrals
-    )  # fmt: skip
+        block = staged_block(drift, stages)
+        return Plan(block, drift, None, rank, constants, psi=psi, several=True, gather=gather_integrals)
+    room, step = (3 + stages) * noise.dim, additive_step.compiled
+    return Plan(step, drift, noise, rank, constants, psi=psi, room=room, gather=gather_integrals)

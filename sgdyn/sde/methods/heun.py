@@ -10,7 +10,7 @@ import numpy as np
 
 from sgdyn.codegen.contracts import STEP_SIGNATURE
 from sgdyn.codegen.jit import kernel
-from sgdyn.factors import drift_correction
+from sgdyn.factors import drift_correction, unwritten
 from sgdyn.problem import Langevin
 from sgdyn.sde.methods.columns import shift
 from sgdyn.sde.methods.euler_maruyama import add_scaled
@@ -48,6 +48,10 @@ class Heun(Method):
     strong_order_additive: ClassVar[float | None] = 1.0
     weak_order: ClassVar[float] = 1.0
     interpretation: ClassVar[str] = "Stratonovich"
+
+    @classmethod
+    def refusal(cls, problem: Any) -> str | None:
+        return unwritten(problem.D)
 
     def plan(self, problem: Langevin, dt: float) -> Plan:
         noise, correction = problem.D, drift_correction(problem.D, kind_of_noise(problem.D))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from sgdyn.factors import unwritten
 from sgdyn.problem import Langevin
 from sgdyn.sde.methods.plan import Method, Plan
 from sgdyn.sde.methods.repeated_runge_kutta import repeated_plan
@@ -40,6 +41,10 @@ class SRS2(Method):
     strong_order_additive: ClassVar[float | None] = 1.0
     weak_order: ClassVar[float] = 1.0
     interpretation: ClassVar[str] = "Stratonovich"
+
+    @classmethod
+    def refusal(cls, problem: Any) -> str | None:
+        return unwritten(problem.D)
 
     def plan(self, problem: Langevin, dt: float) -> Plan:
         return repeated_plan(problem, dt, w=0.5, terms=self.terms, stratonovich=True)

@@ -12,7 +12,7 @@ from sgdyn import checks
 from sgdyn.codegen.contracts import STEP_SIGNATURE
 from sgdyn.codegen.jit import exact_helper, kernel
 from sgdyn.codegen.vector import LANES, absolute, any_of, load, select, store
-from sgdyn.fields import Affine, Field, Opaque, as_formula
+from sgdyn.fields import Affine, Opaque, as_formula
 from sgdyn.problem import Langevin
 from sgdyn.sde.methods.columns import fill_rows, shift
 from sgdyn.sde.methods.plan import Method, Plan
@@ -142,16 +142,6 @@ def inverse_step(
     shift(x, x, 1.0, kick)
 
 
-def jacobian(drift: Field) -> Field:
-    """The derivative of a drift; raises TypeError where it is not known."""
-    if isinstance(drift, Opaque) and drift.derivative is None:
-        raise TypeError(
-            "got a drift known to Python only, whose derivative the implicit method needs; write it in NumPy for @sg.potential, or type method=sg.TamedEuler()"
-        )
-    slope = drift.gradient()
-    return as_formula(slope) or slope
-
-
 @dataclass(frozen=True)
 class Theta(Method):
     """X_{n+1} = X_n + (1 - theta) b(X_n) dt + theta b(X_{n+1}) dt + sqrt(2 T dt) sigma(X_n) z: stable for stiff drifts if theta >= 1/2.
@@ -169,26 +159,19 @@ class Theta(Method):
         if not 0 <= checks.positive("theta", self.theta, zero=True) <= 1:
             raise ValueError(f"got theta={self.theta:g}, expected a number between 0 (explicit) and 1 (implicit)")
 
+    @classmethod
+    def refusal(cls, problem: Any) -> str | None:
+        unknown = isinstance(problem.drift, Opaque) and problem.drift.derivative is None
+        return "a drift in Python, without its derivative" if unknown else None
+
     def plan(self, problem: Langevin, dt: float) -> Plan:
         drift, noise, dim = problem.drift, problem.D, problem.dim
         constants = np.array([dt, 0.0, self.theta])
         if isinstance(drift, Affine):
-            inverse = np.asarray(np.linalg.inv(np.eye(dim) - self.theta * dt * drift.matrix), dtype=np.float64)
-            return Plan(
-                inverse_step.compiled,
-                drift,
-                noise,
-                noise.rank,
-                constants,
-                extra=Affine(inverse, np.zeros(dim)),
-                room=2 * dim,
-            )
+            matrix = np.eye(dim) - self.theta * dt * drift.matrix
+            inverse = Affine(np.asarray(np.linalg.inv(matrix), dtype=np.float64), np.zeros(dim))
+            return Plan(inverse_step.compiled, drift, noise, noise.rank, constants, extra=inverse, room=2 * dim)
+        slope, room = drift.gradient(), 2 * dim + 1 + dim * dim
         return Plan(
-            newton_step.compiled,
-            drift,
-            noise,
-            noise.rank,
-            constants,
-            extra=jacobian(drift),
-            room=2 * dim + 1 + dim * dim,
+            newton_step.compiled, drift, noise, noise.rank, constants, extra=as_formula(slope) or slope, room=room
         )
