@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sgdyn.sde.boundaries import box
     from sgdyn.sde.ensemble import Ensemble
     from sgdyn.sde.increments import normals
+    from sgdyn.sde.methods.adaptive import Adaptive
     from sgdyn.sde.methods.baoab import BAOAB
     from sgdyn.sde.methods.compound_poisson import CompoundPoisson
     from sgdyn.sde.methods.euler_maruyama import EulerMaruyama
@@ -66,7 +67,7 @@ _PLACES = {
     "Autocovariance": "sde.observables", "Average": "sde.observables", "Covariance": "sde.observables", "Histogram": "sde.observables",
     "LastExit": "sde.observables", "Maximum": "sde.observables", "Splitting": "sde.observables",
     "Observations": "sde.observation", "observe": "sde.observation", "box": "sde.boundaries",
-    "BAOAB": "sde.methods.baoab", "OBABO": "sde.methods.obabo", "GJF": "sde.methods.gjf", "StochasticHeavyBall": "sde.methods.stochastic_heavy_ball",
+    "Adaptive": "sde.methods.adaptive", "BAOAB": "sde.methods.baoab", "OBABO": "sde.methods.obabo", "GJF": "sde.methods.gjf", "StochasticHeavyBall": "sde.methods.stochastic_heavy_ball",
     "SGDMap": "sde.methods.sgd_map", "ResampledSGDMap": "sde.methods.resampled_sgd_map", "LevyEuler": "sde.methods.levy_euler", "CompoundPoisson": "sde.methods.compound_poisson",
     "ExactLinear": "sde.methods.exact_linear", "Heun": "sde.methods.heun", "MALA": "sde.methods.mala", "Milstein": "sde.methods.milstein", "RI6": "sde.methods.ri6", "ShARK": "sde.methods.shark",
     "SRA1": "sde.methods.sra1", "SRA3": "sde.methods.sra3", "SRI2": "sde.methods.sri2", "SRS2": "sde.methods.sri2", "SRIW1": "sde.methods.sriw1", "TamedEuler": "sde.methods.tamed_euler", "Theta": "sde.methods.theta",
@@ -77,7 +78,7 @@ _PLACES = {
 _ROOMS = ("datasets", "fit", "landscapes", "nets", "plot")
 
 __all__ = [
-    "BAOAB", "GJF", "MALA", "OBABO", "RI6", "SRA1", "SRA3", "SRI2", "SRIW1", "SRS2", "Autocovariance", "Average", "BlowUpError",
+    "BAOAB", "GJF", "MALA", "OBABO", "RI6", "SRA1", "SRA3", "SRI2", "SRIW1", "SRS2", "Adaptive", "Autocovariance", "Average", "BlowUpError",
     "BranchError", "CensoredError", "CompoundPoisson", "Covariance", "Density", "DiscreteSGD", "Ensemble", "Estimate", "EulerMaruyama",
     "ExactLinear", "Grid", "Heun", "Histogram", "Langevin", "LastExit", "LevyEuler", "LinearStationary", "LowRank", "Maximum",
     "Milstein", "Momentum", "NotConvergedError", "Observations", "Potential", "Region", "ResampledSGDMap", "SGDMap", "ShARK",

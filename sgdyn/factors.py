@@ -35,6 +35,10 @@ class Factor(Varying):
         return self.sigma.theta
 
     @property
+    def clocks(self) -> tuple[int, ...]:
+        return self.sigma.clocks
+
+    @property
     def block(self) -> Any:
         return self.sigma.factor_block
 

@@ -200,6 +200,11 @@ class Varying:
         return self.dim
 
     @property
+    def clocks(self) -> tuple[int, ...]:
+        """Where the parameters hold the time (see `Formula`)."""
+        return getattr(self.matrix, "clocks", ())
+
+    @property
     def theta(self) -> Floats:
         return self.matrix.theta
 

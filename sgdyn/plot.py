@@ -33,6 +33,20 @@ def figure(result: Any, ax: Axes | None = None) -> Axes:
     return ax
 
 
+def panels(results: dict[str, Any]) -> list[Axes]:
+    """Several results side by side, under their names; in words what has no picture."""
+    with plt.rc_context(STYLE):
+        axes = plt.subplots(1, len(results), figsize=(4.2 * len(results), 3.4), squeeze=False)[1][0]
+    for ax, (name, result) in zip(axes, results.items(), strict=True):
+        try:
+            figure(result, ax)
+        except TypeError:
+            ax.axis("off")
+            ax.text(0.5, 0.5, str(result), ha="center", va="center", wrap=True)
+        ax.set_title(name)
+    return list(axes)
+
+
 def _whole_ticks(ax: Axes) -> None:
     """Directions and ranks are whole numbers."""
     if ax.get_xlabel() in ("Hessian direction", "rank", "component"):

@@ -159,7 +159,8 @@ def _check_derivative(name: str, of: str, lower: Field, upper: Field) -> None:
 def potential(*misused: Any, dim: int | None = None) -> Callable[[Callable[..., Any]], Potential]:
     """Make a `Potential` of a plain NumPy function of x (dim,) that returns a number.
 
-    `x[0]`, NumPy functions, array constants and loops over components are allowed; keyword defaults are parameters. The function is
+    `x[0]`, NumPy functions, array constants and loops over components are allowed; keyword defaults are parameters, of which one called
+    `t` is the time in simulations. The function is
     called twice, with symbols. Raises `BranchError` where it decides by the value of x (use np.where), TypeError for NumPy functions
     that have no symbolic form and ValueError if the result is not a number or not twice the same (random numbers).
 
@@ -187,7 +188,7 @@ def _from_formula(value: Formula, given: Mapping[str, Floats], name: str) -> Pot
 
     def rebuild(new: Mapping[str, Floats]) -> Potential:
         theta = np.concatenate([np.zeros(0), *[np.ravel(v) for v in new.values()]])
-        return _from_formula(Formula(value.dim, (), theta, value.key, value.make), new, name)
+        return _from_formula(Formula(value.dim, (), theta, value.key, value.make, value.clocks), new, name)
 
     grad = value.gradient()
     hess = grad.gradient()

@@ -124,12 +124,12 @@ def strong_errors(method, given, levels, fine, n, problem=None):
 COARSE, MIDDLE, FINE = (range(3, 8), 10, 2000), (range(4, 9), 11, 1000), (range(7, 12), 14, 200)
 STRONG_ADDITIVE = [
     (sg.EulerMaruyama(), COARSE), (sg.TamedEuler(), COARSE), (sg.Theta(), COARSE), (sg.Theta(0.5), COARSE), (sg.Milstein(), COARSE),
-    (sg.SRI2(), COARSE), (sg.SRS2(), COARSE), (sg.Heun(), COARSE), (sg.RI6(), COARSE), (sg.MALA(), COARSE), (sg.SRA1(), FINE),
+    (sg.SRI2(), COARSE), (sg.SRS2(), COARSE), (sg.Heun(), COARSE), (sg.Adaptive(levels=0), COARSE), (sg.RI6(), COARSE), (sg.MALA(), COARSE), (sg.SRA1(), FINE),
     (sg.SRA3(), FINE), (sg.ShARK(), FINE), (sg.SRIW1(), FINE),
 ]  # fmt: skip
 STRONG_DIAGONAL = [sg.EulerMaruyama(), sg.TamedEuler(), sg.Theta(), sg.Milstein(), sg.SRI2(), sg.SRS2(), sg.SRIW1()]
 STRONG_GENERAL = [
-    sg.EulerMaruyama(), sg.TamedEuler(), sg.Theta(), sg.Milstein(terms=5), sg.SRI2(terms=5), sg.SRS2(terms=5), sg.Heun(), sg.RI6(),
+    sg.EulerMaruyama(), sg.TamedEuler(), sg.Theta(), sg.Milstein(terms=5), sg.SRI2(terms=5), sg.SRS2(terms=5), sg.Heun(), sg.Adaptive(levels=0), sg.RI6(),
 ]  # fmt: skip
 
 

@@ -74,7 +74,7 @@ def counted_words(row, pair, component, k0, k1):
         randomness.hoist(row, k0, k1, hoisted)
         randomness.fill_words(words, hoisted, pair, component, k0, k1)
 
-    hoisted, words = np.empty((3, 16), np.uint64), np.empty((2, 16), np.uint64)
+    hoisted, words = np.empty((3, 32), np.uint64), np.empty((2, 32), np.uint64)
     fill(row, np.uint64(pair), np.uint64(component), np.uint64(k0), np.uint64(k1), hoisted, words)
     return words, hoisted
 

@@ -12,7 +12,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from sgdyn.codegen.jit import FIELD_BLOCK, MATRIX, NOISE_BLOCK, VECTOR
+from sgdyn.codegen.jit import FIELD_BLOCK, MATRIX, MATRIX32, NOISE_BLOCK, VECTOR, VECTOR32
 
 FIELDS = (FIELD_BLOCK, VECTOR, NOISE_BLOCK, VECTOR, FIELD_BLOCK, VECTOR)
 """drift, theta, noise, phi, extra, psi: the last two are whatever more a method asks for (a Jacobian, a potential, matrices)."""
@@ -23,6 +23,14 @@ STEP_BLOCK = types.FunctionType(types.void(*STEP_SIGNATURE))
 
 variates (rows, n) are standard normals (or what the method's gatherer makes of them); work (rows, n) is room; constants begin with
 (dt, sqrt(2 T)), the method's own follow.
+"""
+
+LEAN_STEPS = {
+    "float64": types.FunctionType(types.void(VECTOR, VECTOR, MATRIX, MATRIX32, MATRIX, VECTOR)),
+    "float32": types.FunctionType(types.void(VECTOR, VECTOR32, MATRIX32, MATRIX32, MATRIX32, VECTOR)),
+}
+"""`steps(theta, psi, x, z, work, constants)`: steps of x (dim, n) in place, one for every so many rows of the float32 normals z, by the
+precision of x; theta, psi, work and constants as those of `STEP_BLOCK`.
 """
 
 GATHER_SIGNATURE = (MATRIX, MATRIX, types.int64, types.int64)

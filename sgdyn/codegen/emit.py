@@ -9,7 +9,7 @@ import numpy as np
 from sgdyn.codegen.expression import Expression
 from sgdyn.codegen.jit import PIVOT_TOLERANCE
 from sgdyn.codegen.vector import LANES
-from sgdyn.codegen.writer import BLOCK, NUMPY, TORCH, Body, Dialect, body
+from sgdyn.codegen.writer import BLOCK, BLOCK32, NUMPY, TORCH, Body, Dialect, body
 
 
 def _indent(lines: Iterable[str], depth: int) -> str:
@@ -56,25 +56,33 @@ def block_source(expression: Expression) -> str:
 
 def euler_source(expression: Expression) -> str:
     """Steps x += dt b(x) + sqrt(2 T dt) s z with s = psi (`contracts.STEP_BLOCK`), one for every `dim` rows of variates."""
-    code = body(expression, BLOCK)
-    dim = expression.dim
-    scales = [
-        "dt = constants[0]",
-        "scale = constants[1]*math.sqrt(dt)",
-        *[f"s{i} = scale*psi[{i}]" for i in range(dim)],
-    ]
+    arguments = "drift, theta, noise, phi, extra, psi, x, variates, work, constants"
+    return _euler(expression, BLOCK, arguments, "ve.load(variates, row + {}, p)")
+
+
+def lean_source(expression: Expression) -> str:
+    """The same steps from float32 normals (`contracts.LEAN_STEPS`), equal to the last bit."""
+    return _euler(expression, BLOCK, LEAN_ARGUMENTS, "na.load_widened(z, row + {}, p)")
+
+
+def lean32_source(expression: Expression) -> str:
+    """The same steps of float32 points from float32 normals (`contracts.LEAN_STEPS`)."""
+    return _euler(expression, BLOCK32, LEAN_ARGUMENTS, "ve.load(z, row + {}, p)")
+
+
+LEAN_ARGUMENTS = "theta, psi, x, z, work, constants"
+
+
+def _euler(expression: Expression, dialect: Dialect, arguments: str, normal: str) -> str:
+    code, dim, fma = body(expression, dialect), expression.dim, FMA[dialect]
+    scales = ["dt = constants[0]", "scale = constants[1]*math.sqrt(dt)", *[f"s{i} = scale*psi[{i}]" for i in range(dim)]]
     old = [f"x{i} = ve.load(x, {i}, p)" for i in range(dim) if i not in code.used]
     stores = [
-        f"ve.store(x, {i}, p, ve.fma(ve.load(variates, row + {i}, p), s{i}, ve.fma({t}, dt, x{i})))"
-        for i, t in enumerate(code.texts)
+        f"ve.store(x, {i}, p, {fma}({normal.format(i)}, s{i}, {fma}({t}, dt, x{i})))" for i, t in enumerate(code.texts)
     ]
     whole = Body([*code.before, *scales], [*old, *code.inside], code.texts, code.used)
-    return _block(
-        "drift, theta, noise, phi, extra, psi, x, variates, work, constants",
-        whole,
-        stores,
-        f"for row in range(0, variates.shape[0], {dim}):",
-    )
+    rows = arguments.split(", ")[-3]
+    return _block(arguments, whole, stores, f"for row in range(0, {rows}.shape[0], {dim}):", dialect=dialect)
 
 
 def factor_source(expression: Expression) -> str:
@@ -126,10 +134,14 @@ def cholesky(
     return lines, [" + ".join(row) for row in rows]
 
 
-def _block(arguments: str, code: Body, stores: list[str], *outer: str) -> str:
+FMA = {BLOCK: "ve.fma", BLOCK32: "na.fma32"}
+
+
+def _block(arguments: str, code: Body, stores: list[str], *outer: str, dialect: Dialect = BLOCK) -> str:
     """A function that runs over the paths, inside of the `outer` loops."""
     loads = [f"x{i} = ve.load(x, {i}, p)" for i in code.used]
-    text = f"{BLOCK.header}\n\ndef evaluate({arguments}):\n" + _indent(code.before, 1)
-    for depth, line in enumerate([*outer, f"for p in range(0, x.shape[1], {LANES}):"], 1):
+    lanes = LANES if dialect is BLOCK else 4 * LANES
+    text = f"{dialect.header}\n\ndef evaluate({arguments}):\n" + _indent(code.before, 1)
+    for depth, line in enumerate([*outer, f"for p in range(0, x.shape[1], {lanes}):"], 1):
         text += _indent([line], depth)
     return text + _indent([*loads, *code.inside, *stores], len(outer) + 2)

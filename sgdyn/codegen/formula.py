@@ -39,13 +39,17 @@ class Once:
 
 @dataclass(frozen=True, eq=False)
 class Formula:
-    """A field with its symbols. `key` names its content; `make` gives the symbols and is called only where no code is cached."""
+    """A field with its symbols. `key` names its content; `make` gives the symbols and is called only where no code is cached.
+
+    clocks: the places in theta of parameters called `t`, which simulations set to the time.
+    """
 
     dim: int
     shape: tuple[int, ...]
     theta: Floats
     key: str
     make: Callable[[], Expression]
+    clocks: tuple[int, ...] = ()
 
     def __call__(self, x: ArrayLike) -> Floats:
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):  # both branches of np.where are evaluated
@@ -54,7 +58,7 @@ class Formula:
 
     def __getstate__(self) -> dict[str, Any]:
         """What is written down, without the compiled code: another process finds that on disk."""
-        return {name: getattr(self, name) for name in ("dim", "shape", "theta", "key", "make")}
+        return {name: getattr(self, name) for name in ("dim", "shape", "theta", "key", "make", "clocks")}
 
     def torch(self, x: Any) -> Any:
         """The field at a torch tensor (..., dim); torch.autograd and torch.func differentiate it."""
@@ -81,6 +85,10 @@ class Formula:
         """Of a drift: the compiled Euler-Maruyama step for diagonal noise (`contracts.STEP_BLOCK`), drift and update in one pass."""
         return _evaluator("euler", self) if self.dim <= UNROLLED else None
 
+    def lean_block(self, precision: str) -> Any:
+        """Of a drift: the compiled Euler-Maruyama steps for diagonal noise from float32 normals (`contracts.LEAN_STEPS`)."""
+        return _evaluator("lean" if precision == "float64" else "lean32", self)
+
     def gradient(self) -> Formula:
         """The field of derivatives, index of differentiation last."""
         return self.derived("gradient", (*self.shape, self.dim), lambda e: e.derivative())
@@ -104,7 +112,7 @@ class Formula:
             return Expression(2 * self.dim, force.count + 1, np.concatenate([v, -force.components - gamma * v]))
 
         theta = np.append(self.theta, friction)
-        return Formula(2 * self.dim, (2 * self.dim,), theta, _digest(self.key, "phase space"), Once(make))
+        return Formula(2 * self.dim, (2 * self.dim,), theta, _digest(self.key, "phase space"), Once(make), self.clocks)
 
     def derived(self, name: str, shape: tuple[int, ...], rule: Callable[[Expression], Expression]) -> Formula:
         """Another field with the same parameters, by a rule on expressions that `name` stands for."""
@@ -117,6 +125,8 @@ _SIGNATURES = {
     "noise": jit.NOISE_BLOCK.signature,
     "factor": jit.NOISE_BLOCK.signature,
     "euler": contracts.STEP_BLOCK.signature,
+    "lean": contracts.LEAN_STEPS["float64"].signature,
+    "lean32": contracts.LEAN_STEPS["float32"].signature,
 }
 
 
@@ -143,7 +153,15 @@ def traced(function: Callable[..., Any], dim: int, given: Mapping[str, Floats] |
 
     values = dict(given) if given is not None else expression.defaults(function)
     written = expression.trace(function, dim, values)
-    return Formula(dim, written.shape, expression.flattened(values), written.digest(), lambda: written)
+    return Formula(dim, written.shape, expression.flattened(values), written.digest(), lambda: written, _clocks(values))
+
+
+def _clocks(values: Mapping[str, Floats]) -> tuple[int, ...]:
+    """Where a number called t stands among the parameters."""
+    names = list(values)
+    if "t" not in names or np.size(values["t"]) != 1:
+        return ()
+    return (sum(np.size(values[name]) for name in names[: names.index("t")]),)
 
 
 def combined(
@@ -162,7 +180,9 @@ def combined(
     theta = np.concatenate([*[f.theta for f in fields], np.asarray(extra, dtype=np.float64)])
     sizes = " ".join(str(f.theta.size) for f in fields)
     key = _digest("combined", name, str(shape), sizes, str(len(extra)), *[f.key for f in fields])
-    return Formula(fields[0].dim, shape, theta, key, Once(make))
+    starts = np.cumsum([0, *[f.theta.size for f in fields]])
+    clocks = tuple(int(start) + clock for f, start in zip(fields, starts, strict=False) for clock in f.clocks)
+    return Formula(fields[0].dim, shape, theta, key, Once(make), clocks)
 
 
 def constants(values: ArrayLike, dim: int) -> Formula:

@@ -20,6 +20,7 @@ from numba import njit, types
 from numba.core.errors import NumbaExperimentalFeatureWarning
 
 MATRIX, VECTOR = types.float64[:, ::1], types.float64[::1]
+MATRIX32, VECTOR32 = types.float32[:, ::1], types.float32[::1]
 FIELD_BLOCK = types.FunctionType(types.void(MATRIX, VECTOR, MATRIX))
 """`field(x[dim, n], theta, out[size, n])`: any tensor field on a block of n paths."""
 NOISE_BLOCK = types.FunctionType(types.void(MATRIX, VECTOR, MATRIX, MATRIX))

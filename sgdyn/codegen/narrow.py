@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
 
 from sgdyn.codegen.vector import (
     FLOAT,
@@ -90,3 +92,30 @@ def _quarter(result: Vector, operand: Vector, number: int, extend: str) -> Any:
 
 float_quarters = tuple(_quarter(FLOAT, FLOAT32, number, "fpext") for number in range(4))
 word_quarters = tuple(_quarter(WORD, WORD32, number, "zext") for number in range(4))
+
+
+@instruction(FLOAT32, FLOAT, FLOAT, FLOAT, FLOAT)
+def narrowed(builder: Any, first: Any, second: Any, third: Any, fourth: Any) -> Any:
+    """32 floats from four times eight, rounded."""
+    kind = ir.VectorType(ir.FloatType(), LANES)
+    parts = [builder.fptrunc(part, kind) for part in (first, second, third, fourth)]
+    both = [_joined(builder, *parts[:2]), _joined(builder, *parts[2:])]
+    return _joined(builder, *both)
+
+
+def _joined(builder: Any, first: Any, second: Any) -> Any:
+    count = first.type.count + second.type.count
+    return builder.shuffle_vector(first, second, ir.Constant(ir.VectorType(ir.IntType(32), count), list(range(count))))
+
+
+@intrinsic
+def load_widened(context: Any, array: Any, row: Any, position: Any) -> Any:
+    """`array[row, position : position + LANES]` of a C-contiguous float32 array as eight floats of 64 bits; not bounds-checked."""
+
+    def lower(inner: Any, builder: Any, sig: Any, values: Any) -> Any:
+        view = inner.make_array(array)(inner, builder, values[0])
+        index = builder.add(builder.mul(values[1], builder.extract_value(view.shape, 1)), values[2])
+        place = builder.bitcast(builder.gep(view.data, [index]), ir.VectorType(ir.FloatType(), LANES).as_pointer())
+        return builder.fpext(builder.load(place, align=4), LLVM_TYPES[FLOAT])
+
+    return FLOAT(array, types.int64, types.int64), lower

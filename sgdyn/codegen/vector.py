@@ -238,13 +238,25 @@ def load(context: Any, array: Any, row: Any, position: Any) -> Any:
 
 @intrinsic
 def item(context: Any, array: Any, position: Any) -> Any:
-    """`array[position]` of a contiguous array; not bounds-checked, and negative numbers do not count from the end."""
+    """`array[position]` of a contiguous array, flattened; not bounds-checked, and negative numbers do not count from the end."""
 
     def lower(inner: Any, builder: Any, sig: Any, values: Any) -> Any:
         view = inner.make_array(array)(inner, builder, values[0])
         return builder.load(builder.gep(view.data, [values[1]]))
 
     return array.dtype(array, types.int64), lower
+
+
+@intrinsic
+def put(context: Any, array: Any, position: Any, value: Any) -> Any:
+    """Set what `item` reads, to the precision of the array."""
+
+    def lower(inner: Any, builder: Any, sig: Any, values: Any) -> Any:
+        view = inner.make_array(array)(inner, builder, values[0])
+        builder.store(inner.cast(builder, values[2], value, array.dtype), builder.gep(view.data, [values[1]]))
+        return inner.get_dummy_value()
+
+    return types.void(array, types.int64, value), lower
 
 
 @intrinsic

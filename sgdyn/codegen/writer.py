@@ -55,8 +55,11 @@ TORCH = Dialect(
     _TORCH_HEADER, lambda n: f"torch.{n}", "torch.sqrt", "torch.pow",
     lambda c, a, b: f"choose(x, {c}, {a}, {b})", argument=lambda a: f"number(x, {a})")  # fmt: skip
 BLOCK = Dialect(
-    "import math\nfrom sgdyn.codegen import elementary as el, vector as ve\n", lambda n: f"el.{n}", "ve.sqrt", "el.power",
+    "import math\nfrom sgdyn.codegen import elementary as el, narrow as na, vector as ve\n", lambda n: f"el.{n}", "ve.sqrt", "el.power",
     lambda c, a, b: f"ve.select({c}, {a}, {b})")  # fmt: skip
+BLOCK32 = Dialect(
+    "import math\nfrom sgdyn.codegen import elementary32 as el, narrow as na, vector as ve\n", lambda n: f"el.{n}", "na.sqrt32", "el.power",
+    lambda c, a, b: f"na.select32({c}, {a}, {b})")  # fmt: skip
 SCALAR = Dialect(
     "", lambda n: f"math.{_MATH.get(n, n)}", "math.sqrt", "math.pow", lambda c, a, b: f"({a} if {c} else {b})", "not "
 )
@@ -277,7 +280,7 @@ def body(expression: Expression, dialect: Dialect) -> Body:
     theta, x = parameters(expression.count), coordinates(expression.dim)
     components = [sp.sympify(e) for e in expression.components.flat]
     # What depends on parameters alone must not raise where it is infinite: math.log(0.0) does, compiled or in NumPy it does not.
-    outer = Writer(SCALAR if dialect is BLOCK else dialect, known=set(theta))
+    outer = Writer(SCALAR if dialect in (BLOCK, BLOCK32) else dialect, known=set(theta))
     writer = (GuardedWriter if dialect is TORCH else Writer)(dialect, outer, known=set(x))
     shared, reduced = ([], components) if dialect is TORCH else sp.cse(components, symbols=sp.numbered_symbols("t"))
     for symbol, value in shared:

@@ -73,6 +73,7 @@ def _check_supported(process: Langevin, method: Any, course: Course, checkpoint:
         (f"noise={noise!r}", noise not in kernels.GROUPS),
         (f"rng={rng!r}", rng != "philox"),
         (f"refine={course.clock.refine}", course.clock.refine != 1),
+        ("a drift or D with the time t", any(len(places) for places in course.clocks)),
         ("a boundary", len(course.confinement.limits) > 0),
         ("a checkpoint", checkpoint is not None),
         (f"dimension {process.dim}", process.dim > LARGEST),

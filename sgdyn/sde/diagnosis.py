@@ -31,10 +31,10 @@ def check_arrivals(
     """Raise `BlowUpError` if the path that has gone farthest arrived by unstable steps; times < 0 are no arrivals."""
     distance = np.where(times >= 0, np.sum(np.abs(x), axis=-1), -1.0)
     i, dt = int(np.argmax(np.where(np.isnan(distance), np.inf, distance))), course.clock.dt
-    if times[i] < 0 or dt * _stiffness(process, x[i]) <= 2:
+    if times[i] < 0 or dt / course.plan.divisions * _stiffness(process, x[i]) <= 2:
         return
     trail, now = _last_steps(course, start[i], int(numbers[i]), round(times[i] / dt) - 1)
-    index, stable = _first_unstable(process, dt, trail)
+    index, stable = _first_unstable(process, course, trail)
     time = (now - len(trail) + 1 + index) * dt
     if stable is not None and time < times[i]:
         raise BlowUpError(
@@ -50,7 +50,7 @@ def _explain(process: Langevin, course: Course, x0: Floats, path: int, lost: int
     """Walk the lost path again, step by step at the end, and name what went wrong first."""
     dt = course.clock.dt
     trail, now = _last_steps(course, x0, path, step)
-    index, stable = _first_unstable(process, dt, trail)
+    index, stable = _first_unstable(process, course, trail)
     x, time = trail[index], (now - len(trail) + 1 + index) * dt
     head = f"path {path} ({lost} lost in all) left the finite numbers; at t={time:g} it was at x={np.array2string(x, precision=4, threshold=6)}"
     if stable is not None:
@@ -78,11 +78,12 @@ def _last_steps(course: Course, x0: Floats, path: int, step: int) -> tuple[list[
     return trail, now
 
 
-def _first_unstable(process: Langevin, dt: float, trail: list[Floats]) -> tuple[int, float | None]:
-    """The first point of the final stretch on which dt times the stiffness of the drift exceeds 2, with a step that is stable there."""
-    index, stable = len(trail), None
-    while index > 0 and dt * (stiffness := _stiffness(process, trail[index - 1])) > 2:
-        index, stable = index - 1, 0.2 / stiffness or stable
+def _first_unstable(process: Langevin, course: Course, trail: list[Floats]) -> tuple[int, float | None]:
+    """The first point of the final stretch on which the shortest step times the stiffness exceeds 2, with a dt that is stable there."""
+    index, stable, divisions = len(trail), None, course.plan.divisions
+    shortest = course.clock.dt / divisions
+    while index > 0 and shortest * (stiffness := _stiffness(process, trail[index - 1])) > 2:
+        index, stable = index - 1, 0.2 * divisions / stiffness or stable
     return (index, stable) if stable else (len(trail) - 1, None)
 
 

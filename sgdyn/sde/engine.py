@@ -88,6 +88,14 @@ def look(
     return wanted
 
 
+@exact_helper
+def set_clocks(parameters: Any, clocks: Any, time: Any) -> None:
+    """Write the time to its places among the parameters."""
+    for k in range(3):
+        for place in clocks[k]:
+            parameters[k][place] = time
+
+
 FUNCTIONS = (STEP_BLOCK, FIELD_BLOCK, NOISE_BLOCK, FIELD_BLOCK, FILL_BLOCK, GATHER_BLOCK, CONFINE_BLOCK)
 """The functions that `walk` is handed, by their addresses; then `SLOTS` watchers and their fields."""
 to_step, to_field, to_noise, to_fill, to_gather, to_confine, to_watch = (
@@ -96,11 +104,11 @@ to_step, to_field, to_noise, to_fill, to_gather, to_confine, to_watch = (
 
 
 @kernel(STEPS, VECTOR, VECTOR, VECTOR, VECTOR, types.int64, types.int64, types.int64, types.int64, types.int64, types.boolean,
-        VECTOR, STEPS, types.UniTuple(VECTOR, SLOTS), types.UniTuple(CUBE, SLOTS),
+        VECTOR, types.UniTuple(STEPS, 3), STEPS, types.UniTuple(VECTOR, SLOTS), types.UniTuple(CUBE, SLOTS),
         CUBE, PATHS, types.int64, types.int64, VECTOR, types.int64, types.uint64, types.uint64, STEPS, SNAPSHOTS)  # fmt: skip
 def walk(
     functions: Any, theta: Any, phi: Any, psi: Any, constants: Any, room: Any,
-    group: Any, normals: Any, used: Any, rows: Any, several: Any, limits: Any, every: Any, parameters: Any, records: Any,
+    group: Any, normals: Any, used: Any, rows: Any, several: Any, limits: Any, clocks: Any, every: Any, parameters: Any, records: Any,
     x: Any, paths: Any, first: Any, count: Any, temperatures: Any, refine: Any, k0: Any, k1: Any, kept: Any, out: Any,
 ) -> None:  # fmt: skip
     """Steps first, ..., first + count - 1 of the blocks x[block, dim, n], in place.
@@ -108,7 +116,7 @@ def walk(
     functions: the addresses of the step, its drift, noise and extra field, the filler, the gatherer, the boundary, `SLOTS` watchers and
     their fields. room: rows of work space. normals: rows of normals that a fine step draws, of which the method has the first `used`. rows: rows of
     variates gathered from them for a step, 0 where the step takes the normals as they are. several: the step takes those of a whole
-    group at once. temperatures: T at every step, or one T. records[k][block] (or records[k][0] for all) is what the k-th watcher writes
+    group at once. clocks: where theta, phi and psi hold the time. temperatures: T at every step, or one T. records[k][block] (or records[k][0] for all) is what the k-th watcher writes
     after every every[k] steps (0: never); out[block, j] = x after kept[j] steps, kept increasing.
     """
     n, watched = x.shape[2], np.any(every > 0)
@@ -125,12 +133,15 @@ def walk(
     )
     narrow = words.view(np.uint32)
     own, spare = constants.copy(), z[:0]
+    timed = (theta.copy(), phi.copy(), psi.copy())
+    theta, phi, psi = timed
     for b in range(x.shape[0]):
         hoist(paths[b], k0, k1, hoisted)
         memory[0], filled, saved, block = -1, -1, 0, x[b]
         step = first
         while step < first + count:
             own[1] = math.sqrt(2.0 * temperatures[step - first if len(temperatures) > 1 else 0])
+            set_clocks(timed, clocks, step * own[0])
             ahead = kept[saved] - step if saved < len(kept) else group
             if several and step % group == 0 and step + group <= first + count and ahead >= group:
                 fill(z, words, narrow, hoisted, memory, step // group, k0, k1)

@@ -156,7 +156,7 @@ class LastExit(Observable):
 
 @dataclass(frozen=True)
 class Splitting(Observable):
-    """The probability to reach the region a before the region b; `unresolved` of the result is the fraction that reached neither in time."""
+    """The probability to reach the region a before the region b; a warning says how many paths reached neither in time."""
 
     a: Any
     b: Any
@@ -171,7 +171,11 @@ class Splitting(Observable):
         return np.stack([record[0] == 1, record[0] == 0], axis=1).astype(float)
 
     def value(self, mean: Floats, setting: Setting) -> Floats:
-        return mean[0] / (1 - mean[1]) if mean[1] < 1 else np.asarray(np.nan)
+        return np.array([mean[0] / (1 - mean[1]) if mean[1] < 1 else np.nan, mean[1]])
+
+    def result(self, value: Floats, error: Floats, setting: Setting, method: str) -> Estimate:
+        left = (f"{value[1]:.2%} of the paths reached neither region: type a larger t",) if value[1] > 0 else ()
+        return Estimate(float(value[0]), float(error[0]), method, warnings=left)
 
 
 @dataclass(frozen=True)

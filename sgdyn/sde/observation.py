@@ -44,6 +44,12 @@ class Observations:
     def __getitem__(self, name: str) -> Any:
         return self.results[name]
 
+    def plot(self) -> Any:
+        """The answers side by side (see `sgdyn.plot`)."""
+        from sgdyn import plot
+
+        return plot.panels(self.results)
+
     def __str__(self) -> str:
         return "\n".join(f"{name}: {result}" for name, result in self.results.items())
 

@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 
 from sgdyn import checks
 from sgdyn.codegen.contracts import WATCH_BLOCK, address
+from sgdyn.codegen.formula import UNROLLED
 from sgdyn.codegen.jit import FIELD_BLOCK, Kernel
 from sgdyn.codegen.vector import LANES
 from sgdyn.fields import Field
+from sgdyn.sde import lean
 from sgdyn.sde.engine import FUNCTIONS, SLOTS, unconfined, unwatched, walk
 from sgdyn.sde.methods.plan import NOTHING, Plan, no_field, no_noise
 from sgdyn.sde.opaque import Callback, field_block, noise_block
@@ -79,12 +81,27 @@ class Confinement:
 
 @dataclass(frozen=True)
 class Course:
-    """Everything that a walk needs besides its points: plan, clock, watches (at most `engine.SLOTS`) and confinement."""
+    """Everything that a walk needs besides its points: plan, clock, watches (at most `engine.SLOTS`), confinement, and their precision.
+
+    precision: "float32" only where `lean.suits`.
+    """
 
     plan: Plan
     clock: Clock
     watches: tuple[Watch, ...] = ()
     confinement: Confinement = field(default_factory=Confinement)
+    precision: str = "float64"
+
+    @property
+    def clocks(self) -> tuple[NDArray[np.int64], ...]:
+        """Where drift, noise and extra field have the time among their parameters."""
+        parts = (self.plan.drift, self.plan.noise, self.plan.extra)
+        return tuple(np.array(getattr(part, "clocks", ()), dtype=np.int64) for part in parts)
+
+    @property
+    def timed(self) -> bool:
+        """Whether anything depends on the time."""
+        return len(self.clock.temperatures) > 1 or any(len(places) for places in self.clocks)
 
     @property
     def normals(self) -> int:
@@ -94,12 +111,16 @@ class Course:
     def width(self, dim: int, paths: int, threads: int) -> int:
         """Paths in one block: what the first-level cache holds, and no more than spreads them over the threads."""
         plan, group = self.plan, self.clock.random.group
+        unit = WIDTH if self.clock.random.split else WIDTH // 2
         rows = dim + plan.room + plan.rows + (group + 2) * self.normals + 5
         share = math.ceil(paths / threads)
-        return max(WIDTH, min(WIDEST, CACHE_BYTES // (8 * rows), share + WIDTH - 1) // WIDTH * WIDTH)
+        fits = CACHE_BYTES // (8 * rows) if dim <= UNROLLED else WIDEST  # beyond, steps are matrix products, which want many columns
+        return max(unit, min(WIDEST, fits, share + unit - 1) // unit * unit)
 
 
-def into_blocks(x: Floats, paths: Numbers, width: int, split: bool) -> tuple[Floats, Numbers]:
+def into_blocks(
+    x: Floats, paths: Numbers, width: int, split: bool, precision: str = "float64"
+) -> tuple[NDArray[Any], Numbers]:
     """Points (n, dim) as blocks (blocks, dim, width) and path numbers as (blocks, 1, width); the last path fills up the last block.
 
     split: even before odd path numbers in every sixteen, as some fillers want them.
@@ -107,17 +128,18 @@ def into_blocks(x: Floats, paths: Numbers, width: int, split: bool) -> tuple[Flo
     missing = -len(x) % width
     x = np.concatenate([x, np.repeat(x[-1:], missing, axis=0)])
     paths = np.concatenate([paths, np.repeat(paths[-1:], missing)])
-    blocks = aligned((len(x) // width, x.shape[1], width))
+    blocks = aligned((len(x) // width, x.shape[1], width), precision)
     blocks[:] = x.reshape(-1, width, x.shape[1]).transpose(0, 2, 1)
     ordered = paths.reshape(-1, LANES, 2).transpose(0, 2, 1) if split else paths
     return blocks, np.ascontiguousarray(ordered.reshape(-1, 1, width))
 
 
-def aligned(shape: tuple[int, ...]) -> Floats:
+def aligned(shape: tuple[int, ...], precision: str = "float64") -> NDArray[Any]:
     """An array that begins with a cache line: vectors across two lines cost twice."""
-    room = np.empty(math.prod(shape) + 8)
-    start = -(room.ctypes.data // 8) % 8
-    return room[start : start + math.prod(shape)].reshape(shape)
+    size = np.dtype(precision).itemsize * math.prod(shape)
+    room = np.empty(size + 64, np.uint8)
+    start = -room.ctypes.data % 64
+    return room[start : start + size].view(precision).reshape(shape)
 
 
 @dataclass(frozen=True)
@@ -154,24 +176,29 @@ class Walkers:
         """width: paths to a block; 0 for what suits the cache and the threads."""
         self.course, self.workers, self.n, self.dim = course, workers, len(x0), x0.shape[1]
         width = width or course.width(self.dim, len(x0), workers.threads)
-        self.x, self.paths = into_blocks(x0, paths, width, course.clock.random.split)
+        self.x, self.paths = into_blocks(x0, paths, width, course.clock.random.split, course.precision)
         self.records = [_record(watch.record, len(self.x), width) for watch in course.watches]
         for record, watch in zip(self.records, course.watches, strict=True):
             if watch.begins_at is not None and watch.quantity is not None:
                 record[:, watch.begins_at] = watch.quantity(self.x.transpose(0, 2, 1))[..., 0]
-        self._fixed, self._callbacks = _arguments(course)
+        self.lean = lean.suits(course)
+        self._fixed, self._callbacks = (lean.arguments(course), []) if self.lean else _arguments(course)
 
     def advance(self, first: int, count: int, kept: Steps = NO_STEPS) -> Floats:
         """Take `count` steps from the step `first`; returns the points (n, kept, dim) after each of the `kept` step numbers."""
         blocks, dim, width = self.x.shape
-        out = np.empty((blocks, len(kept), dim, width))
+        out = np.empty((blocks, len(kept), dim, width), self.x.dtype)
         clock = self.course.clock
-        rest = (first, count, clock.between(first, count), clock.refine, *clock.key, kept)
-        engine, unused = walk.compiled, (NO_RECORDS,) * (SLOTS - len(self.records))
-        self.workers.spread(
-            lambda x, paths, y, *records: engine(*self._fixed, (*records, *unused), x, paths, *rest, y),
-            self.x, self.paths, out, *self.records,
-        )  # fmt: skip
+        now, rest = (first, count, clock.between(first, count)), (*clock.key, kept)
+        if self.lean:
+            plain = lean.WALKS[self.course.precision].compiled
+            self.workers.spread(lambda x, paths, y: plain(*self._fixed, x, paths, *now, *rest, y), self.x, self.paths, out)
+        else:
+            engine, unused = walk.compiled, (NO_RECORDS,) * (SLOTS - len(self.records))
+            self.workers.spread(
+                lambda x, paths, y, *records: engine(*self._fixed, (*records, *unused), x, paths, *now, clock.refine, *rest, y),
+                self.x, self.paths, out, *self.records,
+            )  # fmt: skip
         for callback in self._callbacks:
             callback.check()
         return out.transpose(0, 3, 1, 2).reshape(blocks * width, len(kept), dim)[: self.n]
@@ -182,7 +209,7 @@ class Walkers:
 
     def points(self) -> Floats:
         """The points (n, dim) now."""
-        return self.x.transpose(0, 2, 1).reshape(-1, self.dim)[: self.n]
+        return self.x.transpose(0, 2, 1).reshape(-1, self.dim)[: self.n].astype(np.float64, copy=False)
 
     def recorded(self, number: int = 0) -> Floats:
         """What a watch has recorded of every path (n, rows)."""
@@ -204,7 +231,7 @@ def _arguments(course: Course) -> tuple[tuple[Any, ...], list[Callback]]:
     noise = (no_noise.compiled, NOTHING, None) if plan.noise is None else noise_block(plan.noise)
     watches = [*course.watches, *[Watch()] * (SLOTS - len(course.watches))]
     levels = [nothing if watch.quantity is None else field_block(watch.quantity) for watch in watches]
-    alone = clock.refine == 1 and not course.watches and len(clock.temperatures) == 1 and not len(limits)
+    alone = clock.refine == 1 and not course.watches and not course.timed and not len(limits)
     rows = plan.rows or (plan.normals if clock.refine > 1 else 0)
     own = (plan.step, drift[0], noise[0], extra[0], random.fill.compiled, plan.gather.compiled, course.confinement.boundary.compiled)
     functions = [address(function, kind) for function, kind in zip(own, FUNCTIONS, strict=True)]
@@ -212,7 +239,7 @@ def _arguments(course: Course) -> tuple[tuple[Any, ...], list[Callback]]:
     functions += [address(level[0], FIELD_BLOCK) for level in levels]
     arguments = (
         np.array(functions), drift[1], noise[1], np.concatenate([extra[1], plan.psi]), plan.constants, plan.room,
-        random.group, course.normals, plan.normals, rows, plan.several and alone, limits, np.array([watch.every for watch in watches]),
+        random.group, course.normals, plan.normals, rows, plan.several and alone, limits, course.clocks, np.array([watch.every for watch in watches]),
         tuple(np.concatenate([level[1], watch.psi]) for level, watch in zip(levels, watches, strict=True)),
     )  # fmt: skip
     return arguments, [part[2] for part in (drift, extra, noise, *levels) if part[2] is not None]

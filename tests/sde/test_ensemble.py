@@ -245,7 +245,7 @@ def test_blocks_are_whole_vectors_and_do_not_outgrow_the_paths():
         plan = sg.EulerMaruyama().steps_of(process, 0.01)
         for paths, threads in ((10**5, 2), (3, 2), (1000, 4)):
             width = Course(plan, clock_of(1)).width(process.dim, paths, threads)
-            assert width % 32 == 0 and 32 <= width <= 384 and width < paths / threads + 32
+            assert width % 16 == 0 and 16 <= width <= 384 and width < paths / threads + 16
 
 
 def clock_of(refine):

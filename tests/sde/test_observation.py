@@ -135,6 +135,14 @@ def test_splitting_probability_of_brownian_motion():
     )
     assert abs(float(found["up"]) - 0.3) < 4 * found["up"].error + 0.006
     assert not found["up"].agrees(0.5)
+    early = sg.observe(flat, [0.3], {"up": sg.Splitting(lambda x: x[0] > 1, lambda x: x[0] < 0)}, t=0.1, dt=1e-3, n_paths=400, seed=1)
+    assert "reached neither" in early["up"].warnings[0]
+
+
+def test_observations_draw_themselves():
+    axes = watched(n_paths=100).plot()
+    assert [ax.get_title() for ax in axes] == list(ALL)
+    assert str(watched(n_paths=40, observables={"mean": sg.Average()})).startswith("mean: ")
 
 
 def test_last_exits_and_maxima_of_brownian_motion():

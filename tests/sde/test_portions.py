@@ -1,5 +1,6 @@
 """Executors, checkpoints and arrays on disk: the same bits, whatever happens on the way."""
 
+import _thread
 import itertools
 import os
 import signal
@@ -14,8 +15,8 @@ import pytest
 
 import sgdyn as sg
 from sgdyn.sde import simulation
+from sgdyn.sde.checkpoint import Checkpoint
 from sgdyn.sde.portions import portions
-from tests.interruption import interrupted_after
 
 
 @sg.potential(dim=2)
@@ -88,16 +89,24 @@ def test_a_dask_cluster_on_loopback():
         )
 
 
-def test_an_interrupted_run_goes_on_to_the_identical_result(tmp_path, monkeypatch):
-    long = OPTIONS | {"t": 30.0, "dt": 0.001, "n_paths": 2000, "save": 31}
-    sg.simulate(PROCESS, [0.5, 0.0], **OPTIONS)
-    with interrupted_after(0.7), pytest.warns(UserWarning, match="interrupted"):
-        part = sg.simulate(PROCESS, [0.5, 0.0], checkpoint=tmp_path / "run", **long)
-    assert not part.complete
-    resumed = sg.simulate(PROCESS, [0.5, 0.0], checkpoint=tmp_path / "run", **long)
-    whole = sg.simulate(PROCESS, [0.5, 0.0], **long)
-    np.testing.assert_array_equal(resumed.x, whole.x)
-    np.testing.assert_array_equal(sg.simulate(PROCESS, [0.5, 0.0], checkpoint=tmp_path / "run", **long).x, whole.x)
+@pytest.mark.parametrize("slices", [1, 3, 5])
+def test_an_interrupted_run_goes_on_to_the_identical_result(slices, tmp_path, monkeypatch):
+    monkeypatch.setattr(simulation, "SLICE_WORK", 400)
+    whole, calls, keep = reference(), [], Checkpoint.keep
+
+    def interrupting(self, *arguments, **options):
+        calls.append(1)
+        if len(calls) == slices:
+            _thread.interrupt_main()
+        keep(self, *arguments, **options)
+
+    monkeypatch.setattr(Checkpoint, "keep", interrupting)
+    with pytest.warns(UserWarning, match="interrupted"):
+        part = sg.simulate(PROCESS, [0.5, 0.0], checkpoint=tmp_path / "run", **OPTIONS)
+    assert not part.complete and part.x.shape[1] < 5
+    np.testing.assert_array_equal(part.x, whole[:, : part.x.shape[1]])
+    for _ in range(2):
+        np.testing.assert_array_equal(sg.simulate(PROCESS, [0.5, 0.0], checkpoint=tmp_path / "run", **OPTIONS).x, whole)
 
 
 KILLED = """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sgdyn.problem import Langevin, Momentum
+from sgdyn.sde.methods.adaptive import Adaptive
 from sgdyn.sde.methods.baoab import BAOAB
 from sgdyn.sde.methods.compound_poisson import CompoundPoisson
 from sgdyn.sde.methods.euler_maruyama import EulerMaruyama
@@ -29,7 +30,7 @@ from sgdyn.sde.methods.tamed_euler import TamedEuler
 from sgdyn.sde.methods.theta import Theta
 
 METHODS: tuple[type[Method], ...] = (
-    EulerMaruyama, TamedEuler, Theta, Milstein, SRI2, SRIW1, SRA1, SRA3, ShARK, RI6, Heun, SRS2, ExactLinear, MALA,
+    EulerMaruyama, TamedEuler, Theta, Milstein, SRI2, SRIW1, SRA1, SRA3, ShARK, RI6, Heun, SRS2, Adaptive, ExactLinear, MALA,
     BAOAB, OBABO, GJF, StochasticHeavyBall,
 )  # fmt: skip
 """The methods that approximate any process they accept: those that messages name."""

@@ -15,7 +15,7 @@ from sgdyn.codegen.vector import LANES, load, store
 from sgdyn.fields import Affine
 from sgdyn.noise import Dense, Diagonal
 from sgdyn.problem import Langevin
-from sgdyn.sde.methods.linear_map import linear_block, linear_map, padded_rows
+from sgdyn.sde.methods.linear_map import linear_plan
 from sgdyn.sde.methods.plan import Method, Plan
 
 TILED = 40
@@ -64,9 +64,8 @@ class EulerMaruyama(Method):
     def plan(self, problem: Langevin, dt: float) -> Plan:
         drift, noise, constants = problem.drift, problem.D, np.array([dt, 0.0])
         if isinstance(drift, Formula) and drift.euler_block is not None and isinstance(noise, Diagonal) and noise.rank == noise.dim:
-            return Plan(drift.euler_block, drift, None, noise.rank, constants, psi=np.sqrt(noise.values), several=True)
+            return Plan(drift.euler_block, drift, None, noise.rank, constants, psi=np.sqrt(noise.values), several=True, lean=drift.lean_block)
         if isinstance(drift, Affine) and isinstance(noise, Dense) and noise.dim <= TILED and noise.rank:
             M, L = np.eye(noise.dim) + dt * drift.matrix, math.sqrt(dt) * noise.factor
-            psi = linear_map(M, dt * drift.offset, L)
-            return Plan(linear_block(noise.dim, noise.rank), None, None, noise.rank, constants, psi=psi, room=padded_rows(noise.dim))
+            return linear_plan(M, dt * drift.offset, L, dt)
         return Plan(euler_step.compiled, drift, noise, noise.rank, constants, room=2 * noise.dim)

@@ -13,7 +13,7 @@ from scipy.linalg import expm
 from sgdyn.fields import Affine
 from sgdyn.noise import semidefinite_cholesky
 from sgdyn.problem import Langevin
-from sgdyn.sde.methods.linear_map import linear_block, linear_map, padded_rows
+from sgdyn.sde.methods.linear_map import linear_plan
 from sgdyn.sde.methods.plan import Method, Plan
 
 Floats = NDArray[np.float64]
@@ -60,5 +60,4 @@ class ExactLinear(Method):
         drift, dim = problem.drift, problem.dim
         assert isinstance(drift, Affine)
         M, b, C = transition(drift.matrix, drift.offset, problem.D(np.zeros(dim)), dt)
-        psi = linear_map(M, b, semidefinite_cholesky(C))
-        return Plan(linear_block(dim, dim), None, None, dim, np.array([dt, 0.0]), psi=psi, room=padded_rows(dim))
+        return linear_plan(M, b, semidefinite_cholesky(C), dt)

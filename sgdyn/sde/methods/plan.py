@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -25,7 +26,8 @@ class Plan:
     """One step of a method on a problem, as the engine takes it (see `sgdyn.codegen.contracts`).
 
     normals: rows of standard normals for a step. rows: rows that `gather` makes of them; 0 where the step takes them as they are.
-    room: rows of work space. several: the step also takes the normals of several steps at once, one below the other.
+    room: rows of work space. several: the step also takes the normals of several steps at once, one below the other. divisions: of the
+    step, at most, by a method that divides its steps. lean: makes the compiled `contracts.LEAN_STEPS` of a precision, if there are any.
     """
 
     step: Any
@@ -39,6 +41,8 @@ class Plan:
     rows: int = 0
     several: bool = False
     gather: Kernel = sum_increments
+    divisions: int = 1
+    lean: Callable[[str], Any] | None = None
 
 
 class Method(ABC):

@@ -1,0 +1,174 @@
+"""Steps of methods that keep up with the random numbers: float32 normals, nothing watched, no walls.
+
+The normals of a group of steps stay in the precision that they have, in a buffer half as large, and the step widens them in registers.
+The results are those of `engine.walk` to the last bit. With precision="float32" the points are float32, too.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numba import types
+
+from sgdyn.codegen.contracts import LEAN_STEPS, address, function_at
+from sgdyn.codegen.jit import MATRIX32, VECTOR, VECTOR32, Kernel, exact_helper, kernel
+from sgdyn.codegen.vector import load, store
+from sgdyn.randomness import WORDS, hoist
+from sgdyn.sde.engine import CUBE, PATHS, SNAPSHOTS, STEPS, copy_rows
+from sgdyn.sde.variates import (
+    MEMORY,
+    NARROW,
+    WIDE,
+    box_muller32,
+    fast_single,
+    fast_words,
+    fill_narrow_words,
+    philox_single,
+)
+
+if TYPE_CHECKING:
+    from sgdyn.sde.walkers import Course
+
+GROUP = 4
+"""Steps whose normals are made at once."""
+
+WORDS_SIGNATURE = (NARROW, WORDS, MEMORY, types.int64, types.int64, types.uint64, types.uint64)
+WORDS_PASS = types.FunctionType(types.void(*WORDS_SIGNATURE))
+"""`words(narrow, hoisted, memory, group, component, k0, k1)`: the words of one component of a group, in the first two rows of narrow."""
+
+NORMALS_SIGNATURE = (NARROW, MATRIX32, types.int64)
+NORMALS_PASS = types.FunctionType(types.void(*NORMALS_SIGNATURE))
+"""`normals(narrow, z, component)`: four rows of z from those words.
+
+The two passes are functions of their own: inlined into one they would share too few registers (.96 for .86 ns a normal).
+"""
+
+CUBE32, SNAPSHOTS32 = types.float32[:, :, ::1], types.float32[:, :, :, ::1]
+
+
+@kernel(*WORDS_SIGNATURE)
+def philox_words(narrow: Any, hoisted: Any, memory: Any, group: Any, component: Any, k0: Any, k1: Any) -> None:
+    """Philox4x32-10."""
+    fill_narrow_words(narrow, 0, hoisted, np.uint64(group), np.uint64(component), k0, k1)
+
+
+@kernel(*WORDS_SIGNATURE)
+def xoshiro_words(narrow: Any, hoisted: Any, memory: Any, group: Any, component: Any, k0: Any, k1: Any) -> None:
+    """Xoshiro128++ keyed by Philox."""
+    fast_words(narrow, hoisted, memory, group, component, k0, k1)
+
+
+@kernel(*NORMALS_SIGNATURE)
+def single_normals(narrow: Any, z: Any, component: Any) -> None:
+    """The normals of four steps, as `variates.single_from` makes them."""
+    n, rank = z.shape[1], z.shape[0] // GROUP
+    for half in range(2):
+        for p in range(0, n, WIDE):
+            first, second = box_muller32(load(narrow, half, p), load(narrow, half, n + p))
+            store(z, 2 * half * rank + component, p, first)
+            store(z, (2 * half + 1) * rank + component, p, second)
+
+
+@exact_helper
+def _walk(
+    steps: Any, words: Any, fill: Any, theta: Any, psi: Any, constants: Any, room: Any, normals: Any,
+    x: Any, paths: Any, first: Any, count: Any, temperatures: Any, k0: Any, k1: Any, kept: Any, out: Any,
+) -> None:  # fmt: skip
+    n = x.shape[2]
+    work, z = np.empty((max(room, 1), n), x.dtype), np.empty((GROUP * normals, n), np.float32)
+    hoisted, narrow = np.empty((3, n), np.uint64), np.empty((2 * normals + 2, 2 * n), np.uint32)
+    memory, own = np.empty(2, np.int64), constants.copy()
+    for b in range(x.shape[0]):
+        hoist(paths[b], k0, k1, hoisted)
+        memory[0], filled, saved, block, step = -1, -1, 0, x[b], first
+        while step < first + count:
+            own[1] = math.sqrt(2.0 * temperatures[step - first if len(temperatures) > 1 else 0])
+            if step // GROUP != filled:
+                filled = step // GROUP
+                for component in range(normals):
+                    words(narrow, hoisted, memory, filled, component, k0, k1)
+                    fill(narrow, z, component)
+                memory[0] = filled + 1
+            end = min((filled + 1) * GROUP if len(temperatures) == 1 else step + 1, first + count)
+            end = min(end, kept[saved]) if saved < len(kept) else end
+            begin = (step - filled * GROUP) * normals
+            steps(theta, psi, block, z[begin : begin + (end - step) * normals], work, own)
+            step = end
+            while saved < len(kept) and kept[saved] == step:
+                copy_rows(block, out[b, saved])
+                saved += 1
+
+
+to_words, to_normals = function_at(WORDS_PASS), function_at(NORMALS_PASS)
+to_steps, to_steps32 = function_at(LEAN_STEPS["float64"]), function_at(LEAN_STEPS["float32"])
+
+
+@kernel(STEPS, VECTOR, VECTOR, VECTOR, types.int64, types.int64, CUBE, PATHS, types.int64, types.int64, VECTOR,
+        types.uint64, types.uint64, STEPS, SNAPSHOTS)  # fmt: skip
+def walk_lean(
+    functions: Any, theta: Any, psi: Any, constants: Any, room: Any, normals: Any,
+    x: Any, paths: Any, first: Any, count: Any, temperatures: Any, k0: Any, k1: Any, kept: Any, out: Any,
+) -> None:  # fmt: skip
+    """`engine.walk` for the addresses of lean steps and the two passes that make their normals."""
+    _walk(
+        to_steps(functions[0]), to_words(functions[1]), to_normals(functions[2]), theta, psi, constants, room, normals,
+        x, paths, first, count, temperatures, k0, k1, kept, out,
+    )  # fmt: skip
+
+
+@kernel(STEPS, VECTOR, VECTOR32, VECTOR, types.int64, types.int64, CUBE32, PATHS, types.int64, types.int64, VECTOR,
+        types.uint64, types.uint64, STEPS, SNAPSHOTS32)  # fmt: skip
+def walk_lean32(
+    functions: Any, theta: Any, psi: Any, constants: Any, room: Any, normals: Any,
+    x: Any, paths: Any, first: Any, count: Any, temperatures: Any, k0: Any, k1: Any, kept: Any, out: Any,
+) -> None:  # fmt: skip
+    """The same for float32 points."""
+    _walk(
+        to_steps32(functions[0]), to_words(functions[1]), to_normals(functions[2]), theta, psi, constants, room, normals,
+        x, paths, first, count, temperatures, k0, k1, kept, out,
+    )  # fmt: skip
+
+
+PASSES: dict[Kernel, Kernel] = {philox_single: philox_words, fast_single: xoshiro_words}
+"""The words of the fillers whose normals are float32."""
+
+WALKS = {"float64": walk_lean, "float32": walk_lean32}
+
+
+def suits(course: Course) -> bool:
+    """Whether a walk can go the lean way."""
+    plain = course.clock.refine == 1 and not course.watches and not len(course.confinement.limits)
+    plain = plain and not any(len(places) for places in course.clocks)
+    return plain and course.plan.lean is not None and course.clock.random.fill in PASSES
+
+
+def arguments(course: Course) -> tuple[Any, ...]:
+    """The arguments of the walk that do not change."""
+    plan, precision = course.plan, course.precision
+    assert plan.lean is not None
+    functions = [
+        address(plan.lean(precision), LEAN_STEPS[precision]),
+        address(PASSES[course.clock.random.fill].compiled, WORDS_PASS),
+        address(single_normals.compiled, NORMALS_PASS),
+    ]
+    theta = np.zeros(0) if plan.drift is None else plan.drift.theta
+    return np.array(functions), theta, plan.psi.astype(precision), plan.constants, plan.room, plan.normals
+
+
+def check(course: Course, method: Any, noise: str) -> None:
+    """Raise ValueError for what precision="float32" cannot do on this machine's processor."""
+    wrong = [
+        (f"method={method!r} on this problem", course.plan.lean is None),
+        (f"noise={noise!r}", course.clock.random.fill not in PASSES),
+        (f"refine={course.clock.refine}", course.clock.refine != 1),
+        ("a boundary", len(course.confinement.limits) > 0),
+    ]
+    found = [name for name, refused in wrong if refused]
+    if found:
+        raise ValueError(
+            f"got {', '.join(found)} with precision='float32', expected noise='single', refine=1, no boundary, and method=sg.EulerMaruyama() on a "
+            "drift that is a formula of x with constant diagonal D, or a linear drift with any constant D up to dimension 16; type "
+            "precision='float64' for all else"
+        )
