@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import sympy as sp
 from numpy.typing import NDArray
 
 from sgdyn.codegen.formula import Formula, combined, traced
@@ -107,6 +106,8 @@ def factor_of(noise: Varying) -> Formula:
 
 def _cholesky(D: Any) -> Any:
     """The lower triangular factor of a matrix of symbols."""
+    import sympy as sp  # only for those who write something down
+
     L = np.full(D.shape, sp.Integer(0), dtype=object)
     for j in range(len(D)):
         L[j, j] = sp.sqrt(D[j, j] - sum(L[j, :j] ** 2))

@@ -127,9 +127,11 @@ STRONG_ADDITIVE = [
     (sg.SRI2(), COARSE), (sg.SRS2(), COARSE), (sg.Heun(), COARSE), (sg.Adaptive(levels=0), COARSE), (sg.RI6(), COARSE), (sg.MALA(), COARSE), (sg.SRA1(), FINE),
     (sg.SRA3(), FINE), (sg.ShARK(), FINE), (sg.SRIW1(), FINE),
 ]  # fmt: skip
-STRONG_DIAGONAL = [sg.EulerMaruyama(), sg.TamedEuler(), sg.Theta(), sg.Milstein(), sg.SRI2(), sg.SRS2(), sg.SRIW1()]
+STRONG_DIAGONAL = [
+    sg.EulerMaruyama(), sg.TamedEuler(), sg.Theta(), sg.Milstein(), sg.SRI2(), sg.SRS2(), sg.SRIW1(), sg.Adaptive(levels=0),
+]  # fmt: skip
 STRONG_GENERAL = [
-    sg.EulerMaruyama(), sg.TamedEuler(), sg.Theta(), sg.Milstein(terms=5), sg.SRI2(terms=5), sg.SRS2(terms=5), sg.Heun(), sg.Adaptive(levels=0), sg.RI6(),
+    sg.EulerMaruyama(), sg.TamedEuler(), sg.Theta(), sg.Milstein(terms=5), sg.SRI2(terms=5), sg.SRS2(terms=5), sg.Heun(), sg.RI6(),
 ]  # fmt: skip
 
 

@@ -35,6 +35,7 @@ NO_STEPS: Steps = np.zeros(0, dtype=np.int64)
 NO_RECORDS = np.zeros((1, 0, 0))
 
 CACHE_BYTES = 64 * 1024
+LEAN_CACHE_BYTES = 256 * 1024
 WIDTH = 4 * LANES
 WIDEST = 384
 
@@ -114,7 +115,8 @@ class Course:
         unit = WIDTH if self.clock.random.split else WIDTH // 2
         rows = dim + plan.room + plan.rows + (group + 2) * self.normals + 5
         share = math.ceil(paths / threads)
-        fits = CACHE_BYTES // (8 * rows) if dim <= UNROLLED else WIDEST  # beyond, steps are matrix products, which want many columns
+        room = LEAN_CACHE_BYTES if lean.suits(self) else CACHE_BYTES
+        fits = room // (8 * rows) if dim <= UNROLLED else WIDEST  # beyond, steps are matrix products, which want many columns
         return max(unit, min(WIDEST, fits, share + unit - 1) // unit * unit)
 
 

@@ -62,7 +62,9 @@ def judge(book: Any, x: Any, y: Any, force: Any, kick: Any, slope: Any, push: An
     for p in range(0, x.shape[1], LANES):
         ready, h = load(book, READY, p) > 0.0, load(book, LENGTH, p) * (0.5 * constants[0])
         good = ready
-        lost = load(book, LENGTH, p) <= 0.5 ** constants[LEVELS]  # no smaller steps; nor is it worth while beyond the finite numbers
+        lost = (
+            load(book, LENGTH, p) <= 0.5 ** constants[LEVELS]
+        )  # no smaller steps; nor is it worth while beyond the finite numbers
         for i in range(x.shape[0]):
             here = load(x, i, p)
             change = (load(slope, i, p) - load(force, i, p)) * h + (load(push, i, p) - load(kick, i, p)) * (0.5 * scale)
@@ -147,7 +149,15 @@ def adaptive_step(
         if constants[VARYING] > 0.0:
             noise(there, phi, w, push)
         judge(book, here, there, force, kick, slope, push if constants[VARYING] > 0.0 else kick, constants, scale)
-        divide(w, pending, book[:KEYS], nodes[NODE : NODE + 1], book[LENGTH : LENGTH + 1], book[LEVEL : LEVEL + 1], book[VERDICT : VERDICT + 1])
+        divide(
+            w,
+            pending,
+            book[:KEYS],
+            nodes[NODE : NODE + 1],
+            book[LENGTH : LENGTH + 1],
+            book[LEVEL : LEVEL + 1],
+            book[VERDICT : VERDICT + 1],
+        )
         waiting, taken = obey(book, here, w, pending, x, variates, waiting)
 
 
@@ -156,13 +166,13 @@ class Adaptive(Method):
     """Heun's steps, each path halving its own, down to dt/2^levels, until they differ from Euler's by at most tolerance (1 + |x|).
 
     dt is the largest step, and what is looked at between steps. The Brownian path is there in advance (see `brownian_tree`): a step
-    that is rejected is tried again on the same path, so that there is no bias, and another tolerance sees the same path. No value of
-    it that was seen is skipped, without which adaptive steps go wrong where the noise does not commute: Foster and Jelinčič,
-    arXiv:2311.14201; Gaines and Lyons, SIAM J. Appl. Math. 57, 1455 (1997).
+    that is rejected is tried again on the same path, so that there is no bias, and another tolerance sees the same path. Steps that
+    look ahead on it are why this is Heun's method: Euler-Maruyama's may then have another limit (Gaines and Lyons, SIAM J. Appl. Math. 57,
+    1455 (1997); Foster and Jelinčič, arXiv:2311.14201). Of noise that does not commute the difference would miss the areas.
 
-    The stated orders are Heun's, in the length of the steps that are taken. With additive noise that length goes as tolerance^{2/3},
-    with other noise as the tolerance: so the strong error as tolerance^{2/3}, or as its root (tolerance^1 if the noise commutes). Two
-    points with equal drift look as if nothing had happened between them: choose dt so small that a path does not leap from well to well.
+    The stated orders are Heun's, in the length of the parts. Where noise is additive their length goes as tolerance^{2/3}, and so does
+    the strong error; with other noise both go as the tolerance. Two points with equal drift look as if nothing had happened between
+    them: choose dt so small that a path does not leap from well to well, whatever the tolerance.
     An accepted step costs two drifts, a rejected one one. `refine` repeats no path, as the trees within steps are others; lower the
     tolerance instead.
     """
@@ -170,11 +180,12 @@ class Adaptive(Method):
     tolerance: float = 1e-3
     levels: int = 12
 
-    strong_order: ClassVar[float | None] = 0.5
+    strong_order: ClassVar[float | None] = 1.0
     strong_order_additive: ClassVar[float | None] = 1.0
     weak_order: ClassVar[float] = 1.0
     interpretation: ClassVar[str] = "Stratonovich"
     needs_normals: ClassVar[bool] = True
+    accepts: ClassVar[str] = "commutative"
 
     def __post_init__(self) -> None:
         checks.positive("tolerance", self.tolerance)
@@ -188,10 +199,19 @@ class Adaptive(Method):
     def plan(self, problem: Langevin, dt: float) -> Plan:
         noise, correction = problem.D, drift_correction(problem.D, kind_of_noise(problem.D))
         seats = AT_ONCE if _compiled(problem) else 0
-        constants = np.array([dt, 0.0, correction is not None, self.tolerance, self.levels, seats, isinstance(noise, Varying)])
+        constants = np.array(
+            [dt, 0.0, correction is not None, self.tolerance, self.levels, seats, isinstance(noise, Varying)]
+        )
         room = POINTS * noise.dim + BOOK + (self.levels + 2) * noise.rank
         return Plan(
-            adaptive_step.compiled, problem.drift, noise, noise.rank + KEYS, constants, extra=correction, room=room, divisions=2**self.levels
+            adaptive_step.compiled,
+            problem.drift,
+            noise,
+            noise.rank + KEYS,
+            constants,
+            extra=correction,
+            room=room,
+            divisions=2**self.levels,
         )
 
 

@@ -59,7 +59,12 @@ def divide(w: Any, pending: Any, keys: Any, nodes: Any, lengths: Any, levels: An
     for p in range(0, w.shape[1], LANES):
         chosen = load(verdicts, 0, p) < 0.0
         if any_of(chosen):
-            first, second, node, length = bits(load(keys, 0, p)), bits(load(keys, 1, p)), load(nodes, 0, p), load(lengths, 0, p)
+            first, second, node, length = (
+                bits(load(keys, 0, p)),
+                bits(load(keys, 1, p)),
+                load(nodes, 0, p),
+                load(lengths, 0, p),
+            )
             for pair in range((rank + 1) // 2):
                 a, b = node_normals(first, second, node, np.uint64(pair))
                 halve(w, 2 * pair, p, a, length, chosen, levels[0], pending)
@@ -98,7 +103,9 @@ def tree_increments(
     if not 0 <= levels <= DEEPEST:
         raise ValueError(f"got levels={levels}, expected 0 to {DEEPEST}")
     components = checks.count("components", components)
-    drawn = normals(seed, paths=paths, steps=steps, components=components + KEYS, stream=stream).reshape(paths * steps, -1)
+    drawn = normals(seed, paths=paths, steps=steps, components=components + KEYS, stream=stream).reshape(
+        paths * steps, -1
+    )
     w, keys = drawn[:, None, :components], np.ascontiguousarray(drawn[:, components:])
     for level in range(levels):
         left = w * 0.5 + np.sqrt(2.0**-level) * 0.5 * normals_at(keys, level, components)

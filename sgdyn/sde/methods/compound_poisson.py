@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
 
 from sgdyn import checks
 from sgdyn.codegen.contracts import STEP_SIGNATURE
@@ -105,6 +104,8 @@ class CompoundPoisson(Method):
 def poisson_thresholds(mean: float) -> Floats:
     """The levels t_0, t_1, ... of a normal z such that the number of them below z is a Poisson variable: P(z > t_k) = P(N > k)."""
     k = np.arange(math.ceil(mean + 12 * math.sqrt(mean) + 40))
+    from scipy import special  # slow to import
+
     below, above = special.pdtr(k, mean), special.pdtrc(k, mean)
     levels = np.where(above < 0.5, -special.ndtri(above), special.ndtri(below))
     return np.asarray(levels[levels < LARGEST])

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import expm
 
 from sgdyn.fields import Affine
 from sgdyn.noise import semidefinite_cholesky
@@ -29,6 +28,8 @@ def transition(F: Floats, offset: Floats, D: Floats, dt: float) -> tuple[Floats,
     d = len(F)
     doublings = max(0, math.ceil(math.log2(max(float(np.linalg.norm(F, 1)) * dt / SHORT, 1.0))))
     short, zero = dt * 2.0**-doublings, np.zeros((d, d))
+    from scipy.linalg import expm  # slow to import
+
     blocks = expm(short * np.block([[-F, D], [zero, F.T]]))
     M = blocks[d:, d:].T
     C = M @ blocks[:d, d:]
