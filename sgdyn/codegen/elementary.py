@@ -67,11 +67,24 @@ def _exp_parts(x: Any) -> tuple[Any, Any]:
 
 
 @exact_helper
+def _exp_inside(x: Any) -> Any:
+    """e^x for |x| <= 709; two half polynomials wait for one another less than one does."""
+    shifted = fma(x, 1.4426950408889634, INTEGER)
+    n = shifted - INTEGER
+    r = fma(n, -LN2_LOW, fma(n, -LN2_HIGH, x))
+    z = r * r
+    even = fma(fma(fma(fma(z, EXP[8], EXP[6]), z, EXP[4]), z, EXP[2]), z, EXP[0])
+    odd = fma(fma(fma(fma(z, EXP[9], EXP[7]), z, EXP[5]), z, EXP[3]), z, EXP[1])
+    value = 1.0 + fma(z, fma(odd, r, even), r)
+    return from_bits(bits(value) + (bits(shifted) << EXPONENT))  # the exponent of value is -1 or 0, so that n = 1024 will do
+
+
+@exact_helper
 def exp(x: Any) -> Any:
     """e^x; results below the smallest normal number are 0."""
-    n, p = _exp_parts(x)
-    scaled = from_bits(bits(1.0 + p) + (bits(n + INTEGER) << EXPONENT))  # the exponent of 1 + p is -1 or 0, so that n = 1024 will do
-    return select(x <= 709.782712893384, select(x >= -708.396418532264, scaled, 0.0), x * math.inf)
+    if any_of(~(absolute(x) <= 708.0)):  # or NaN: seldom, and a comparison instead of two choices
+        return select(x <= 709.782712893384, select(x >= -708.396418532264, _exp_inside(x), 0.0), x * math.inf)
+    return _exp_inside(x)
 
 
 @exact_helper
