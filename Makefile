@@ -8,7 +8,7 @@ export OMP_NUM_THREADS ?= 1
 .PHONY: demo test test-all check bench docs pictures clean
 
 demo: $(VENV)/.installed
-	OMP_NUM_THREADS=2 $(BIN)/sgdyn fit
+	$(BIN)/sgdyn fit
 
 test: $(VENV)/.tested
 	$(BIN)/python -m pytest -m "not slow"

@@ -27,6 +27,10 @@ class Sampling:
     time_per_step: float
 
 
+STRATONOVICH = "Stratonovich"
+"""The origin of a process that was converted from Stratonovich's sense."""
+
+
 @dataclass(frozen=True, eq=False)
 class Langevin:
     """The diffusion dX = (-grad U + c) dt + sqrt(2 T) sigma(X) dW in the sense of Itô, sigma sigma' = D.
@@ -71,6 +75,11 @@ class Langevin:
             return self.curl
         force = self._gibbs_force() if self.is_gibbs else self.U.grad.negated()
         return force if self.curl is None else total(force, self.curl)
+
+    @property
+    def drift_has_temperature(self) -> bool:
+        """Whether T stands in the drift: of Gibbs processes with D(x), and of those that were read in Stratonovich's sense."""
+        return (self.is_gibbs and isinstance(self.D, Varying)) or self.origin == STRATONOVICH
 
     def _gibbs_force(self) -> Field:
         assert self.U is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from inspect import Parameter, signature
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ class Region:
             return predicate
         if not callable(predicate):
             raise TypeError(f"got region={predicate!r}, expected a predicate; type lambda x: x[0] > 0.9")
-        condition = traced(predicate, dim, {})
+        condition = traced(predicate, dim, _time(predicate))
         traced_condition = condition.make().components.item() if condition.shape == () else None
         if not isinstance(traced_condition, Boolean) or isinstance(traced_condition, sp.Symbol):
             raise TypeError("got a region that is no comparison, expected a predicate; type lambda x: x[0] > 0.9")
@@ -59,15 +60,34 @@ class Region:
         matrix = as_formula(D)
         if matrix is None:
             return None
-        return combined("level and speed", [self.level(), self.level().gradient(), matrix], (2,), _with_speed)
+        rule: Callable[..., Any] = lambda condition, D: list(_with_speed(condition.item(), D))  # noqa: E731
+        return combined("level and speed", [self.condition, matrix], (2,), rule)
 
     def contains(self, x: ArrayLike) -> NDArray[np.bool_]:
         """Whether points (..., dim) lie inside."""
         return np.asarray(self.level()(checks.points(x, self.condition.dim))[..., 0] > 0)
 
 
-def _with_speed(level: Any, slope: Any, D: Any) -> Any:
-    return np.array([level[0], slope[0] @ D @ slope[0]], dtype=object)
+def _time(predicate: Callable[..., Any]) -> dict[str, Any]:
+    """The parameter t, if there is one: the only one of a region that is no constant."""
+    given = signature(predicate).parameters.get("t")
+    return {} if given is None or given.default is Parameter.empty else {"t": np.asarray(float(given.default))}
+
+
+def _with_speed(condition: Any, D: Any) -> tuple[Any, Any]:
+    """The level of a condition and g' D g, g the gradient of that comparison which decides."""
+    if isinstance(condition, sp.Not):
+        return _with_speed(sp.to_nnf(condition), D)
+    if not isinstance(condition, sp.And | sp.Or):
+        gap = _level(condition, lambda gap: gap)
+        slope = np.array([sp.diff(gap, x) for x in coordinates(len(D))], dtype=object)
+        return gap, slope @ D @ slope
+    level, speed = _with_speed(condition.args[0], D)
+    for other in condition.args[1:]:
+        gap, rate = _with_speed(other, D)
+        decides = gap < level if isinstance(condition, sp.And) else gap > level
+        level, speed = (sp.Piecewise((new, decides), (old, True)) for new, old in ((gap, level), (rate, speed)))
+    return level, speed
 
 
 @dataclass(frozen=True)

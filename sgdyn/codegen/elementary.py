@@ -76,7 +76,9 @@ def _exp_inside(x: Any) -> Any:
     even = fma(fma(fma(fma(z, EXP[8], EXP[6]), z, EXP[4]), z, EXP[2]), z, EXP[0])
     odd = fma(fma(fma(fma(z, EXP[9], EXP[7]), z, EXP[5]), z, EXP[3]), z, EXP[1])
     value = 1.0 + fma(z, fma(odd, r, even), r)
-    return from_bits(bits(value) + (bits(shifted) << EXPONENT))  # the exponent of value is -1 or 0, so that n = 1024 will do
+    return from_bits(
+        bits(value) + (bits(shifted) << EXPONENT)
+    )  # the exponent of value is -1 or 0, so that n = 1024 will do
 
 
 @exact_helper

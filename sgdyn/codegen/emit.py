@@ -75,7 +75,11 @@ LEAN_ARGUMENTS = "theta, psi, x, z, work, constants"
 
 def _euler(expression: Expression, dialect: Dialect, arguments: str, normal: str) -> str:
     code, dim, fma = body(expression, dialect), expression.dim, FMA[dialect]
-    scales = ["dt = constants[0]", "scale = constants[1]*math.sqrt(dt)", *[f"s{i} = scale*psi[{i}]" for i in range(dim)]]
+    scales = [
+        "dt = constants[0]",
+        "scale = constants[1]*math.sqrt(dt)",
+        *[f"s{i} = scale*psi[{i}]" for i in range(dim)],
+    ]
     old = [f"x{i} = ve.load(x, {i}, p)" for i in range(dim) if i not in code.used]
     stores = [
         f"ve.store(x, {i}, p, {fma}({normal.format(i)}, s{i}, {fma}({t}, dt, x{i})))" for i, t in enumerate(code.texts)

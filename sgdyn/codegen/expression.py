@@ -44,6 +44,14 @@ class Expression:
         text = f"{self.dim} {self.count} {self.shape} " + " ".join(sp.srepr(e) for e in self.components.flat)
         return hashlib.sha256(text.encode()).hexdigest()
 
+    def dependence(self) -> NDArray[np.bool_]:
+        """Which components contain which coordinates: (*shape, dim)."""
+        found = np.zeros((*self.shape, self.dim), dtype=bool)
+        for index in np.ndindex(self.shape):
+            symbols = sp.sympify(self.components[index]).free_symbols
+            found[index] = [x in symbols for x in coordinates(self.dim)]
+        return found
+
     def derivative(self) -> Expression:
         """d f_{...} / d x_j, the index j last."""
         out = np.empty((*self.shape, self.dim), dtype=object)

@@ -89,6 +89,11 @@ class Formula:
         """Of a drift: the compiled Euler-Maruyama steps for diagonal noise from float32 normals (`contracts.LEAN_STEPS`)."""
         return _evaluator("lean" if precision == "float64" else "lean32", self)
 
+    @cached_property
+    def dependence(self) -> NDArray[np.bool_]:
+        """Which components contain which coordinates, as they are written down: (*shape, dim)."""
+        return self.make().dependence()
+
     def gradient(self) -> Formula:
         """The field of derivatives, index of differentiation last."""
         return self.derived("gradient", (*self.shape, self.dim), lambda e: e.derivative())

@@ -84,7 +84,9 @@ def load(path: Path) -> ModuleType:
 def compiled(function: Callable[..., Any], signature: Any) -> Any:
     """`function` compiled for one signature, from disk if it was compiled before."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NumbaExperimentalFeatureWarning)  # functions as values, which are pinned by tests
+        warnings.simplefilter(
+            "ignore", NumbaExperimentalFeatureWarning
+        )  # functions as values, which are pinned by tests
         return njit(signature, cache=True, **_OPTIONS)(function)
 
 

@@ -65,12 +65,23 @@ def signed_float(builder: Any, x: Any) -> Any:
     return builder.sitofp(x, LLVM_TYPES[FLOAT32])
 
 
-@instruction(WORD32, WORD, WORD, WORD, WORD)
-def interleaved(builder: Any, even: Any, odd: Any, next_even: Any, next_odd: Any) -> Any:
-    """The low halves of words in their natural order: eight even-numbered, eight odd-numbered, and the next sixteen."""
-    both = [_merged(builder, even, odd), _merged(builder, next_even, next_odd)]
-    mask = ir.Constant(ir.VectorType(ir.IntType(32), 4 * LANES), list(range(4 * LANES)))
-    return builder.shuffle_vector(*both, mask)
+@intrinsic
+def store_pairs(context: Any, array: Any, row: Any, position: Any, even: Any, odd: Any) -> Any:
+    """Store the low halves of eight even-numbered and eight odd-numbered words in their natural order; not bounds-checked."""
+
+    def lower(inner: Any, builder: Any, sig: Any, values: Any) -> Any:
+        words = _merged(builder, *values[3:])
+        place = _place(inner, builder, array, *values[:3])
+        builder.store(words, builder.bitcast(place, words.type.as_pointer()), align=4)
+        return inner.get_dummy_value()
+
+    return types.void(array, types.int64, types.int64, WORD, WORD), lower
+
+
+def _place(context: Any, builder: Any, array: Any, value: Any, row: Any, position: Any) -> Any:
+    """Where `array[row, position]` stands."""
+    view = context.make_array(array)(context, builder, value)
+    return builder.gep(view.data, [builder.add(builder.mul(row, builder.extract_value(view.shape, 1)), position)])
 
 
 def _merged(builder: Any, even: Any, odd: Any) -> Any:
@@ -113,9 +124,8 @@ def load_widened(context: Any, array: Any, row: Any, position: Any) -> Any:
     """`array[row, position : position + LANES]` of a C-contiguous float32 array as eight floats of 64 bits; not bounds-checked."""
 
     def lower(inner: Any, builder: Any, sig: Any, values: Any) -> Any:
-        view = inner.make_array(array)(inner, builder, values[0])
-        index = builder.add(builder.mul(values[1], builder.extract_value(view.shape, 1)), values[2])
-        place = builder.bitcast(builder.gep(view.data, [index]), ir.VectorType(ir.FloatType(), LANES).as_pointer())
+        kind = ir.VectorType(ir.FloatType(), LANES)
+        place = builder.bitcast(_place(inner, builder, array, *values), kind.as_pointer())
         return builder.fpext(builder.load(place, align=4), LLVM_TYPES[FLOAT])
 
     return FLOAT(array, types.int64, types.int64), lower

@@ -189,13 +189,13 @@ def from_bits(builder: Any, x: Any) -> Any:
 
 @intrinsic
 def any_of(context: Any, mask: Any) -> Any:
-    """True if one of the eight is."""
+    """True if one lane is."""
 
     def lower(_: Any, builder: Any, sig: Any, values: Any) -> Any:
-        word = ir.IntType(LANES)
+        word = ir.IntType(mask.lanes)
         return builder.icmp_unsigned("!=", builder.bitcast(values[0], word), ir.Constant(word, 0))
 
-    return types.boolean(MASK), lower
+    return types.boolean(mask), lower
 
 
 @intrinsic

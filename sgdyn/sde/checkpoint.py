@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,15 @@ def digest(*arrays: NDArray[Any]) -> str:
     for array in arrays:
         found.update(str((array.shape, array.dtype.str)).encode() + np.ascontiguousarray(array).tobytes())
     return found.hexdigest()[:32]
+
+
+def described(method: Any) -> str:
+    """A method with its parameters, arrays by their content: NumPy prints long ones with dots."""
+    given = {member.name: getattr(method, member.name) for member in fields(method)}
+    parts = [
+        f"{name}={digest(value) if isinstance(value, np.ndarray) else repr(value)}" for name, value in given.items()
+    ]
+    return f"{type(method).__name__}({', '.join(parts)})"
 
 
 class Checkpoint:

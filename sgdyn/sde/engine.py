@@ -11,7 +11,6 @@ from numba import types
 from sgdyn.codegen.contracts import (
     CONFINE_BLOCK,
     CONFINE_SIGNATURE,
-
     GATHER_BLOCK,
     GATHER_SIGNATURE,
     STEP_BLOCK,
@@ -67,6 +66,7 @@ def unconfined(x: Any, limits: Any) -> None:
 @exact_helper
 def look(
     watchers: Any,
+    clocks: Any,
     every: Any,
     fields: Any,
     parameters: Any,
@@ -81,6 +81,8 @@ def look(
     wanted = False
     for k in range(SLOTS):
         if every[k] and step % every[k] == 0:
+            for place in clocks[3 + k]:
+                parameters[k][place] = step * dt
             record = records[k][b if records[k].shape[0] > 1 else 0]
             wanted = watchers[k](x, step, dt, fields[k], parameters[k], spare, record) or wanted
         elif every[k]:
@@ -99,12 +101,13 @@ def set_clocks(parameters: Any, clocks: Any, time: Any) -> None:
 FUNCTIONS = (STEP_BLOCK, FIELD_BLOCK, NOISE_BLOCK, FIELD_BLOCK, FILL_BLOCK, GATHER_BLOCK, CONFINE_BLOCK)
 """The functions that `walk` is handed, by their addresses; then `SLOTS` watchers and their fields."""
 to_step, to_field, to_noise, to_fill, to_gather, to_confine, to_watch = (
-    function_at(kind) for kind in (STEP_BLOCK, FIELD_BLOCK, NOISE_BLOCK, FILL_BLOCK, GATHER_BLOCK, CONFINE_BLOCK, WATCH_BLOCK)
+    function_at(kind)
+    for kind in (STEP_BLOCK, FIELD_BLOCK, NOISE_BLOCK, FILL_BLOCK, GATHER_BLOCK, CONFINE_BLOCK, WATCH_BLOCK)
 )
 
 
 @kernel(STEPS, VECTOR, VECTOR, VECTOR, VECTOR, types.int64, types.int64, types.int64, types.int64, types.int64, types.boolean,
-        VECTOR, types.UniTuple(STEPS, 3), STEPS, types.UniTuple(VECTOR, SLOTS), types.UniTuple(CUBE, SLOTS),
+        VECTOR, types.UniTuple(STEPS, 3 + SLOTS), STEPS, types.UniTuple(VECTOR, SLOTS), types.UniTuple(CUBE, SLOTS),
         CUBE, PATHS, types.int64, types.int64, VECTOR, types.int64, types.uint64, types.uint64, STEPS, SNAPSHOTS)  # fmt: skip
 def walk(
     functions: Any, theta: Any, phi: Any, psi: Any, constants: Any, room: Any,
@@ -116,11 +119,16 @@ def walk(
     functions: the addresses of the step, its drift, noise and extra field, the filler, the gatherer, the boundary, `SLOTS` watchers and
     their fields. room: rows of work space. normals: rows of normals that a fine step draws, of which the method has the first `used`. rows: rows of
     variates gathered from them for a step, 0 where the step takes the normals as they are. several: the step takes those of a whole
-    group at once. clocks: where theta, phi and psi hold the time. temperatures: T at every step, or one T. records[k][block] (or records[k][0] for all) is what the k-th watcher writes
+    group at once. clocks: where theta, phi, psi and the parameters of the watchers hold the time. temperatures: T at every step, or one T. records[k][block] (or records[k][0] for all) is what the k-th watcher writes
     after every every[k] steps (0: never); out[block, j] = x after kept[j] steps, kept increasing.
     """
     n, watched = x.shape[2], np.any(every > 0)
-    step_block, drift, noise, extra = to_step(functions[0]), to_field(functions[1]), to_noise(functions[2]), to_field(functions[3])
+    step_block, drift, noise, extra = (
+        to_step(functions[0]),
+        to_field(functions[1]),
+        to_noise(functions[2]),
+        to_field(functions[3]),
+    )
     fill, gather, confine = to_fill(functions[4]), to_gather(functions[5]), to_confine(functions[6])
     w, f = functions[7:], functions[7 + SLOTS :]
     watchers = (to_watch(w[0]), to_watch(w[1]), to_watch(w[2]), to_watch(w[3]), to_watch(w[4]), to_watch(w[5]))
@@ -135,6 +143,8 @@ def walk(
     own, spare = constants.copy(), z[:0]
     timed = (theta.copy(), phi.copy(), psi.copy())
     theta, phi, psi = timed
+    a, b_, c, d, e, f_ = parameters
+    own_parameters = (a.copy(), b_.copy(), c.copy(), d.copy(), e.copy(), f_.copy())
     for b in range(x.shape[0]):
         hoist(paths[b], k0, k1, hoisted)
         memory[0], filled, saved, block = -1, -1, 0, x[b]
@@ -161,7 +171,9 @@ def walk(
                 step += 1
             if len(limits):
                 confine(block, limits)
-            if watched and not look(watchers, every, fields, parameters, records, b, block, step, own[0], spare):
+            if watched and not look(
+                watchers, clocks, every, fields, own_parameters, records, b, block, step, own[0], spare
+            ):
                 break
             while saved < len(kept) and kept[saved] == step:
                 copy_rows(block, out[b, saved])

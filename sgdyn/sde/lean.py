@@ -159,6 +159,8 @@ def arguments(course: Course) -> tuple[Any, ...]:
 
 def check(course: Course, method: Any, noise: str) -> None:
     """Raise ValueError for what precision="float32" cannot do on this machine's processor."""
+    if course.precision == "float64":
+        return
     wrong = [
         (f"method={method!r} on this problem", course.plan.lean is None),
         (f"noise={noise!r}", course.clock.random.fill not in PASSES),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -32,15 +31,30 @@ class Setting:
     interval: float
     every: int
     paths: int
+    by_path: bool
+    quantities: dict[Any, Field]
+
+    def quantity(self, f: Callable[..., Any] | None) -> Field:
+        """f as a field (m,), or the point itself; comparisons are 1 or 0."""
+        if id(f) not in self.quantities:
+            self.quantities[id(f)] = _quantity(f, self.dim)
+        return self.quantities[id(f)]
+
+    def shift(self, f: Callable[..., Any] | None) -> Floats:
+        """f at a typical point, near which sums keep their digits; 0 where it is not finite."""
+        value = np.atleast_1d(self.quantity(f)(self.point))
+        return np.where(np.isfinite(value), value, 0.0)
 
 
 class Observable(ABC):
     """Something that is accumulated along every path.
 
-    `once`: it needs the whole time at one go, so that only paths, and not stretches of time, are independent samples of it.
+    `once`: it needs the whole time at one go, so that only paths, and not stretches of time, are independent samples of it. `shared`:
+    its record has no column for every path.
     """
 
     once = False
+    shared = False
 
     @abstractmethod
     def watch(self, setting: Setting) -> Watch:
@@ -59,25 +73,29 @@ class Observable(ABC):
         return Estimate(value, error, method) if np.ndim(value) else Estimate(float(value), float(error), method)
 
 
-@lru_cache(maxsize=64)
 def _quantity(f: Callable[..., Any] | None, dim: int) -> Field:
-    """f as a field (m,), or the point itself."""
     if f is None:
         return Affine(np.eye(dim), np.zeros(dim))
+    if not callable(f):
+        raise TypeError(f"got f={f!r}, expected a NumPy function of x ({dim},); type lambda x: x[0] ** 2")
     found = traced(f, dim)
-    size = int(np.prod(found.shape))
-    return found if found.shape == (size,) else combined("ravelled", [found], (size,), np.ravel)
+    return combined("numbers", [found], (int(np.prod(found.shape)),), _numbers)
+
+
+def _numbers(values: Any) -> Any:
+    """Comparisons as 1 or 0, everything in one row."""
+    import sympy as sp
+    from sympy.logic.boolalg import Boolean
+
+    def number(e: Any) -> Any:
+        return sp.Piecewise((sp.Float(1), e), (sp.Float(0), True)) if isinstance(e, Boolean) and not e.is_Symbol else e
+
+    return np.array([number(e) for e in np.ravel(values)], dtype=object)
 
 
 def _shape(f: Callable[..., Any] | None, dim: int) -> tuple[int, ...]:
     """The shape of f(x), of x itself where f is None."""
     return (dim,) if f is None else traced(f, dim).shape
-
-
-def _shift(quantity: Field, point: Floats) -> Floats:
-    """The value at the starting point, near which sums keep their digits; 0 where it is not finite."""
-    value = np.atleast_1d(quantity(point))
-    return np.where(np.isfinite(value), value, 0.0)
 
 
 @dataclass(frozen=True)
@@ -88,19 +106,18 @@ class Average(Observable):
     products: bool = field(default=False, init=False)
 
     def watch(self, setting: Setting) -> Watch:
-        quantity = _quantity(self.f, setting.dim)
-        shift = _shift(quantity, setting.point)
+        quantity, shift = setting.quantity(self.f), setting.shift(self.f)
         m = len(shift)
         rows = 2 * m + (m * (m + 1) // 2 if self.products else 0)
         psi = np.concatenate([shift, [float(self.products), m]])
         return Watch(watchers.sums, setting.every, quantity, psi, np.zeros(rows))
 
     def samples(self, record: Floats, setting: Setting, looks: int) -> Floats:
-        m = len(_shift(_quantity(self.f, setting.dim), setting.point))
+        m = len(setting.shift(self.f))
         return record[m:].T / looks
 
     def value(self, mean: Floats, setting: Setting) -> Floats:
-        return np.reshape(mean + _shift(_quantity(self.f, setting.dim), setting.point), _shape(self.f, setting.dim))
+        return np.reshape(mean + setting.shift(self.f), _shape(self.f, setting.dim))
 
 
 @dataclass(frozen=True)
@@ -110,7 +127,7 @@ class Covariance(Average):
     products: bool = field(default=True, init=False)
 
     def value(self, mean: Floats, setting: Setting) -> Floats:
-        m = len(_shift(_quantity(self.f, setting.dim), setting.point))
+        m = len(setting.shift(self.f))
         second = np.zeros((m, m))
         second[np.tril_indices(m)] = mean[m:]
         return second + np.tril(second, -1).T - np.outer(mean[:m], mean[:m])
@@ -124,7 +141,7 @@ class Maximum(Observable):
     once = True
 
     def watch(self, setting: Setting) -> Watch:
-        quantity = _quantity(self.f, setting.dim)
+        quantity = setting.quantity(self.f)
         m = int(np.prod(quantity.shape))
         return Watch(watchers.maxima, setting.every, quantity, record=np.full(2 * m, -np.inf))
 
@@ -191,6 +208,10 @@ class Autocovariance(Observable):
     def _looks(self, setting: Setting) -> NDArray[np.int64]:
         lags = np.atleast_1d(checks.finite("lags", self.lags))
         looks = np.round(lags / setting.interval).astype(np.int64)
+        if not len(lags) or np.any(np.abs(lags / setting.interval - looks) > 1e-6):
+            raise ValueError(
+                f"got lags={lags}, expected some multiples of the time between looks, {setting.interval:g}"
+            )
         if np.any(lags < 0) or np.any(np.diff(looks) <= 0):
             raise ValueError(
                 f"got lags={lags}, expected increasing times >= 0, apart by at least {setting.interval:g}; type a smaller `every`"
@@ -198,8 +219,7 @@ class Autocovariance(Observable):
         return looks
 
     def watch(self, setting: Setting) -> Watch:
-        quantity, lags = _quantity(self.f, setting.dim), self._looks(setting)
-        shift = _shift(quantity, setting.point)
+        quantity, lags, shift = setting.quantity(self.f), self._looks(setting), setting.shift(self.f)
         m = len(shift)
         rows = 1 + m + (int(lags[-1]) + 1) * m + len(lags) * m * m
         return Watch(
@@ -212,7 +232,7 @@ class Autocovariance(Observable):
 
     def samples(self, record: Floats, setting: Setting, looks: int) -> Floats:
         lags = self._looks(setting)
-        m = len(_shift(_quantity(self.f, setting.dim), setting.point))
+        m = len(setting.shift(self.f))
         if lags[-1] >= looks:
             raise ValueError(f"got a lag of {lags[-1]} looks of {looks}, expected fewer; type a longer t")
         pairs = np.repeat(looks - lags, m * m)
@@ -220,7 +240,7 @@ class Autocovariance(Observable):
 
     def value(self, mean: Floats, setting: Setting) -> Floats:
         lags = len(self._looks(setting))
-        m = len(_shift(_quantity(self.f, setting.dim), setting.point))
+        m = len(setting.shift(self.f))
         return mean[m:].reshape(lags, m, m) - np.outer(mean[:m], mean[:m])
 
 
@@ -230,6 +250,11 @@ class Histogram(Observable):
 
     grid: Grid
     components: Sequence[int] | None = None
+    shared = True
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.grid, Grid):
+            raise TypeError(f"got grid={self.grid!r}, expected a grid; type sg.Histogram(sg.Grid([(-2, 2, 40)]))")
 
     def watch(self, setting: Setting) -> Watch:
         chosen = list(range(setting.dim)) if self.components is None else list(self.components)
@@ -241,7 +266,8 @@ class Histogram(Observable):
             (i, low, cells / (high - low), cells) for i, (low, high, cells) in zip(chosen, self.grid.axes, strict=True)
         ]
         psi = np.concatenate([np.ravel(axes), [setting.paths, len(axes)]])
-        return Watch(watchers.counts, setting.every, None, psi, np.zeros((1, int(np.prod(self.grid.shape)) + 1)))
+        rows, cells = setting.paths if setting.by_path else 1, int(np.prod(self.grid.shape))
+        return Watch(watchers.counts, setting.every, None, psi, np.zeros((rows, cells + 1)))
 
     def samples(self, record: Floats, setting: Setting, looks: int) -> Floats:
         return record / looks

@@ -14,14 +14,14 @@ from numpy.typing import ArrayLike, NDArray
 from sgdyn import checks, randomness
 from sgdyn.problem import Langevin, Momentum
 from sgdyn.progress import progress
-from sgdyn.sde.boundaries import check_inside
+from sgdyn.sde.boundaries import absorbs, check_inside, walls_of
 from sgdyn.sde.engine import SLOTS
 from sgdyn.sde.methods.choice import check_method, check_variates
 from sgdyn.sde.methods.euler_maruyama import EulerMaruyama
 from sgdyn.sde.methods.plan import Method
 from sgdyn.sde.observables import Observable
 from sgdyn.sde.portions import Task, portions, spread
-from sgdyn.sde.simulation import checked_process, refuse_unstable, starting_points, temperatures
+from sgdyn.sde.simulation import check_schedule, checked_process, refuse_unstable, starting_points, temperatures
 from sgdyn.sde.tally import Span, Sums, Tally
 from sgdyn.sde.variates import variates
 from sgdyn.sde.walkers import Clock, Confinement, thread_pool
@@ -111,6 +111,7 @@ class _Options:
 
 def _tally(problem: Any, x0: ArrayLike, observables: Any, o: _Options) -> Tally:
     process, method = checked_process(problem), check_method(o.method)
+    check_schedule(process, o.temperature)
     steps = checks.steps(o.t, o.dt)
     dt = checks.positive("t", o.t) / steps
     plan = method.steps_of(problem, dt)
@@ -120,7 +121,9 @@ def _tally(problem: Any, x0: ArrayLike, observables: Any, o: _Options) -> Tally:
     schedule = temperatures(process.T, o.temperature, steps, dt)
     clock = Clock(dt, 1, randomness.key(o.seed, o.stream), schedule, variates(o.noise, o.rng))
     start = starting_points(x0, process.dim, o.n_paths)
-    walls = o.boundary or Confinement()
+    walls = walls_of(o.boundary, problem)
+    if absorbs(walls):
+        raise ValueError("got absorbing walls, whose paths end, expected others; type sg.simulate(...).survival()")
     check_inside(walls, start[:1] if start.strides[0] == 0 else start)
     span = Span(round(checks.positive("after", o.after, zero=True) / dt), steps, checks.count("every", o.every))
     return Tally(

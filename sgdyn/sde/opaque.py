@@ -104,7 +104,9 @@ def field_block(field: Field) -> tuple[Any, Floats, Callback | None]:
     if compiled is not None:
         return compiled, field.theta, None
     if getattr(field, "clocks", ()):
-        raise TypeError(f"got a field of {field.dim} components that depends on the time t, expected at most {UNROLLED}, which are compiled")
+        raise TypeError(
+            f"got a field of {field.dim} components that depends on the time t, expected at most {UNROLLED}, which are compiled"
+        )
     callback = Callback(_evaluating(field))
     return python_field.compiled, np.array([_ADDRESS, callback.number]), callback
 

@@ -17,7 +17,7 @@ from sgdyn.problem import Langevin, Momentum
 from sgdyn.progress import Progress, progress
 from sgdyn.region import OVERSHOOT, Region
 from sgdyn.sde import diagnosis
-from sgdyn.sde.boundaries import check_inside
+from sgdyn.sde.boundaries import absorbs, check_inside, walls_of
 from sgdyn.sde.methods.choice import OTHER_PROCESSES, check_method, check_variates
 from sgdyn.sde.methods.euler_maruyama import EulerMaruyama
 from sgdyn.sde.methods.plan import Method
@@ -58,8 +58,14 @@ def first_passage(
     target = Region.of(region, process.dim)
     dt = checks.positive("dt", dt)
     refuse_unstable(process, dt, method)
-    walls = boundary or Confinement()
+    walls = walls_of(boundary, problem)
     check_inside(walls, start)
+    if absorbs(walls):
+        raise ValueError(
+            "got absorbing walls, expected a region to arrive in; type region=lambda x: (x[0] < -1) | (x[0] > 1)"
+        )
+    if noise == "weak":
+        raise ValueError("got noise='weak', whose paths are walks on a lattice, expected noise='double' or 'single'")
     if np.any(target.contains(start)):
         raise ValueError(
             f"got x0={start[np.argmax(target.contains(start))]} inside the region, expected a point outside"

@@ -15,8 +15,8 @@ from sgdyn import checks, randomness
 from sgdyn.fields import Affine
 from sgdyn.problem import Langevin, Momentum
 from sgdyn.progress import Progress, progress
-from sgdyn.sde import diagnosis
-from sgdyn.sde.boundaries import absorbs, check_inside
+from sgdyn.sde import diagnosis, lean
+from sgdyn.sde.boundaries import absorbs, check_inside, walls_of
 from sgdyn.sde.checkpoint import Checkpoint, digest
 from sgdyn.sde.ensemble import Ensemble
 from sgdyn.sde.methods.choice import check_method, check_variates
@@ -49,7 +49,9 @@ def simulate(
     seed, stream: the random numbers, which are a function of (seed, stream, path, step, component): adding paths, threads or times
     changes no number. refine: each step's increment is the sum of this many finer ones, so that runs with equal dt/refine see the same
     Brownian path. first_path: the number of the first path. Ctrl-C returns the times that are done, with `complete=False`.
-    device: "cuda" for Euler-Maruyama steps on a GPU, equal to the CPU's to rounding; there precision may be "float32" (see `sgdyn.sde.cuda`).
+    device: "cuda" for Euler-Maruyama steps on a GPU, equal to the CPU's to rounding (see `sgdyn.sde.cuda`). precision: "float32" for
+    points that are rounded to float32 after every step, about twice as fast where drifts are costly; on the CPU for noise="single" and
+    Euler-Maruyama steps of formulas with constant diagonal D, and of linear processes up to dimension 16. The points come back as float64.
     executor: any `concurrent.futures` executor (threads, processes, Dask's), over which portions of the paths are spread. checkpoint: a
     folder in which the run is kept, to go on from there to the identical result. into: an array (path, time, component) to write to,
     such as a NumPy memmap or a zarr array, for more than fits into memory.
@@ -59,6 +61,7 @@ def simulate(
     """
     method = check_method(method)
     process = checked_process(problem)
+    check_schedule(process, temperature)
     start = starting_points(x0, process.dim, n_paths)
     steps = checks.steps(t, dt)
     dt = checks.positive("t", t) / steps
@@ -68,7 +71,7 @@ def simulate(
     refuse_unstable(process, dt, method)
     sequence = checks.seed_sequence(seed)
     kept = saved_steps(save, steps, dt)
-    walls = boundary or Confinement()
+    walls = walls_of(boundary, problem)
     check_inside(walls, start)
     check_variates(method, noise)
     clock = Clock(
@@ -90,9 +93,10 @@ def simulate(
             done = _portions(executor, problem, start, first_path, again, x, checkpoint, tell)
             x, done = x[:done], len(kept)
         else:
-            course = Course(plan, clock, (), walls)
+            course = Course(plan, clock, (), walls, precision if device == "cpu" else "float64")
             with thread_pool(threads) as workers:
-                if device == "cpu" and precision == "float64":
+                if device == "cpu" and precision in lean.WALKS:
+                    lean.check(course, method, noise)
                     kept_state = Checkpoint(
                         checkpoint, lambda: _identity(process, method, course, start, first_path, kept)
                     )
@@ -127,8 +131,15 @@ def _room(into: Any, shape: tuple[int, ...]) -> Any:
     """The array to write the paths into."""
     if into is None:
         return np.empty(shape)
-    if tuple(into.shape) != shape:
-        raise ValueError(f"got into of shape {tuple(into.shape)}, expected (path, time, component) = {shape}")
+    if tuple(getattr(into, "shape", ())) != shape or np.dtype(into.dtype).kind != "f":
+        what = (
+            f"shape {tuple(into.shape)} and type {into.dtype}"
+            if hasattr(into, "dtype")
+            else f"type {type(into).__name__}"
+        )
+        raise ValueError(
+            f"got into of {what}, expected an array (path, time, component) = {shape} of floats; type np.empty({shape})"
+        )
     return into
 
 
@@ -173,10 +184,15 @@ def _identity(
     """What makes a run this run and no other."""
     clock, random = course.clock, course.clock.random
     points = start[:1] + np.random.default_rng(0).normal(size=(16, process.dim))
+    written = [
+        getattr(part, "key", "")
+        for part in (process.drift, getattr(process.D, "matrix", None), getattr(process.D, "sigma", None))
+    ]
     return {
-        "problem": digest(process.drift(points), process.D(points), clock.temperatures), "x0": digest(start), "kept": digest(kept),
+        "problem": digest(process.drift(points), process.D(points), process.drift.theta, process.D.theta, clock.temperatures),
+        "formulas": written, "x0": digest(start), "kept": digest(kept),
         "dt": clock.dt, "refine": clock.refine, "key": [int(k) for k in clock.key], "random": f"{random.fill.__doc__} {random.group}",
-        "method": repr(method), "walls": course.confinement.limits.tolist(), "first_path": first_path,
+        "method": repr(method), "precision": course.precision, "walls": course.confinement.limits.tolist(), "first_path": first_path,
     }  # fmt: skip
 
 
@@ -202,10 +218,23 @@ def _portions(
     return done
 
 
+def check_schedule(process: Langevin, schedule: Any) -> None:
+    """Raise ValueError where the drift holds the problem's own T, which a schedule would not change."""
+    if schedule is not None and process.drift_has_temperature:
+        raise ValueError(
+            "got temperature=... for a process whose drift contains T (a Gibbs process with D(x), or one of Stratonovich's), expected one "
+            "without; type Langevin.from_drift with the drift written out, t its parameter"
+        )
+
+
 def temperatures(T: float, schedule: Callable[[float], float] | None, steps: int, dt: float) -> Floats:
     """T, or T at the beginning of every step."""
     if schedule is None:
         return np.array([T])
+    if not callable(schedule):
+        raise TypeError(
+            f"got temperature={schedule!r}, expected a function of the time; type lambda t: {schedule!r}, or T=... of the problem"
+        )
     values = np.array([float(schedule(step * dt)) for step in range(steps)])
     if not np.all(np.isfinite(values)) or values.min() < 0:
         wrong = int(np.argmax(~np.isfinite(values) | (values < 0)))

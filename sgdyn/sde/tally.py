@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -39,32 +40,30 @@ class Span:
     every: int
 
     def stretches(self, count: int) -> list[tuple[int, int]]:
-        """(first, count) of equal stretches of steps, each a whole number of looks."""
-        begin = -(-self.first // self.every) * self.every
-        length = (self.last - begin) // (count * self.every) * self.every
-        if length <= 0:
+        """(first, count) of nearly equal stretches of steps, each a whole number of looks, the first at or after `first`."""
+        begin = max(0, -(-self.first // self.every) - 1)
+        looks = self.last // self.every - begin
+        if looks < count:
             raise ValueError(
-                f"got {max(0, (self.last - begin) // self.every)} looks at each path, expected at least {count}; type a longer t, a smaller `every`, or more paths"
+                f"got {max(0, looks)} looks at each path, expected at least {count}; type a longer t, a smaller `every`, or more paths"
             )
-        return [(begin + i * length, length) for i in range(count)]
+        bounds = [begin + looks * i // count for i in range(count + 1)]
+        return [(i * self.every, (j - i) * self.every) for i, j in itertools.pairwise(bounds)]
 
 
 @dataclass
 class Sums:
-    """Sums of samples over the groups, (groups, k) by name, and how many paths stand in each group."""
+    """Sums of samples over the groups, (groups, k) by name, and how many looks at paths stand in each group."""
 
     weights: Floats
     sums: dict[str, Floats] = field(default_factory=dict)
     done: int = 0
     interrupted: bool = False
 
-    def add(self, name: str, groups: Any, samples: Floats, paths: int) -> None:
-        """Add samples (paths, k), or one of all paths (1, k), to a group, or to one group for each path."""
+    def add(self, name: str, groups: Any, samples: Floats, looks: int) -> None:
+        """Add samples (paths, k) of so many looks to a group, or to one group for each path."""
         total = self.sums.setdefault(name, np.zeros((len(self.weights), samples.shape[1])))
-        if isinstance(groups, slice):
-            total[groups] += samples if len(samples) == paths else samples / paths
-        else:
-            total[groups] += samples.sum(axis=0)
+        total[groups] += looks * (samples if isinstance(groups, slice) else samples.sum(axis=0))
 
     @classmethod
     def total(cls, parts: Iterable[Sums]) -> Sums:
@@ -103,13 +102,15 @@ class Tally:
         self.width = max(WIDTH, min(widest, math.ceil(n / GROUPS) // WIDTH * WIDTH))
         units = math.ceil(n / self.width)
         once = any(o.once for o in self.observables.values())
-        self.by_path = once and units < GROUPS
-        if self.by_path and n < 2:
+        self.by_path = units < GROUPS
+        if once and n < 2:
             raise ValueError(
                 "got one path for an observable that is one number for each path, expected at least 2; type a larger n_paths"
             )
-        self.stretches = self.span.stretches(1 if units >= GROUPS or self.by_path else math.ceil(GROUPS / units))
-        self.groups = n if self.by_path else min(units, GROUPS) * len(self.stretches)
+        few = self.by_path and not once and n < GROUPS
+        self.stretches = self.span.stretches(math.ceil(GROUPS / n) if few else 1)
+        self.groups = n * len(self.stretches) if self.by_path else GROUPS
+        self.quantities: dict[Any, Any] = {}
 
     def run(self, workers: Workers, tell: Progress) -> Sums:
         """The sums over all paths, portion by portion as an executor would find them."""
@@ -150,7 +151,9 @@ class Tally:
 
     def _setting(self, paths: int) -> Setting:
         every = self.span.every
-        return Setting(self.process.dim, self.start[0], every * self.clock.dt, every, paths)
+        return Setting(
+            self.process.dim, self.start[0], every * self.clock.dt, every, paths, self.by_path, self.quantities
+        )
 
     def _walk(self, begin: int, end: int, workers: Workers, sums: Sums) -> None:
         numbers = np.arange(self.first_path + begin, self.first_path + end, dtype=np.uint64)
@@ -179,18 +182,17 @@ class Tally:
         for unit in range(len(moving.x)):
             path = begin + unit * self.width
             paths = min(self.width, moving.n - unit * self.width)
-            groups = slice(path, path + paths) if self.by_path else self._group(path, stretch)
+            groups = self._groups(path, paths, stretch)
             for number, (name, observable) in enumerate(self.observables.items()):
                 record = moving.records[number][unit]
-                samples = observable.samples(
-                    record[:, :paths] if record.shape[1] == self.width else record, setting, looks
-                )
-                sums.add(name, groups, samples, paths)
-            sums.weights[groups] += 1 if self.by_path else paths
+                samples = observable.samples(record if observable.shared else record[:, :paths], setting, looks)
+                sums.add(name, groups, samples, looks)
+            sums.weights[groups] += looks if self.by_path else paths * looks
 
-    def _group(self, path: int, stretch: int) -> int:
-        kept = self.groups // len(self.stretches)
-        return stretch * kept + path // self.width % kept
+    def _groups(self, path: int, paths: int, stretch: int) -> Any:
+        """One group for each of the paths in a stretch of time, or one for the whole unit."""
+        first = stretch * len(self.start) + path
+        return slice(first, first + paths) if self.by_path else path // self.width % self.groups
 
     def results(self, sums: Sums) -> dict[str, Any]:
         """The answers with their errors."""

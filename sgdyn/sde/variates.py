@@ -20,11 +20,11 @@ from sgdyn.codegen.narrow import (
     float_quarters,
     fma32,
     from_bits32,
-    interleaved,
     select32,
     shift_signed,
     signed_float,
     sqrt32,
+    store_pairs,
     word_quarters,
 )
 from sgdyn.codegen.vector import LANES, from_bits, load, store
@@ -88,15 +88,13 @@ def box_muller32(a: Any, b: Any) -> Any:
 def fill_narrow_words(narrow: Any, row: Any, hoisted: Any, group: Any, component: Any, k0: Any, k1: Any) -> None:
     """The four Philox words in rows of their own; hoisted holds even paths before odd ones in every sixteen."""
     n = hoisted.shape[1]
-    for p in range(0, n, WIDE):
+    for p in range(0, n, 2 * LANES):
         a0, a1, a2, a3 = rounds_from_third(hoisted, p, group, component, k0, k1)
         b0, b1, b2, b3 = rounds_from_third(hoisted, p + LANES, group, component, k0, k1)
-        c0, c1, c2, c3 = rounds_from_third(hoisted, p + 2 * LANES, group, component, k0, k1)
-        d0, d1, d2, d3 = rounds_from_third(hoisted, p + 3 * LANES, group, component, k0, k1)
-        store(narrow, row, p, interleaved(a0, b0, c0, d0))
-        store(narrow, row, n + p, interleaved(a1, b1, c1, d1))
-        store(narrow, row + 1, p, interleaved(a2, b2, c2, d2))
-        store(narrow, row + 1, n + p, interleaved(a3, b3, c3, d3))
+        store_pairs(narrow, row, p, a0, b0)
+        store_pairs(narrow, row, n + p, a1, b1)
+        store_pairs(narrow, row + 1, p, a2, b2)
+        store_pairs(narrow, row + 1, n + p, a3, b3)
 
 
 @exact_helper

@@ -95,8 +95,9 @@ class Course:
 
     @property
     def clocks(self) -> tuple[NDArray[np.int64], ...]:
-        """Where drift, noise and extra field have the time among their parameters."""
-        parts = (self.plan.drift, self.plan.noise, self.plan.extra)
+        """Where drift, noise, extra field and what is watched have the time among their parameters."""
+        watched = [watch.quantity for watch in self.watches]
+        parts = [self.plan.drift, self.plan.noise, self.plan.extra, *watched, *[None] * (SLOTS - len(watched))]
         return tuple(np.array(getattr(part, "clocks", ()), dtype=np.int64) for part in parts)
 
     @property
@@ -116,7 +117,9 @@ class Course:
         rows = dim + plan.room + plan.rows + (group + 2) * self.normals + 5
         share = math.ceil(paths / threads)
         room = LEAN_CACHE_BYTES if lean.suits(self) else CACHE_BYTES
-        fits = room // (8 * rows) if dim <= UNROLLED else WIDEST  # beyond, steps are matrix products, which want many columns
+        fits = (
+            room // (8 * rows) if dim <= UNROLLED else WIDEST
+        )  # beyond, steps are matrix products, which want many columns
         return max(unit, min(WIDEST, fits, share + unit - 1) // unit * unit)
 
 
@@ -194,7 +197,9 @@ class Walkers:
         now, rest = (first, count, clock.between(first, count)), (*clock.key, kept)
         if self.lean:
             plain = lean.WALKS[self.course.precision].compiled
-            self.workers.spread(lambda x, paths, y: plain(*self._fixed, x, paths, *now, *rest, y), self.x, self.paths, out)
+            self.workers.spread(
+                lambda x, paths, y: plain(*self._fixed, x, paths, *now, *rest, y), self.x, self.paths, out
+            )
         else:
             engine, unused = walk.compiled, (NO_RECORDS,) * (SLOTS - len(self.records))
             self.workers.spread(
@@ -235,7 +240,15 @@ def _arguments(course: Course) -> tuple[tuple[Any, ...], list[Callback]]:
     levels = [nothing if watch.quantity is None else field_block(watch.quantity) for watch in watches]
     alone = clock.refine == 1 and not course.watches and not course.timed and not len(limits)
     rows = plan.rows or (plan.normals if clock.refine > 1 else 0)
-    own = (plan.step, drift[0], noise[0], extra[0], random.fill.compiled, plan.gather.compiled, course.confinement.boundary.compiled)
+    own = (
+        plan.step,
+        drift[0],
+        noise[0],
+        extra[0],
+        random.fill.compiled,
+        plan.gather.compiled,
+        course.confinement.boundary.compiled,
+    )
     functions = [address(function, kind) for function, kind in zip(own, FUNCTIONS, strict=True)]
     functions += [address(watch.watcher.compiled, WATCH_BLOCK) for watch in watches]
     functions += [address(level[0], FIELD_BLOCK) for level in levels]

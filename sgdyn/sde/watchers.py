@@ -111,7 +111,7 @@ def first_of_two(x: Any, step: Any, dt: Any, field: Any, psi: Any, spare: Any, r
 
 @kernel(*WATCH_SIGNATURE, returns=types.boolean)
 def counts(x: Any, step: Any, dt: Any, field: Any, psi: Any, spare: Any, record: Any) -> Any:
-    """record[0, cell] += 1 for every path in the cell; the last cell is outside. Own parameters: (row, low, 1/width, cells) of each axis.
+    """record[0, cell] += 1 (or record[path, cell]) for every path in the cell; the last cell is outside. Own parameters: (row, low, 1/width, cells) of each axis.
 
     The number of axes is the last parameter, how many of the paths count the one before it.
     """
@@ -125,7 +125,7 @@ def counts(x: Any, step: Any, dt: Any, field: Any, psi: Any, spare: Any, record:
             place = (x[int(table[4 * k]), p] - table[4 * k + 1]) * table[4 * k + 2]
             inside = (place >= 0.0) and (place < table[4 * k + 3]) and cell >= 0
             cell = cell * int(table[4 * k + 3]) + int(place) if inside else -1
-        record[0, cell if cell >= 0 else outside] += 1.0
+        record[p if record.shape[0] > 1 else 0, cell if cell >= 0 else outside] += 1.0
     return True
 
 

@@ -280,3 +280,17 @@ def test_areas_have_the_moments_of_levy_s():
         (A * W[:, 0], 0.0),
     ):
         assert abs(values.mean() - expected) < 4 * values.std() / np.sqrt(len(values)) + 2e-3
+
+
+def test_the_kind_of_noise_is_read_off_what_is_written_down():
+    far = sg.factor(lambda x: np.array([[1 + 0.9 * np.tanh((x[0] - 100) / 2)]]), dim=1)
+    assert far.kind == "diagonal"
+    beyond = sg.Langevin(
+        sg.quadratic([1.0, 1.0]), T=0.1, D=lambda x: np.array([1 + np.maximum(x[1] - 10, 0), 1.0 + 0 * x[0]])
+    )
+    assert kind_of_noise(beyond.D) == "general"
+    process = sg.Langevin.from_drift(lambda x: -(x - 100.0), T=1.0, D=far, dim=1)
+    with pytest.raises(TypeError, match="does not accept"):
+        sg.simulate(process, [100.0], t=0.1, dt=0.01, method=sg.SRA1())
+    found = sg.simulate(process, [100.0], t=2.0, dt=0.005, n_paths=4000, seed=1, method=sg.Heun())
+    assert found.mean().agrees([100.0])

@@ -26,7 +26,7 @@ def watched(process=PLANE, observables=None, **options):
 
 def stored(n=700):
     """The same paths, looked at the same times."""
-    return sg.simulate(PLANE, [0.0, 0.0], t=2.0, dt=0.05, n_paths=n, seed=4, save=41).x[:, 12::2]
+    return sg.simulate(PLANE, [0.0, 0.0], t=2.0, dt=0.05, n_paths=n, seed=4, save=41).x[:, 10::2]
 
 
 def test_observables_are_what_stored_paths_give():
@@ -87,6 +87,44 @@ def test_one_long_path_gives_an_error_from_stretches_of_time():
     assert found["c"].agrees([[0.5 / (1 - 0.01)]]) and found["c"].error[0, 0] < 0.05
 
 
+def test_errors_of_few_paths_cover_where_stretches_of_time_would_not():
+    process, pulls = sg.Langevin(sg.quadratic([1.0]), T=0.5), []
+    for seed in range(40):
+        found = sg.observe(process, [0.0], {"m": sg.Average()}, t=7, dt=0.05, n_paths=32, after=5, seed=seed)
+        pulls.append(float(found["m"].pull([0.0])[0]))
+    assert 0.7 < np.std(pulls) < 1.4
+
+
+def test_no_look_is_dropped_and_companions_change_nothing():
+    clockwork = sg.Langevin.from_drift(lambda x: np.array([1.0 + 0 * x[0]]), T=1e-12, dim=1)
+    for n in (1, 3, 30, 1000):
+        options = {"t": 10.0, "dt": 0.01, "n_paths": n, "every": 26, "seed": 0}
+        found = sg.observe(clockwork, [0.0], {"m": sg.Average()}, **options)["m"]
+        assert abs(found.value[0] - 0.13 * 39) < 1e-4
+    beside = {"m": sg.Average(), "s": sg.Maximum(), "h": sg.Histogram(sg.Grid([(0, 10, 5)]))}
+    together = sg.observe(clockwork, [0.0], beside, **(options | {"n_paths": 31}))
+    assert abs(together["m"].value[0] - 0.13 * 39) < 1e-4 and together["h"].masses.sum() == pytest.approx(1)
+
+
+def test_functions_are_read_anew_comparisons_count_and_the_time_runs():
+    process = sg.Langevin(sg.quadratic([1.0]), T=0.5)
+    f, found = lambda x: x[0] ** power, {}
+    for power in (2, 4):
+        found[power] = sg.observe(process, [0.0], {"m": sg.Average(f)}, t=20, dt=0.05, n_paths=2000, after=5, seed=0)[
+            "m"
+        ]
+    assert abs(found[2].value - 0.5) < 0.05 and abs(found[4].value - 0.75) < 0.12
+    half = sg.observe(
+        process, [0.0], {"m": sg.Average(lambda x: x[0] > 0)}, t=20, dt=0.05, n_paths=500, after=5, seed=0
+    )["m"]
+    assert half.agrees(0.5)
+    clockwork = sg.Langevin.from_drift(lambda x: np.array([1.0 + 0 * x[0]]), T=1e-12, dim=1)
+    late = sg.observe(
+        clockwork, [0.0], {"m": sg.Average(lambda x, t=0.0: x[0] - t)}, t=10, dt=0.01, n_paths=30, seed=0
+    )["m"]
+    assert abs(late.value) < 1e-4
+
+
 def test_errors_cover():
     process, pulls = sg.Langevin(sg.quadratic([1.0]), T=0.5), []
     for seed in range(60):
@@ -135,7 +173,9 @@ def test_splitting_probability_of_brownian_motion():
     )
     assert abs(float(found["up"]) - 0.3) < 4 * found["up"].error + 0.006
     assert not found["up"].agrees(0.5)
-    early = sg.observe(flat, [0.3], {"up": sg.Splitting(lambda x: x[0] > 1, lambda x: x[0] < 0)}, t=0.1, dt=1e-3, n_paths=400, seed=1)
+    early = sg.observe(
+        flat, [0.3], {"up": sg.Splitting(lambda x: x[0] > 1, lambda x: x[0] < 0)}, t=0.1, dt=1e-3, n_paths=400, seed=1
+    )
     assert "reached neither" in early["up"].warnings[0]
 
 
@@ -182,6 +222,11 @@ def test_wrong_calls():
         (lambda: watched(observables={"a": sg.Histogram(sg.Grid([(0, 1, 2)]))}), ValueError, "components"),
         (lambda: watched(after=1.99), ValueError, "longer t"),
         (lambda: watched(n_paths=1, observables={"a": sg.Maximum()}), ValueError, "n_paths"),
+        (lambda: watched(observables={"a": sg.Autocovariance([0.13])}), ValueError, "multiples"),
+        (lambda: watched(observables={"a": sg.Autocovariance([])}), ValueError, "multiples"),
+        (lambda: watched(observables={"a": sg.Average(3)}), TypeError, "NumPy function"),
+        (lambda: sg.Histogram(3), TypeError, "sg.Grid"),
+        (lambda: watched(boundary=sg.box([(-1, 1), None], "absorbing")), ValueError, "absorbing"),
     ):
         with pytest.raises(error, match=words):
             call()
@@ -205,6 +250,19 @@ def test_a_single_wall_mirrors():
     assert stats.kstest(x, "halfnorm").pvalue > 1e-3 and stats.kstest(-y, "halfnorm").pvalue > 1e-3
 
 
+@pytest.mark.parametrize("method", [sg.EulerMaruyama(), sg.BAOAB(), sg.GJF()])
+def test_a_mirror_turns_velocities_back(method):
+    """Between walls the stationary density of x is exp(-U/T), cut off: uniform for a flat U, of variance 1/12 here."""
+    flat = sg.Momentum(sg.quadratic([1e-9]), T=0.5, friction=1.0)
+    x = sg.simulate(
+        flat, [0.2, 0.0], t=30, dt=0.01, n_paths=4000, seed=0, boundary=sg.box([(-0.5, 0.5), None]), method=method
+    ).x
+    assert stats.kstest(x[:, -1, 0], "uniform", args=(-0.5, 1)).pvalue > 1e-3
+    assert abs(np.mean(x[:, -1, 1] ** 2) - 0.5) < 0.05
+    with pytest.raises(ValueError, match="walls for velocities"):
+        sg.simulate(flat, [0.2, 0.0], t=1, dt=0.01, boundary=sg.box([(-0.5, 0.5), (-1, 1)]))
+
+
 def test_absorbed_paths_are_gone_and_counted():
     flat = sg.Langevin.from_drift(lambda x: 0 * x, T=0.5, dim=1)
     found = sg.simulate(
@@ -224,6 +282,7 @@ def test_wrong_walls():
     for call, words in (
         (lambda: sg.box([(0, 1)], "sticky"), "expected one of"),
         (lambda: sg.box([(1, 0)]), "low < high"),
+        (lambda: sg.box([("a", "b")]), "low, high"),
         (lambda: sg.box([(0, np.inf)], "periodic"), "finite"),
         (lambda: sg.simulate(PLANE, [0.0, 0.0], t=1, dt=0.1, boundary=sg.box([(0, 1)])), "2"),
         (lambda: sg.simulate(PLANE, [5.0, 0.0], t=1, dt=0.1, boundary=sg.box([(0, 1), None])), "inside"),

@@ -135,12 +135,36 @@ def test_jumps_have_no_brownian_correction():
     call = {"dt": 0.01, "n_paths": 50, "seed": 1, "method": sg.LevyEuler(alpha=1.5)}
     with pytest.raises(ValueError, match="correction=None"):
         sg.first_passage(WELL.problem(0.3), [-1.0], lambda x: x[0] > 1, **call)
-    found = sg.first_passage(sg.Langevin(sg.quadratic([1.0]), T=0.5), [0.0], lambda x: x[0] > 1, correction=None, **call)
+    found = sg.first_passage(
+        sg.Langevin(sg.quadratic([1.0]), T=0.5), [0.0], lambda x: x[0] > 1, correction=None, **call
+    )
     assert found.value > 0 and found.warnings
 
 
 def test_walls_keep_paths_from_wandering_off():
     """Brownian motion between a mirror at 0 and a target at 1: the mean is 1/(2 D) times 1, exactly 1 here."""
     flat = sg.Langevin.from_drift(lambda x: 0 * x, T=0.5, dim=1)
-    found = sg.first_passage(flat, [0.0], lambda x: x[0] > 1, dt=1e-3, n_paths=10_000, seed=2, boundary=sg.box([(0, np.inf)]))
+    found = sg.first_passage(
+        flat, [0.0], lambda x: x[0] > 1, dt=1e-3, n_paths=10_000, seed=2, boundary=sg.box([(0, np.inf)])
+    )
     assert found.agrees(1.0)
+
+
+def test_bridges_know_regions_of_several_comparisons():
+    flat = sg.Langevin.from_drift(lambda x: 0 * x, T=0.5, dim=2)
+    outside = lambda x: (x[0] > 1) | (x[0] < -1) | (x[1] > 1) | (x[1] < -1)
+    found = sg.first_passage(flat, [0.0, 0.0], outside, dt=0.01, n_paths=20_000, seed=1, correction="bridge")
+    assert abs(found.value - 0.58937) < 4 * found.error + 0.01  # the torsion function of the square at its centre
+    corner = lambda x: (x[0] > 0.5) & (x[1] > -9)
+    process = sg.Langevin.from_drift(lambda x: np.array([1.0 + 0 * x[0], 0.0 * x[1]]), T=0.5, dim=2)
+    assert sg.first_passage(process, [0.0, 0.0], corner, dt=1e-3, n_paths=20_000, seed=1, correction="bridge").agrees(
+        0.5
+    )
+
+
+def test_what_first_passage_cannot_do_is_refused():
+    call = {"dt": 0.01, "n_paths": 50, "seed": 1}
+    with pytest.raises(ValueError, match="lattice"):
+        sg.first_passage(WELL.problem(0.3), [-1.0], lambda x: x[0] > 1, noise="weak", **call)
+    with pytest.raises(ValueError, match="absorbing"):
+        sg.first_passage(WELL.problem(0.3), [-1.0], lambda x: x[0] > 1, boundary=sg.box([(-2, 2)], "absorbing"), **call)

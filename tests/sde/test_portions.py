@@ -145,6 +145,11 @@ def test_checkpoints_of_other_runs_and_damaged_ones_are_refused(tmp_path):
             sg.simulate(PROCESS, [0.5, 0.0], checkpoint=folder, **(OPTIONS | other))
     with pytest.raises(ValueError, match="another run"):
         sg.simulate(sg.Langevin(bowl.replace(k=1.6), T=0.3, D=PROCESS.D), [0.5, 0.0], checkpoint=folder, **OPTIONS)
+    moving = lambda a: sg.Langevin.from_drift(lambda x, t=0.0, a=a: -x + a * np.sin(t), T=0.1, dim=2)
+    other = tmp_path / "moving"
+    sg.simulate(moving(1.0), [0.5, 0.0], checkpoint=other, **OPTIONS)
+    with pytest.raises(ValueError, match="another run"):
+        sg.simulate(moving(5.0), [0.5, 0.0], checkpoint=other, **OPTIONS)
     points = next(folder.glob("points-*.npy"))
     content = bytearray(points.read_bytes())
     content[-3] ^= 1
@@ -168,6 +173,8 @@ def test_paths_are_written_into_a_memmap(tmp_path, monkeypatch):
     found = sg.simulate(PROCESS, [0.5, 0.0], into=disk, **OPTIONS)
     assert found.x is disk
     np.testing.assert_array_equal(np.load(tmp_path / "x.npy"), reference())
+    with pytest.raises(ValueError, match="of floats"):
+        sg.simulate(PROCESS, [0.5, 0.0], into=np.empty((70, 5, 2), dtype=int), **OPTIONS)
     with pytest.raises(ValueError, match=r"\(70, 5, 2\)"):
         sg.simulate(PROCESS, [0.5, 0.0], into=np.empty((3, 5, 2)), **OPTIONS)
 

@@ -54,7 +54,9 @@ def _takes_noise(method: type[Method] | Method, problem: Any) -> bool:
 def check_method(method: Any) -> Method:
     """The method, or a TypeError that says what was given instead."""
     if not isinstance(method, Method):
-        raise TypeError(f"got method={method!r}, expected a method such as sg.EulerMaruyama(); type method=sg.EulerMaruyama() with brackets")
+        raise TypeError(
+            f"got method={method!r}, expected a method such as sg.EulerMaruyama(); type method=sg.EulerMaruyama() with brackets"
+        )
     return method
 
 
@@ -63,7 +65,9 @@ def check_accepted(method: Method, problem: Any) -> None:
     if accepts(method, problem):
         return
     names = ", ".join(f"sg.{m.__name__}()" for m in METHODS if accepts(m, problem))
-    raise TypeError(f"got method={method!r} for a problem with {_trouble(method, problem)}, which it does not accept; type one of {names}")
+    raise TypeError(
+        f"got method={method!r} for a problem with {_trouble(method, problem)}, which it does not accept; type one of {names}"
+    )
 
 
 def _trouble(method: Method, problem: Any) -> str:
@@ -79,7 +83,9 @@ def _trouble(method: Method, problem: Any) -> str:
 def check_variates(method: Method, noise: str) -> None:
     """Raise ValueError for signs in place of normals where the method needs the law of normals."""
     if noise == "weak" and method.needs_normals:
-        raise ValueError(f"got noise='weak' with method={method!r}, which needs normals; expected noise='double' or 'single'")
+        raise ValueError(
+            f"got noise='weak' with method={method!r}, which needs normals; expected noise='double' or 'single'"
+        )
 
 
 __all__ = ["METHODS", "OTHER_PROCESSES", "Langevin", "accepts", "check_accepted", "check_method", "check_variates"]

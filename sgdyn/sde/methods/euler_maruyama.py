@@ -63,8 +63,22 @@ class EulerMaruyama(Method):
 
     def plan(self, problem: Langevin, dt: float) -> Plan:
         drift, noise, constants = problem.drift, problem.D, np.array([dt, 0.0])
-        if isinstance(drift, Formula) and drift.euler_block is not None and isinstance(noise, Diagonal) and noise.rank == noise.dim:
-            return Plan(drift.euler_block, drift, None, noise.rank, constants, psi=np.sqrt(noise.values), several=True, lean=drift.lean_block)
+        if (
+            isinstance(drift, Formula)
+            and drift.euler_block is not None
+            and isinstance(noise, Diagonal)
+            and noise.rank == noise.dim
+        ):
+            return Plan(
+                drift.euler_block,
+                drift,
+                None,
+                noise.rank,
+                constants,
+                psi=np.sqrt(noise.values),
+                several=True,
+                lean=drift.lean_block,
+            )
         if isinstance(drift, Affine) and isinstance(noise, Dense) and noise.dim <= TILED and noise.rank:
             M, L = np.eye(noise.dim) + dt * drift.matrix, math.sqrt(dt) * noise.factor
             return linear_plan(M, dt * drift.offset, L, dt)

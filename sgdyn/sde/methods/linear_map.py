@@ -19,7 +19,9 @@ Floats = NDArray[np.float64]
 
 
 @exact_helper
-def _accumulate(psi: Any, start: Any, columns: Any, source: Any, p: Any, a0: Any, a1: Any, a2: Any, a3: Any, a4: Any) -> Any:
+def _accumulate(
+    psi: Any, start: Any, columns: Any, source: Any, p: Any, a0: Any, a1: Any, a2: Any, a3: Any, a4: Any
+) -> Any:
     """Add (matrix source)[:, p : p + LANES] of a matrix of five rows, which lies in psi column by column."""
     for j in range(columns):
         y, at = load(source, j, p), start + 5 * j
@@ -134,7 +136,10 @@ def _source(form: Form, dim: int, rank: int) -> str:
         lines += [f"    for p in range(0, n, {form.lanes}):"]
         lines += ["        " + line for line in _tile(form, [int(i) for i in tile], dim, starts)]
     lines += ["    old, new = new, old", f"if z.shape[0] // {rank} % 2:"]
-    lines += [f"    for p in range(0, n, {form.lanes}):", *[f"        ve.store(x, {i}, p, ve.load(work, {i}, p))" for i in range(dim)]]
+    lines += [
+        f"    for p in range(0, n, {form.lanes}):",
+        *[f"        ve.store(x, {i}, p, ve.load(work, {i}, p))" for i in range(dim)],
+    ]
     head = f"from sgdyn.codegen import narrow as na, vector as ve\n\n\ndef evaluate({form.arguments}):\n"
     return head + "".join(f"    {line}\n" for line in lines)
 

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from sgdyn.codegen.formula import Formula
 from sgdyn.codegen.jit import FIELD_BLOCK, NOISE_BLOCK, Kernel, kernel
 from sgdyn.factors import Factor
 from sgdyn.fields import Field
@@ -91,10 +92,13 @@ def kind_of_noise(noise: Noise) -> str:
 
 def _is_diagonal(noise: Varying) -> bool:
     """Whether D_ij = 0 for i != j and D_ii depends on x_i alone: by the symbols where there are some, by 16 points elsewhere."""
-    d = noise.dim
+    d, others = noise.dim, ~np.eye(noise.dim, dtype=bool)
+    if isinstance(noise.matrix, Formula):
+        off, depends = noise.matrix.make().components[others], noise.matrix.dependence
+        return not np.any(off != 0) and not np.any(depends[np.arange(d), np.arange(d)][others])
     points = np.random.default_rng(0).normal(size=(16, d))
     value = noise(points)
-    if np.any(value * (1 - np.eye(d)) != 0):
+    if np.any(value[:, others] != 0):
         return False
     return all(np.array_equal(noise(_only(points, i))[:, i, i], value[:, i, i]) for i in range(d))
 

@@ -1,0 +1,148 @@
+"""The lean way through the engine: equal to the ordinary one to the last bit, and float32 points equal to float64 to rounding."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import sgdyn as sg
+from sgdyn.sde import lean
+from sgdyn.sde.methods.euler_maruyama import EulerMaruyama
+from sgdyn.sde.walkers import Walkers
+
+A = np.tril(np.ones((7, 7))) / 3 + np.eye(7)
+DEFICIENT = A[:, :4] @ A[:, :4].T
+PROBLEMS = {
+    "double well": (sg.landscapes.double_well().problem(0.1), [0.3]),
+    "Müller-Brown": (sg.landscapes.muller_brown().problem(10.0), [-0.55, 1.44]),
+    "anisotropic": (sg.Langevin.from_drift(lambda x: -np.tanh(x) * np.exp(-x[::-1] ** 2), T=0.2, D=[1.0, 3.0], dim=2), [0.1, -1.0]),
+    "dense linear": (sg.Langevin(sg.quadratic(A @ A.T), T=0.4, D=A @ A.T), np.arange(7.0)),
+    "rank 4 of 7": (sg.Langevin(sg.quadratic(A @ A.T), T=0.4, D=DEFICIENT), np.arange(7.0)),
+}  # fmt: skip
+DT = 1e-4
+
+
+def run(problem, x0, **options):
+    given = {"t": 37 * DT, "dt": DT, "n_paths": 75, "seed": 3, "noise": "single", "save": np.array([5, 6, 16, 37]) * DT}
+    return sg.simulate(problem, x0, **(given | options)).x
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"rng": "fast"},
+        {"temperature": lambda t: 1.0 + t / DT},
+        {"first_path": 2**33, "threads": 3},
+        {"save": 38},
+        {"n_paths": 1},
+    ],
+    ids=["plain", "fast", "schedule", "threads", "every step", "one path"],
+)
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_no_bit_differs_from_the_ordinary_engine(name, options, monkeypatch):
+    problem, x0 = PROBLEMS[name]
+    found = run(problem, x0, **options)
+    monkeypatch.setattr(lean, "suits", lambda course: False)
+    np.testing.assert_array_equal(found, run(problem, x0, **options))
+
+
+def test_the_lean_way_is_taken_where_it_can_be():
+    taken = []
+    original = Walkers.__init__
+
+    def spy(self, *arguments, **keywords):
+        original(self, *arguments, **keywords)
+        taken.append(self.lean)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Walkers, "__init__", spy)
+        for options in ({}, {"noise": "double"}, {"refine": 2}, {"method": sg.Heun()}, {"boundary": sg.box([(-5, 5)])}):
+            run(*PROBLEMS["double well"], **options)
+    assert taken == [True, False, False, False, False]
+
+
+def test_a_linear_process_of_exact_steps_goes_the_lean_way_too(monkeypatch):
+    problem, x0 = PROBLEMS["dense linear"]
+    found = run(problem, x0, method=sg.ExactLinear())
+    monkeypatch.setattr(lean, "suits", lambda course: False)
+    np.testing.assert_array_equal(found, run(problem, x0, method=sg.ExactLinear()))
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_float32_is_float64_to_the_growth_of_rounding(name):
+    problem, x0 = PROBLEMS[name]
+    wide, short = run(problem, x0), run(problem, x0, precision="float32")
+    assert short.dtype == np.float64 and np.array_equal(short, short.astype(np.float32))
+    growth = 38 * 6e-8 * (1 + np.abs(wide).max()) * 4
+    assert 0 < np.abs(short - wide).max() < growth
+
+
+def test_float32_paths_do_not_depend_on_blocks_threads_or_stretches(tmp_path):
+    problem, x0 = PROBLEMS["Müller-Brown"]
+    whole = run(problem, x0, precision="float32")
+    np.testing.assert_array_equal(whole, run(problem, x0, precision="float32", threads=1))
+    np.testing.assert_array_equal(whole[20:23], run(problem, x0, precision="float32", n_paths=3, first_path=20))
+    kept = run(problem, x0, precision="float32", checkpoint=tmp_path)
+    np.testing.assert_array_equal(kept, run(problem, x0, precision="float32", checkpoint=tmp_path))
+    with pytest.raises(ValueError, match="precision"):
+        run(problem, x0, checkpoint=tmp_path)
+
+
+def test_float32_has_the_stationary_law():
+    dt, problem = 0.02, PROBLEMS["double well"][0]
+    x = sg.simulate(problem, [0.0], t=60, dt=dt, n_paths=20_000, seed=11, noise="single", precision="float32").x[
+        :, 0, 0
+    ]
+    grid = np.linspace(-3, 3, 6001)
+    weight = np.exp(-(grid**4 / 4 - grid**2 / 2) / 0.1)
+    cumulated = np.cumsum(weight) / weight.sum()
+    assert stats.kstest(x, lambda q: np.interp(q, grid, cumulated)).pvalue > 1e-3
+    assert stats.kstest(x * 1.05, lambda q: np.interp(q, grid, cumulated)).pvalue < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"noise": "double"}, "noise='double'"),
+        ({"noise": "weak"}, "noise='weak'"),
+        ({"refine": 2}, "refine=2"),
+        ({"method": sg.Heun()}, "Heun"),
+        ({"boundary": sg.box([(-5, 5)])}, "boundary"),
+    ],
+)
+def test_what_float32_cannot_do_is_refused_by_name(options, named):
+    with pytest.raises(ValueError, match=named) as refusal:
+        run(*PROBLEMS["double well"], precision="float32", **options)
+    assert "precision='float64'" in str(refusal.value)
+
+
+def test_other_noise_is_refused_in_float32():
+    problem = sg.Langevin.from_drift(lambda x: -x, T=0.1, D=lambda x: np.array([[1 + x[0] ** 2]]), dim=1)
+    with pytest.raises(ValueError, match="formula"):
+        run(problem, [0.0], precision="float32")
+
+
+def test_unknown_precisions_are_refused():
+    with pytest.raises(ValueError, match="float16"):
+        run(*PROBLEMS["double well"], precision="float16")
+
+
+def test_a_blow_up_in_float32_is_explained():
+    with pytest.raises(sg.BlowUpError) as error:
+        sg.simulate(
+            sg.Langevin.from_drift(lambda x: -(x**3), T=0.1, dim=1),
+            [40.0],
+            t=1,
+            dt=0.01,
+            noise="single",
+            precision="float32",
+            seed=1,
+        )
+    assert error.value.dt < 0.01
+
+
+def test_plans_offer_lean_steps_only_where_they_exist():
+    offers = {name: EulerMaruyama().plan(problem, DT).lean is not None for name, (problem, _) in PROBLEMS.items()}
+    assert all(offers.values()), offers
+    big = sg.Langevin(sg.quadratic(np.eye(20)), T=0.1, D=np.eye(20) + 0.1)
+    assert EulerMaruyama().plan(big, DT).lean is None
