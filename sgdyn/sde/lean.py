@@ -166,11 +166,12 @@ def check(course: Course, method: Any, noise: str) -> None:
         (f"noise={noise!r}", course.clock.random.fill not in PASSES),
         (f"refine={course.clock.refine}", course.clock.refine != 1),
         ("a boundary", len(course.confinement.limits) > 0),
+        ("a drift that depends on the time", any(len(places) for places in course.clocks)),
     ]
     found = [name for name, refused in wrong if refused]
     if found:
         raise ValueError(
-            f"got {', '.join(found)} with precision='float32', expected noise='single', refine=1, no boundary, and method=sg.EulerMaruyama() on a "
-            "drift that is a formula of x with constant diagonal D, or a linear drift with any constant D up to dimension 16; type "
+            f"got precision='float32' with {', '.join(found)}, expected noise='single', refine=1, no boundary, and method=sg.EulerMaruyama() on a "
+            "drift that is a formula of x alone with constant diagonal D, or a linear drift with any constant D up to dimension 16; type "
             "precision='float64' for all else"
         )

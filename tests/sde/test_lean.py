@@ -122,6 +122,14 @@ def test_other_noise_is_refused_in_float32():
         run(problem, [0.0], precision="float32")
 
 
+def test_the_time_in_a_drift_is_refused_in_float32_and_heeded_in_float64():
+    problem = sg.Langevin.from_drift(lambda x, t=0.0: np.sin(t / DT) - x, T=0.1, dim=1)
+    with pytest.raises(ValueError, match="depends on the time"):
+        run(problem, [0.0], precision="float32")
+    still = sg.Langevin.from_drift(lambda x: -x, T=0.1, dim=1)
+    assert np.abs(run(problem, [0.0]) - run(still, [0.0])).max() > 1e-5
+
+
 def test_unknown_precisions_are_refused():
     with pytest.raises(ValueError, match="float16"):
         run(*PROBLEMS["double well"], precision="float16")
