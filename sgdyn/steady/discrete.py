@@ -98,12 +98,12 @@ def discrete_sgd(
     lr: float,
     batch: int,
     n: int | None = None,
-    sampler: str = "replacement",
+    sampler: str | None = None,
     momentum: float = 0.0,
 ) -> DiscreteSGD:
     """The exact stationary theory of SGD on w'Hw/2 with gradient-noise covariance D.
 
-    Without replacement the noise of a batch is c D/batch, c = (n - batch)/(n - 1). Raises ValueError if H is not positive definite, D not
+    Without replacement (the default where n is given, as in `sgd`) the noise of a batch is c D/batch, c = (n - batch)/(n - 1). Raises ValueError if H is not positive definite, D not
     positive semidefinite, lr at or beyond the limit of stability 2 (1 + momentum)/h_max, and for the epoch sampler.
     Source: Mandt, Hoffman, Blei, JMLR 18 (2017); Liu, Ziyin, Ueda, arXiv:2012.03636.
     """
@@ -120,6 +120,7 @@ def discrete_sgd(
             f"got lr={lr:g}, momentum={momentum:g}, expected lr < 2(1 + momentum)/h_max = {limit:.4g} and momentum < 1: SGD itself diverges"
         )
     noise = checks.positive_semidefinite("D", D, len(hessian))
+    sampler = sampler or ("replacement" if n is None else "without")
     return DiscreteSGD(
         hessian, noise, lr, checks.count("batch", batch), momentum, finite_sample_factor(batch, n, sampler)
     )

@@ -119,3 +119,11 @@ def test_the_number_of_samples_is_a_whole_number(n):
         sg.discrete_sgd(H, D, lr=0.1, batch=8, sampler="without", n=n)
     with pytest.raises(TypeError, match=r"got n=.*whole number"):
         sg.sgd(sg.quadratic(H), D, lr=0.1, batch=8, n=n, sampler="replacement")
+
+
+def test_the_default_sampler_is_that_of_sgd():
+    given = {"lr": 0.1, "batch": 8, "n": 64}
+    process = sg.sgd(sg.quadratic([[1.0]]), [[2.0]], **given)
+    model = sg.discrete_sgd([[1.0]], [[2.0]], **given)
+    assert process.origin.sampler == "without"
+    assert model.noise[0, 0] == pytest.approx(2.0 / 8 * 56 / 63)
