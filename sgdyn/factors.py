@@ -143,6 +143,8 @@ def stratonovich(problem: Langevin) -> Langevin:
     """
     from sgdyn.sde.methods.plan import kind_of_noise
 
+    if not isinstance(problem, Langevin):
+        raise TypeError(f"got a problem of type {type(problem).__name__}, expected Langevin")
     correction = drift_correction(problem.D, kind_of_noise(problem.D))
     if correction is None:
         return problem

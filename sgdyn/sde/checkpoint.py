@@ -41,6 +41,8 @@ class Checkpoint:
     """The state of a run in a folder; without one, nothing is kept."""
 
     def __init__(self, folder: str | Path | None, identity: Callable[[], dict[str, Any]]) -> None:
+        if not (folder is None or isinstance(folder, str | Path)):
+            raise TypeError(f'got checkpoint={folder!r}, expected the name of a folder; type checkpoint="runs/mine"')
         self.folder = None if folder is None else Path(folder)
         self.identity = {} if folder is None else identity()
         self.kept, self.written = 0, time.monotonic()

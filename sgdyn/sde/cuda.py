@@ -20,9 +20,9 @@ from sgdyn.noise import Dense, Diagonal, LowRank, Varying
 from sgdyn.problem import Langevin, Momentum
 from sgdyn.progress import Progress, progress
 from sgdyn.sde import diagnosis
-from sgdyn.sde.cuda_walkers import DeviceWalkers, kind
+from sgdyn.sde.cuda_walkers import DeviceWalkers
 from sgdyn.sde.methods.euler_maruyama import EulerMaruyama
-from sgdyn.sde.variates import variates
+from sgdyn.sde.variates import kind_of, variates
 from sgdyn.sde.walkers import Clock, Course, Steps
 
 Floats = NDArray[np.float64]
@@ -67,7 +67,7 @@ def _available() -> bool:
 
 
 def _check_supported(process: Langevin, method: Any, course: Course, checkpoint: Any) -> None:
-    noise, rng = kind(course.clock)
+    noise, rng = kind_of(course.clock.random)
     wrong = [
         (f"method={method!r}", not isinstance(method, EulerMaruyama)),
         (f"noise={noise!r}", noise not in kernels.GROUPS),

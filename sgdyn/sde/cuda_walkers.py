@@ -13,15 +13,10 @@ from sgdyn.codegen.formula import Formula, combined
 from sgdyn.fields import Affine
 from sgdyn.noise import Dense, Diagonal, Varying
 from sgdyn.problem import Langevin
-from sgdyn.sde.variates import KINDS
+from sgdyn.sde.variates import kind_of
 from sgdyn.sde.walkers import NO_STEPS, Clock, Steps
 
 Floats = NDArray[np.float64]
-
-
-def kind(clock: Clock) -> tuple[str, str]:
-    """What the random numbers of a clock are called: (noise, rng)."""
-    return next(names for names, variates in KINDS.items() if variates == clock.random)
 
 
 def recipe(process: Langevin) -> kernels.Recipe:
@@ -99,7 +94,7 @@ class DeviceWalkers:
 
         real, scales = np.dtype(precision).type, np.sqrt(2 * clock.temperatures * clock.dt)
         self.cuda, self.n, self.dim, self.real = cuda, len(start), process.dim, real
-        self.module = kernels.module(recipe(process), precision, kind(clock)[0])
+        self.module = kernels.module(recipe(process), precision, kind_of(clock.random)[0])
         theta, phi, scales, self.x = (
             cuda.to_device(np.ascontiguousarray(v, real)) for v in (*_parameters(process), scales, start.T)
         )

@@ -91,6 +91,10 @@ class Ensemble:
         return plot.figure(self, ax=ax)
 
     def _values(self, f: Callable[[Floats], ArrayLike] | None, at: int, after: float | None) -> Floats:
+        if not len(self.t):
+            raise ValueError(
+                "got an ensemble that was interrupted before its first saved time, expected one time at least; type a larger save"
+            )
         chosen = self.x[:, [at]] if after is None else self.x[:, self.t >= after]
         if chosen.shape[1] == 0:
             raise ValueError(f"got after={after}, expected a time up to {self.t[-1]:g}")
@@ -98,7 +102,12 @@ class Ensemble:
             raise ValueError(
                 "got paths that were absorbed at a wall, expected all of them alive; type ensemble.survival(), or pick x[~np.isnan(x)]"
             )
-        return np.asarray(chosen if f is None else f(chosen), dtype=np.float64)
+        values = np.asarray(chosen if f is None else f(chosen), dtype=np.float64)
+        if values.shape[:2] != chosen.shape[:2]:
+            raise ValueError(
+                f"got f(x) of shape {values.shape} at points {chosen.shape}, expected {chosen.shape[:2]} first; type lambda x: x[..., 0]"
+            )
+        return values
 
     @staticmethod
     def _independent(values: Floats) -> Floats:

@@ -25,6 +25,7 @@ from sgdyn.sde.variates import (
     fast_single,
     fast_words,
     fill_narrow_words,
+    kind_of,
     philox_single,
 )
 
@@ -157,13 +158,13 @@ def arguments(course: Course) -> tuple[Any, ...]:
     return np.array(functions), theta, plan.psi.astype(precision), plan.constants, plan.room, plan.normals
 
 
-def check(course: Course, method: Any, noise: str) -> None:
+def check(course: Course, method: Any) -> None:
     """Raise ValueError for what precision="float32" cannot do on this machine's processor."""
     if course.precision == "float64":
         return
     wrong = [
         (f"method={method!r} on this problem", course.plan.lean is None),
-        (f"noise={noise!r}", course.clock.random.fill not in PASSES),
+        (f"noise={kind_of(course.clock.random)[0]!r}", course.clock.random.fill not in PASSES),
         (f"refine={course.clock.refine}", course.clock.refine != 1),
         ("a boundary", len(course.confinement.limits) > 0),
         ("a drift that depends on the time", any(len(places) for places in course.clocks)),

@@ -25,6 +25,10 @@ def spread(executor: Executor, tasks: Sequence[Task], tell: Progress) -> Iterato
 
     Tasks travel as bytes of cloudpickle, which knows functions that were written in a notebook; so do the errors they raise.
     """
+    if not callable(getattr(executor, "submit", None)):
+        raise TypeError(
+            f"got executor={executor!r}, expected one of concurrent.futures; type executor=ThreadPoolExecutor(2)"
+        )
     futures: list[Future[bytes]] = [executor.submit(_perform, cloudpickle.dumps(task)) for task in tasks]
     try:
         for number, future in enumerate(futures, 1):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from sgdyn.problem import Langevin, Momentum
 from sgdyn.progress import Progress, progress
 from sgdyn.sde import diagnosis, lean
 from sgdyn.sde.boundaries import absorbs, check_inside, walls_of
-from sgdyn.sde.checkpoint import Checkpoint, digest
+from sgdyn.sde.checkpoint import Checkpoint, described, digest
 from sgdyn.sde.ensemble import Ensemble
 from sgdyn.sde.methods.choice import check_method, check_variates
 from sgdyn.sde.methods.euler_maruyama import EulerMaruyama
@@ -81,50 +82,26 @@ def simulate(
         temperatures(process.T, temperature, steps, dt),
         variates(noise, rng),
     )
-    first_path = checks.count("first_path", first_path, least=0)
-    numbers = np.arange(len(start), dtype=np.uint64) + np.uint64(first_path)
+    walk = _Walk(
+        problem,
+        process,
+        method,
+        Course(plan, clock, (), walls),
+        start,
+        kept,
+        checks.count("first_path", first_path, least=0),
+    )
     x = _room(into, (len(start), len(kept), process.dim))
     with progress("simulate", show_progress) as tell:
-        if executor is not None:
+        if executor is None:
+            x, done = walk.here(x, checkpoint, threads, device, precision, tell)
+        else:
             again = {
                 "t": t, "dt": dt, "save": kept * dt, "method": method, "noise": noise, "rng": rng, "temperature": temperature, "seed": sequence,
                 "stream": stream, "refine": refine, "boundary": boundary, "device": device, "precision": precision,
             }  # fmt: skip
-            done = _portions(executor, problem, start, first_path, again, x, checkpoint, tell)
-            x, done = x[:done], len(kept)
-        else:
-            course = Course(plan, clock, (), walls, precision if device == "cpu" else "float64")
-            with thread_pool(threads) as workers:
-                if device == "cpu" and precision in lean.WALKS:
-                    lean.check(course, method, noise)
-                    kept_state = Checkpoint(
-                        checkpoint, lambda: _identity(process, method, course, start, first_path, kept)
-                    )
-                    done = _run(
-                        process, Walkers(course, start, numbers, workers), start, numbers, kept, x, kept_state, tell
-                    )
-                else:
-                    from sgdyn.sde import cuda
-
-                    cuda.check(device, precision, process, method, course, checkpoint)
-                    x, done = cuda.simulate_on_device(
-                        process, course, start, numbers, kept, x=x, precision=precision, tell=tell
-                    )
-    complete = done == len(kept) and x.shape[0] == len(start)
-    if not complete:
-        warnings.warn(
-            f"interrupted: {done} of {len(kept)} saved times of {x.shape[0]} of {len(start)} paths are done",
-            stacklevel=2,
-        )
-    return Ensemble(
-        problem,
-        np.asarray(kept[:done] * dt, dtype=np.float64),
-        x if complete else x[:, :done],
-        dt,
-        sequence.entropy,
-        method,
-        complete,
-    )
+            x, done = walk.elsewhere(executor, again, x, checkpoint, tell)
+    return walk.ensemble(x, done, sequence.entropy)
 
 
 def _room(into: Any, shape: tuple[int, ...]) -> Any:
@@ -143,79 +120,110 @@ def _room(into: Any, shape: tuple[int, ...]) -> Any:
     return into
 
 
-def _run(
-    process: Langevin,
-    moving: Walkers,
-    start: Floats,
-    numbers: Any,
-    kept: Steps,
-    x: Any,
-    checkpoint: Checkpoint,
-    tell: Progress,
-) -> int:
-    """Advance through all kept steps, writing them into x (path, kept, dim); returns how many were reached."""
-    done = int(np.sum(kept == 0))
-    x[:, :done] = np.broadcast_to(start[:, None], (len(start), done, process.dim))
-    now, done = checkpoint.resume(moving, x, done)
-    whole = True
-    try:
-        for first, count in slices(int(kept[-1]), start.size, now):
-            wanted = kept[done:][kept[done:] <= first + count]
-            whole = False
-            fresh = moving.advance(first, count, wanted)
-            if len(wanted):
-                x[:, done : done + len(wanted)] = fresh
-            if not absorbs(moving.course.confinement):
-                diagnosis.check_finite(process, moving.course, moving.points(), start, numbers, first + count)
-            now, done, whole = first + count, done + len(wanted), True
-            moving.workers.check()
-            checkpoint.keep(moving, x, now, done)
-            tell(now / kept[-1])
-    except KeyboardInterrupt:
-        pass
-    if whole:
-        checkpoint.keep(moving, x, now, done, always=True)
-    return done
+@dataclass(frozen=True, eq=False)
+class _Walk:
+    """What is to be simulated: paths from the points start (path, dim) by the steps of a course, kept after the steps `kept`."""
 
+    problem: Langevin | Momentum
+    process: Langevin
+    method: Method
+    course: Course
+    start: Floats
+    kept: Steps
+    first_path: int
 
-def _identity(
-    process: Langevin, method: Method, course: Course, start: Floats, first_path: int, kept: Steps
-) -> dict[str, Any]:
-    """What makes a run this run and no other."""
-    clock, random = course.clock, course.clock.random
-    points = start[:1] + np.random.default_rng(0).normal(size=(16, process.dim))
-    written = [
-        getattr(part, "key", "")
-        for part in (process.drift, getattr(process.D, "matrix", None), getattr(process.D, "sigma", None))
-    ]
-    return {
-        "problem": digest(process.drift(points), process.D(points), process.drift.theta, process.D.theta, clock.temperatures),
-        "formulas": written, "x0": digest(start), "kept": digest(kept),
-        "dt": clock.dt, "refine": clock.refine, "key": [int(k) for k in clock.key], "random": f"{random.fill.__doc__} {random.group}",
-        "method": repr(method), "precision": course.precision, "walls": course.confinement.limits.tolist(), "first_path": first_path,
-    }  # fmt: skip
+    @property
+    def numbers(self) -> NDArray[np.uint64]:
+        """The numbers of the paths."""
+        return np.arange(len(self.start), dtype=np.uint64) + np.uint64(self.first_path)
 
+    def here(
+        self, x: Any, checkpoint: Any, threads: int | None, device: str, precision: str, tell: Progress
+    ) -> tuple[Any, int]:
+        """Walk on this machine, writing into x (path, kept, dim); returns the points and how many saved times are done."""
+        if device == "cpu" and precision in lean.WALKS:
+            return x, replace(self, course=replace(self.course, precision=precision)).by_threads(
+                x, checkpoint, threads, tell
+            )
+        from sgdyn.sde import cuda
 
-def _portions(
-    executor: Executor,
-    problem: Any,
-    start: Floats,
-    first_path: int,
-    options: dict[str, Any],
-    x: Any,
-    checkpoint: Any,
-    tell: Progress,
-) -> int:
-    """Simulate portions of the paths by an executor, writing them into x; returns how many paths are done from the first on."""
-    tasks: list[Task] = []
-    for number, (begin, end) in enumerate(portions(len(start))):
-        folder = None if checkpoint is None else Path(checkpoint) / f"portion-{number:03d}"
-        own = {"first_path": first_path + begin, "threads": 1, "show_progress": False, "checkpoint": folder}
-        tasks.append((simulate, (problem, start[begin:end]), options | own))
-    done = 0
-    for (begin, end), found in zip(portions(len(start)), spread(executor, tasks, tell), strict=False):
-        x[begin:end], done = found.x, end
-    return done
+        cuda.check(device, precision, self.process, self.method, self.course, checkpoint)
+        return cuda.simulate_on_device(
+            self.process, self.course, self.start, self.numbers, self.kept, x=x, precision=precision, tell=tell
+        )
+
+    def by_threads(self, x: Any, checkpoint: Any, threads: int | None, tell: Progress) -> int:
+        """Walk on the cores of this machine; returns how many saved times are done."""
+        lean.check(self.course, self.method)
+        with thread_pool(threads) as workers:
+            moving = Walkers(self.course, self.start, self.numbers, workers)
+            return self.advance(moving, x, Checkpoint(checkpoint, self.identity), tell)
+
+    def advance(self, moving: Walkers, x: Any, checkpoint: Checkpoint, tell: Progress) -> int:
+        """Advance through all kept steps, writing them into x; returns how many were reached. Ctrl-C ends it between two slices."""
+        start, kept = self.start, self.kept
+        done = int(np.sum(kept == 0))
+        x[:, :done] = np.broadcast_to(start[:, None], (len(start), done, self.process.dim))
+        now, done = checkpoint.resume(moving, x, done)
+        whole = True
+        try:
+            for first, count in slices(int(kept[-1]), start.size, now):
+                wanted = kept[done:][kept[done:] <= first + count]
+                whole = False
+                fresh = moving.advance(first, count, wanted)
+                if len(wanted):
+                    x[:, done : done + len(wanted)] = fresh
+                if not absorbs(self.course.confinement):
+                    diagnosis.check_finite(
+                        self.process, self.course, moving.points(), start, self.numbers, first + count
+                    )
+                now, done, whole = first + count, done + len(wanted), True
+                moving.workers.check()
+                checkpoint.keep(moving, x, now, done)
+                tell(now / kept[-1])
+        except KeyboardInterrupt:
+            pass
+        if whole:
+            checkpoint.keep(moving, x, now, done, always=True)
+        return done
+
+    def elsewhere(
+        self, executor: Executor, options: dict[str, Any], x: Any, checkpoint: Any, tell: Progress
+    ) -> tuple[Any, int]:
+        """Walk portions of the paths by an executor, writing into x; returns the paths that are done, and their saved times."""
+        tasks: list[Task] = []
+        parts = portions(len(self.start))
+        for number, (begin, end) in enumerate(parts):
+            folder = None if checkpoint is None else Path(checkpoint) / f"portion-{number:03d}"
+            own = {"first_path": self.first_path + begin, "threads": 1, "show_progress": False, "checkpoint": folder}
+            tasks.append((simulate, (self.problem, self.start[begin:end]), options | own))
+        done = 0
+        for (begin, end), found in zip(parts, spread(executor, tasks, tell), strict=False):
+            x[begin:end], done = found.x, end
+        return x[:done], len(self.kept)
+
+    def identity(self) -> dict[str, Any]:
+        """What makes a run this run and no other."""
+        process, course, clock, random = self.process, self.course, self.course.clock, self.course.clock.random
+        points = self.start[:1] + np.random.default_rng(0).normal(size=(16, process.dim))
+        noise = (getattr(process.D, "matrix", None), getattr(process.D, "sigma", None))
+        return {
+            "problem": digest(process.drift(points), process.D(points), process.drift.theta, process.D.theta, clock.temperatures),
+            "formulas": [getattr(part, "key", "") for part in (process.drift, *noise)],
+            "x0": digest(self.start), "kept": digest(self.kept), "dt": clock.dt, "refine": clock.refine, "key": [int(k) for k in clock.key],
+            "random": f"{random.fill.__doc__} {random.group}", "method": described(self.method), "precision": course.precision,
+            "walls": course.confinement.limits.tolist(), "first_path": self.first_path,
+        }  # fmt: skip
+
+    def ensemble(self, x: Any, done: int, seed: Any) -> Ensemble:
+        """The ensemble of what is done."""
+        n, kept, dt = len(self.start), self.kept, self.course.clock.dt
+        complete = done == len(kept) and x.shape[0] == n
+        if not complete:
+            message = f"interrupted: {done} of {len(kept)} saved times of {x.shape[0]} of {n} paths are done"
+            warnings.warn(message, stacklevel=3)
+        times = np.asarray(kept[:done] * dt, dtype=np.float64)
+        return Ensemble(self.problem, times, x if complete else x[:, :done], dt, seed, self.method, complete)
 
 
 def check_schedule(process: Langevin, schedule: Any) -> None:

@@ -264,6 +264,11 @@ KINDS = {
 }
 
 
+def kind_of(random: Variates) -> tuple[str, str]:
+    """The names (noise, rng) of random numbers."""
+    return next(names for names, known in KINDS.items() if known == random)
+
+
 def variates(noise: str, rng: str) -> Variates:
     """The random numbers called `noise` ("double", "single" or "weak") and `rng` ("philox" or "fast"); raises ValueError for others."""
     if (noise, rng) not in KINDS:

@@ -256,3 +256,18 @@ def test_an_ensemble_goes_to_xarray():
     pytest.importorskip("xarray")
     array = run(PROCESSES["scalar"]).to_xarray()
     assert array.dims == ("path", "time", "component")
+
+
+def test_averages_of_nothing_and_of_numbers_are_refused():
+    found = run(PROCESSES["scalar"])
+    with pytest.raises(ValueError, match="expected"):
+        found.mean(lambda x: 1.0)
+    nothing = sg.Ensemble(found.problem, found.t[:0], found.x[:, :0], found.dt, 0, found.method, False)
+    with pytest.raises(ValueError, match="interrupted before"):
+        nothing.mean()
+
+
+def test_covariances_over_times_have_no_bias_from_few_paths():
+    """Two long paths: 0.5/(1 - dt/2) exactly, not twice that."""
+    found = sg.simulate(sg.Langevin(sg.quadratic([1.0]), T=0.5), [0.0], t=4000.0, dt=0.05, n_paths=2, seed=1, save=4001)
+    assert abs(found.cov(after=10.0).value[0, 0] - 0.5 / (1 - 0.025)) < 0.05

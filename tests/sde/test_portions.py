@@ -167,6 +167,40 @@ def test_checkpoints_of_other_runs_and_damaged_ones_are_refused(tmp_path):
         sg.simulate(PROCESS, [0.5, 0.0], checkpoint=tmp_path / "file", **OPTIONS)
 
 
+def test_checkpoints_know_the_arrays_of_a_method_and_the_factor_of_the_noise(tmp_path):
+    """NumPy prints long arrays with dots, and two factors may have one D."""
+    gradients = np.random.default_rng(0).choice([-1.0, 1.0], size=(4000, 1))
+    moved = np.concatenate(
+        [gradients[:100], np.random.default_rng(1).permutation(gradients[100:-100]), gradients[-100:]]
+    )
+    D = np.cov(gradients.T, bias=True).reshape(1, 1)
+    process = sg.sgd(sg.quadratic([1.0]), D, lr=0.1, batch=4)
+    options = {"t": 1.0, "dt": 0.1, "n_paths": 5, "seed": 1}
+    sg.simulate(process, [0.0], checkpoint=tmp_path / "map", method=sg.ResampledSGDMap(gradients), **options)
+    with pytest.raises(ValueError, match="another run"):
+        sg.simulate(process, [0.0], checkpoint=tmp_path / "map", method=sg.ResampledSGDMap(moved), **options)
+    for sign, refused in ((1.0, False), (-1.0, True)):
+        sigma = sg.factor(lambda x, s=sign: np.array([[1.0 + 0 * x[0], 0.0], [0.0, s]]), dim=2)
+        call = lambda: sg.simulate(
+            sg.Langevin(bowl, T=0.3, D=sigma),
+            [0.5, 0.0],
+            checkpoint=tmp_path / "factor",
+            **OPTIONS,  # noqa: B023
+        )
+        if refused:
+            with pytest.raises(ValueError, match="another run"):
+                call()
+        else:
+            call()
+
+
+def test_wrong_places_and_executors_are_named():
+    with pytest.raises(TypeError, match="name of a folder"):
+        sg.simulate(PROCESS, [0.5, 0.0], checkpoint=3, **OPTIONS)
+    with pytest.raises(TypeError, match=r"concurrent\.futures"):
+        sg.simulate(PROCESS, [0.5, 0.0], executor=3, **OPTIONS)
+
+
 def test_paths_are_written_into_a_memmap(tmp_path, monkeypatch):
     monkeypatch.setattr(simulation, "SLICE_WORK", 2000)
     disk = np.lib.format.open_memmap(tmp_path / "x.npy", mode="w+", shape=(70, 5, 2), dtype=np.float64)
