@@ -1,10 +1,8 @@
-"""Boxes cut into equal cells, and densities on them."""
+"""Boxes cut into cells, with walls that reflect, absorb or are glued together."""
 
 from __future__ import annotations
 
-import math
-import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,48 +11,58 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sgdyn import checks
-from sgdyn.potentials import Potential
 
 Floats = NDArray[np.float64]
 
+WALLS = ("reflecting", "absorbing", "periodic")
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, init=False)
 class Grid:
-    """A box of equal cells: one (low, high, count) for each axis.
+    """A box of cells: for each axis (low, high, count) for equal cells, or an increasing array of cell edges.
 
-    Raises ValueError where low >= high or count < 1.
+    boundary: "reflecting", "absorbing" or "periodic", one for all, or one for each axis, or a pair (low side, high side) for an axis.
+    The nodes of every solver are the midpoints of the cells. Raises ValueError where low >= high, edges do not increase, or walls do not
+    fit together.
     """
 
-    axes: tuple[tuple[float, float, int], ...]
+    axes: tuple[tuple[float, ...], ...]
+    boundary: tuple[tuple[str, str], ...]
 
-    def __init__(self, axes: Sequence[Sequence[float]]) -> None:
-        object.__setattr__(self, "axes", tuple(self._axis(i, axis) for i, axis in enumerate(axes)))
-        if not self.axes:
+    def __init__(self, axes: Sequence[Any], boundary: Any = "reflecting") -> None:
+        given = tuple(_axis(i, axis) for i, axis in enumerate(axes))
+        if not given:
             raise ValueError("got no axis, expected one (low, high, count) for each dimension")
-
-    @staticmethod
-    def _axis(i: int, axis: Sequence[float]) -> tuple[float, float, int]:
-        if np.ndim(axis) != 1 or len(axis) != 3:
-            raise ValueError(
-                f"got axis {i} = {axis!r}, expected (low, high, count); type sg.Grid(((-2, 2, 200), (-1, 1, 80)))"
-            )
-        low, high, cells = checks.number("low", axis[0]), checks.number("high", axis[1]), checks.count("count", axis[2])
-        if low >= high:
-            raise ValueError(f"got axis {i} from {low:g} to {high:g}, expected low < high")
-        return low, high, cells
+        object.__setattr__(self, "axes", given)
+        object.__setattr__(self, "boundary", _walls(boundary, len(given)))
 
     @property
     def dim(self) -> int:
         return len(self.axes)
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(n for *_, n in self.axes)
-
     @cached_property
     def edges(self) -> tuple[Floats, ...]:
         """Cell boundaries, one array (count + 1,) for each axis."""
-        return tuple(np.linspace(low, high, n + 1) for low, high, n in self.axes)
+        return tuple(np.linspace(a[0], a[1], int(a[2]) + 1) if len(a) == 3 else np.array(a) for a in self.axes)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(len(e) - 1 for e in self.edges)
+
+    @property
+    def size(self) -> int:
+        """The number of cells."""
+        return int(np.prod(self.shape))
+
+    @property
+    def uniform(self) -> tuple[bool, ...]:
+        """Whether the cells of each axis are equal by definition."""
+        return tuple(len(a) == 3 for a in self.axes)
+
+    @cached_property
+    def widths(self) -> tuple[Floats, ...]:
+        """Cell widths along each axis, (count,)."""
+        return tuple(np.diff(e) for e in self.edges)
 
     @cached_property
     def midpoints(self) -> tuple[Floats, ...]:
@@ -66,97 +74,74 @@ class Grid:
         """Cell centres, (*shape, dim)."""
         return np.stack(np.meshgrid(*self.midpoints, indexing="ij"), axis=-1)
 
-    @property
+    @cached_property
     def volumes(self) -> Floats:
         """Cell volumes, (*shape)."""
-        return np.full(self.shape, math.prod((high - low) / n for low, high, n in self.axes))
-
-
-@dataclass(frozen=True, eq=False)
-class Density:
-    """Probability per volume on the cells of a grid: values (*shape), with standard errors where it was counted.
-
-    `outside` is the probability that was found beyond the box.
-    """
-
-    grid: Grid
-    values: Floats
-    error: Floats | None = None
-    outside: float = 0.0
+        return np.asarray(np.prod(np.stack(np.meshgrid(*self.widths, indexing="ij")), axis=0))
 
     @property
-    def masses(self) -> Floats:
-        """Probability in each cell, (*shape)."""
-        return np.asarray(self.values * self.grid.volumes)
+    def periodic(self) -> tuple[bool, ...]:
+        """Whether the two ends of each axis are glued together."""
+        return tuple(low == "periodic" for low, _ in self.boundary)
 
-    def mean(self, f: Callable[[Floats], ArrayLike] | None = None) -> Floats:
-        """The average of f(x) (or of x) over the box, with cells at their centres."""
-        values = np.asarray(self.grid.centers if f is None else f(self.grid.centers), dtype=np.float64)
-        weights = self.masses / self.masses.sum()
-        return np.asarray(np.tensordot(weights, values, axes=self.grid.dim))
-
-    def cov(self) -> Floats:
-        """The covariance (dim, dim) over the box."""
-        mean = self.mean()
-        return self.mean(lambda x: (x - mean)[..., :, None] * (x - mean)[..., None, :])
-
-    def marginal(self, *axes: int) -> Density:
-        """The density of some of the coordinates, in the order given; negative numbers count from the last.
-
-        Raises ValueError for a coordinate that is not there or comes twice.
-        """
-        dim = self.grid.dim
-        kept = [int(np.arange(dim)[i]) if -dim <= i < dim else dim for i in map(operator.index, axes)]
-        if not kept or len(set(kept)) < len(kept) or dim in kept:
-            raise ValueError(f"got axes {axes}, expected different numbers from {-dim} to {dim - 1}")
-        grid = Grid([self.grid.axes[i] for i in kept])
-        error = None if self.error is None else np.sqrt(_summed((self.error * self.grid.volumes) ** 2, kept))
-        return Density(
-            grid,
-            _summed(self.masses, kept) / grid.volumes,
-            None if error is None else error / grid.volumes,
-            self.outside,
-        )
-
-    def at(self, x: ArrayLike) -> Floats:
-        """The value of the cell in which each point (..., dim) lies; 0 beyond the box."""
-        x = checks.points(x, self.grid.dim)
-        index = [
-            np.floor((x[..., i] - low) / (high - low) * n).astype(int)
-            for i, (low, high, n) in enumerate(self.grid.axes)
+    def coarser(self, factor: float = 2.0) -> Grid:
+        """The same box with `factor` times fewer cells along each axis (rounded, at least 2)."""
+        axes = [
+            (a[0], a[1], max(2, round(n / factor))) if len(a) == 3 else _thinned(e, max(2, round(n / factor)))
+            for a, e, n in zip(self.axes, self.edges, self.shape, strict=True)
         ]
-        inside = np.logical_and.reduce([(k >= 0) & (k < n) for k, n in zip(index, self.grid.shape, strict=True)])
-        clipped = tuple(np.clip(k, 0, n - 1) for k, n in zip(index, self.grid.shape, strict=True))
-        return np.where(inside, self.values[clipped], 0.0)
+        return Grid(axes, self.boundary)
 
-    def effective_potential(self, T: float) -> Potential:
-        """-T log density as a tabulated `Potential`: what was measured can be simulated.
+    def index(self, x: ArrayLike) -> tuple[NDArray[np.intp], ...]:
+        """The cell in which each point (..., dim) lies, an array for each axis; -1 beyond the box. The last edge belongs to the last cell."""
+        points = checks.points(x, self.dim)
+        return tuple(self._place(points[..., k], k) for k in range(self.dim))
 
-        Raises ValueError where a cell is empty: choose a smaller box or wider cells.
-        """
-        if np.any(self.values <= 0):
-            raise ValueError(
-                f"got {int(np.sum(self.values <= 0))} empty cells of {self.values.size}, expected none; type a Grid with a smaller box or fewer cells"
-            )
-        from sgdyn.tabulation import tabulated  # SciPy's interpolation is slow to import
+    def _place(self, x: Floats, k: int) -> NDArray[np.intp]:
+        edges = self.edges[k]
+        place = np.searchsorted(edges, x, side="right") - 1
+        place = np.where(x == edges[-1], len(edges) - 2, place)
+        return np.where(place < len(edges) - 1, place, -1)
 
-        return tabulated(self.grid, -checks.positive("T", T) * np.log(self.values))
-
-    def plot(self, ax: Any = None) -> Any:
-        """A curve in one dimension, a map in two (see `sgdyn.plot`)."""
-        from sgdyn import plot
-
-        return plot.figure(self, ax=ax)
+    def select(self, axes: Sequence[int]) -> Grid:
+        """The grid of some of the axes."""
+        return Grid([self.axes[i] for i in axes], tuple(self.boundary[i] for i in axes))
 
 
-def _summed(cells: Floats, kept: list[int]) -> Floats:
-    """The sum over all axes but these, which are put in this order."""
-    others = tuple(i for i in range(cells.ndim) if i not in kept)
-    return np.asarray(np.transpose(cells.sum(axis=others), np.argsort(np.argsort(kept))))
+def _axis(i: int, axis: Any) -> tuple[float, ...]:
+    given = checks.real(f"axis {i}", axis, "(low, high, count) or an increasing array of edges")
+    if given.ndim != 1 or len(given) < 3:
+        raise ValueError(
+            f"got axis {i} = {axis!r}, expected (low, high, count) or at least 3 edges; type sg.Grid(((-2, 2, 200), (-1, 1, 80)))"
+        )
+    checks.finite(f"axis {i}", given)
+    if np.all(np.diff(given) > 0) and (len(given) > 3 or isinstance(axis, np.ndarray)):
+        return tuple(given.tolist())
+    if len(given) > 3 or isinstance(axis, np.ndarray):
+        raise ValueError(f"got edges of axis {i} that do not increase, expected increasing edges; type np.sort(edges)")
+    low, high, cells = float(given[0]), float(given[1]), checks.count("count", axis[2])
+    if low >= high:
+        raise ValueError(f"got axis {i} from {low:g} to {high:g}, expected low < high")
+    return low, high, cells
 
 
-def histogram(x: Floats, grid: Grid) -> Density:
-    """The density of points (n, dim) by counting, with Poisson errors."""
-    counts, _ = np.histogramdd(x, bins=[np.asarray(e) for e in grid.edges])
-    scale = 1.0 / (len(x) * grid.volumes)
-    return Density(grid, counts * scale, np.sqrt(counts) * scale, 1.0 - float(counts.sum()) / len(x))
+def _walls(boundary: Any, dim: int) -> tuple[tuple[str, str], ...]:
+    """One pair of walls for each axis."""
+    each = (boundary,) * dim if isinstance(boundary, str) else tuple(boundary)
+    if len(each) != dim:
+        raise ValueError(f"got {len(each)} boundaries, expected one for each of the {dim} axes")
+    pairs = tuple((side, side) if isinstance(side, str) else tuple(side) for side in each)
+    for i, pair in enumerate(pairs):
+        if len(pair) != 2 or any(side not in WALLS for side in pair):
+            raise ValueError(f"got boundary {pair!r} of axis {i}, expected one or two of {', '.join(WALLS)}")
+        if len({side == "periodic" for side in pair}) > 1:
+            raise ValueError(f"got boundary {pair!r} of axis {i}: a periodic axis has no other wall")
+    return pairs
+
+
+def _thinned(edges: Floats, count: int) -> Floats:
+    """`count` cells whose edges follow the same map from number to place."""
+    from scipy.interpolate import PchipInterpolator  # slow to import
+
+    old = np.arange(len(edges))
+    return np.asarray(PchipInterpolator(old, edges)(np.linspace(0, len(edges) - 1, count + 1)))

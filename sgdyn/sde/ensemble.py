@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sgdyn.density.grid import Density, Grid, histogram
+from sgdyn.density.distribution import Density, histogram
+from sgdyn.density.grid import Grid
 from sgdyn.estimate import Estimate, of_samples
 from sgdyn.problem import Langevin, Momentum
 from sgdyn.sde.methods.plan import Method

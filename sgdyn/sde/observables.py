@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from sgdyn import checks
 from sgdyn.codegen.formula import Formula, combined, traced
-from sgdyn.density.grid import Density, Grid
+from sgdyn.density.distribution import Density
+from sgdyn.density.grid import Grid
 from sgdyn.estimate import Estimate
 from sgdyn.fields import Affine, Field
 from sgdyn.region import Region
@@ -255,6 +256,10 @@ class Histogram(Observable):
     def __post_init__(self) -> None:
         if not isinstance(self.grid, Grid):
             raise TypeError(f"got grid={self.grid!r}, expected a grid; type sg.Histogram(sg.Grid([(-2, 2, 40)]))")
+        if not all(self.grid.uniform):
+            raise ValueError(
+                "got a grid with unequal cells, expected equal ones; type (low, high, count) for each axis"
+            )
 
     def watch(self, setting: Setting) -> Watch:
         chosen = list(range(setting.dim)) if self.components is None else list(self.components)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import sgdyn as sg
-from sgdyn.density.grid import histogram
+from sgdyn.density.distribution import histogram
 
 
 def gaussian(grid, mean, cov):

@@ -1,0 +1,145 @@
+"""The Fokker-Planck equation of a process on a grid, as a matrix of rates between cells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from sgdyn.density.advection import Faces, circulation, known, upwinded
+from sgdyn.density.forces import Forces, forces
+from sgdyn.density.grid import Grid
+from sgdyn.density.lattice import Lattice, lattice
+from sgdyn.problem import Langevin, Momentum
+
+Floats = NDArray[np.float64]
+
+
+def bernoulli(w: Floats) -> Floats:
+    """w/(e^w - 1), which weighs a rate that climbs by w."""
+    small = np.abs(w) < 1e-5
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        return np.where(small, 1 - 0.5 * w + w * w / 12, w / np.expm1(np.where(small, 1.0, w)))
+
+
+@dataclass(frozen=True, eq=False)
+class Generator:
+    """The rates of a process between the cells of a grid.
+
+    Edges of the lattice carry strength_ij B(+-w)/volume (Scharfetter-Gummel, B the Bernoulli function, w the rise of the potential along the
+    edge), faces what D does not reach. `climb` (n,) belongs to the edges of the `lattice`.
+    """
+
+    problem: Langevin | Momentum
+    grid: Grid
+    forces: Forces
+    lattice: Lattice
+    climb: Floats
+    faces: Faces | None
+    log_masses: Floats | None
+
+    @property
+    def reversible(self) -> bool:
+        """Whether the rates obey detailed balance with exp(-Psi)."""
+        return self.log_masses is not None and self.faces is None
+
+    @cached_property
+    def volumes(self) -> Floats:
+        """Cell volumes (cells,)."""
+        return self.grid.volumes.ravel()
+
+    @cached_property
+    def rates(self) -> sparse.csr_array:
+        """Q (cells, cells): rates from cell i to cell j, minus the rate out of i on the diagonal. Acts on functions; Q' acts on masses."""
+        n = self.grid.size
+        i, j, forth, back = self.links
+        off = sparse.csr_array((np.r_[forth, back], (np.r_[i, j], np.r_[j, i])), shape=(n, n))
+        off.sum_duplicates()
+        return sparse.csr_array(off - sparse.diags_array(np.asarray(off.sum(axis=1)).ravel() + self.leaks))
+
+    @cached_property
+    def links(self) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats, Floats]:
+        """All pairs of cells (i, j) with the rates forth and back."""
+        e = self.lattice.edges
+        forth, back = e.strength * bernoulli(self.climb), e.strength * bernoulli(-self.climb)
+        pairs = (e.i, e.j, forth / self.volumes[e.i], back / self.volumes[e.j])
+        if self.faces is None:
+            return pairs
+        f = self.faces
+        return tuple(np.concatenate(p) for p in zip(pairs, (f.i, f.j, f.forth, f.back), strict=True))  # type: ignore[return-value]
+
+    @cached_property
+    def leaks(self) -> Floats:
+        """Rates out of cells over absorbing walls (cells,)."""
+        ends, x = self.lattice.exits, self.grid.centers.reshape(-1, self.grid.dim)
+        out = np.zeros(self.grid.size)
+        if len(ends.i):
+            np.add.at(out, ends.i, ends.strength * bernoulli(self.forces.climb(x[ends.i], ends.dx)))
+        if self.faces is not None:
+            np.add.at(out, self.faces.last, self.faces.out)
+        return out
+
+
+def fokker_planck(problem: Langevin | Momentum, grid: Grid) -> Generator:
+    """The generator of a process on a grid of one to three axes: rates that conserve mass, are never negative, and obey detailed balance with
+    exp(-U/T) exactly where the process does.
+
+        d rho/dt = div( rho (grad U - c) + T div(D rho) )
+
+    Second order in the cell width; first where D leaves directions without noise. Raises ValueError if dimensions differ, TypeError for what
+    is no process. Sources: Scharfetter and Gummel 1969; Fehrenbach and Mirebeau 2014; Heida, Kantner, Stephan, arXiv:2002.09385.
+    """
+    if not isinstance(grid, Grid):
+        raise TypeError(
+            f"got grid of type {type(grid).__name__}, expected a grid; type sg.Grid(((-2, 2, 200), (-1, 1, 80)))"
+        )
+    pushed = forces(problem)
+    if grid.dim != pushed.dim:
+        raise ValueError(f"got a grid of {grid.dim} axes for a process in dimension {pushed.dim}, expected as many")
+    if grid.dim > 3:
+        raise ValueError(
+            f"got a grid of {grid.dim} axes, expected at most 3; type sg.simulate(...) in higher dimensions"
+        )
+    return assembled(problem, grid, pushed)
+
+
+def assembled(problem: Langevin | Momentum, grid: Grid, pushed: Forces) -> Generator:
+    """The generator for forces that are known."""
+    x = grid.centers.reshape(-1, grid.dim)
+    pushed = pushed.lowered(x)
+    edges = lattice(grid, pushed.strength(x[:1] if pushed.constant else x))
+    absorbing = any(side == "absorbing" for pair in grid.boundary for side in pair)
+    if pushed.rest is not None and pushed.keeps and grid.dim == 2 and not absorbing:
+        return _with_circulation(problem, grid, pushed, edges)
+    climb = pushed.climb(x[edges.edges.i], edges.edges.dx)
+    log_masses = _gibbs(grid, pushed) if pushed.rest is None else _chained(grid, climb)
+    return Generator(problem, grid, pushed, edges, climb, upwinded(grid, pushed), log_masses)
+
+
+def _with_circulation(problem: Any, grid: Grid, pushed: Forces, edges: Lattice) -> Generator:
+    """exp(-Psi) stays stationary: detailed balance along the edges, the rest by its stream function."""
+    x, e = grid.centers.reshape(-1, grid.dim), edges.edges
+    climb = pushed.without_rest().climb(x[e.i], e.dx)
+    log_masses = _gibbs(grid, pushed)
+    masses = np.exp(log_masses - np.log(grid.volumes.ravel()))
+    flow = e.strength * bernoulli(climb) * masses[e.i]
+    conductance = sparse.csr_array((np.r_[flow, flow], (np.r_[e.i, e.j], np.r_[e.j, e.i])), shape=(grid.size,) * 2)
+    faces = circulation(grid, pushed, np.exp(log_masses), conductance)
+    return Generator(problem, grid, pushed, edges, climb, faces, log_masses)
+
+
+def _gibbs(grid: Grid, pushed: Forces) -> Floats:
+    """log of volume exp(-Psi) at the cells."""
+    return np.asarray(np.log(grid.volumes.ravel()) - known(pushed.potential)(grid.centers.reshape(-1, grid.dim)))
+
+
+def _chained(grid: Grid, climb: Floats) -> Floats | None:
+    """log of the masses in detailed balance, which any chain of cells in one dimension has."""
+    if grid.dim > 1 or any(grid.periodic):
+        return None
+    rise = np.concatenate([[0.0], np.cumsum(climb)])
+    return np.asarray(np.log(grid.volumes.ravel()) - (rise - rise.min()))
