@@ -60,10 +60,8 @@ def lattice(grid: Grid, D: Floats) -> Lattice:
     constant = len(D) == 1 and all(np.ptp(w) == 0 or u for w, u in zip(grid.widths, grid.uniform, strict=True))
     used = widths[:1] if constant else widths
     found = decomposed(D / (used[:, :, None] * used[:, None, :]), _reach(grid))
-    pairs, exits = _Pairs(grid), []
-    for m in range(found.offsets.shape[1]):
-        for sign in (1, -1):
-            exits.append(pairs.add(sign * found.offsets[:, m], found.weights[:, m]))
+    pairs, ways = _Pairs(grid), range(found.offsets.shape[1])
+    exits = [pairs.add(sign * found.offsets[:, m], found.weights[:, m]) for m in ways for sign in (1, -1)]
     smallest = np.linalg.eigvalsh(D)[:, 0]
     joined = pairs.join(smallest / used.max(axis=1) ** 2)
     ends = Exits(*(np.concatenate(parts) for parts in zip(*exits, strict=True)))
