@@ -10,13 +10,17 @@ from scipy import sparse
 from scipy.sparse import csgraph
 
 from sgdyn.density.grid import Grid
-from sgdyn.density.selling import decomposed
+from sgdyn.density.selling import Decomposition, decomposed
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.intp]
 
 FURTHEST = 24
 """The longest offset in cells; thinner matrices get a little diffusion across, which the generator reports."""
+
+
+LAYER = 6
+"""The solution bends within so many edge lengths from a wall."""
 
 
 @dataclass(frozen=True)
@@ -57,20 +61,23 @@ def lattice(grid: Grid, D: Floats) -> Lattice:
     symmetric and errors of second order. Source: Fehrenbach and Mirebeau, J. Math. Imaging Vis. 49 (2014).
     """
     widths = np.stack(np.meshgrid(*grid.widths, indexing="ij"), axis=-1).reshape(-1, grid.dim)
-    constant = len(D) == 1 and all(np.ptp(w) == 0 or u for w, u in zip(grid.widths, grid.uniform, strict=True))
+    constant = len(D) == 1 and all(grid.uniform)
     used = widths[:1] if constant else widths
     found = decomposed(D / (used[:, :, None] * used[:, None, :]), _reach(grid))
-    pairs, ways = _Pairs(grid), range(found.offsets.shape[1])
-    exits = [pairs.add(sign * found.offsets[:, m], found.weights[:, m]) for m in ways for sign in (1, -1)]
-    smallest = np.linalg.eigvalsh(D)[:, 0]
-    joined = pairs.join(smallest / used.max(axis=1) ** 2)
+    pairs, everywhere = _Pairs(grid), np.arange(grid.size)
+    ways = range(found.offsets.shape[1])
+    exits = [pairs.add(everywhere, sign * found.offsets[:, m], found.weights[:, m]) for m in ways for sign in (1, -1)]
+    pairs.mend_walls(found)
+    joined = pairs.join(np.linalg.eigvalsh(D)[:, 0] / used.max(axis=1) ** 2)
     ends = Exits(*(np.concatenate(parts) for parts in zip(*exits, strict=True)))
     return Lattice(grid, pairs.edges(), ends, float(found.added.max()), joined)
 
 
 def _reach(grid: Grid) -> int:
-    smallest = min(n for n in grid.shape)
-    return max(1, min(FURTHEST, (smallest - 1) // 2))
+    for n, around in zip(grid.shape, grid.periodic, strict=True):
+        if around and n < 3:
+            raise ValueError(f"got a periodic axis of {n} cells, expected at least 3")
+    return max(1, min(FURTHEST, (min(grid.shape) - 1) // 2))
 
 
 class _Pairs:
@@ -80,22 +87,43 @@ class _Pairs:
         self.grid = grid
         self.cells = np.stack(np.unravel_index(np.arange(grid.size), grid.shape), axis=-1)
         self.volumes = grid.volumes.ravel()
-        self.sum = sparse.csr_array((grid.size, grid.size))
+        self.parts: list[tuple[Integers, Integers, Floats]] = []
 
-    def add(self, offsets: NDArray[np.int64], weights: Floats) -> tuple[Integers, Floats, Floats]:
-        """Half the weight of every cell to its neighbour; what goes over absorbing walls is returned."""
-        offsets = np.broadcast_to(offsets, (self.grid.size, self.grid.dim))
-        weights = np.broadcast_to(weights, (self.grid.size,))
-        some = np.flatnonzero(weights > 0)
-        offset, weight = offsets[some], weights[some]
-        target = self.cells[some] + offset
+    def add(self, i: Integers, offset: NDArray[np.int64], weight: Floats) -> tuple[Integers, Floats, Floats]:
+        """Half the weights (n,) of the cells i to their neighbours at `offset` (n, dim); what goes over absorbing walls is returned."""
+        offset, weight = np.broadcast_to(offset, (len(i), self.grid.dim)), np.broadcast_to(weight, (len(i),))
+        some = weight > 0
+        i, offset, weight = i[some], offset[some], weight[some]
+        target = self.cells[i] + offset
         outside = self._outside(target)
-        kept = ~outside.any(axis=1)
-        i, offset, weight, inside = some[kept], offset[kept], weight[kept], target[kept]
-        j = np.ravel_multi_index(tuple(inside.T), self.grid.shape, mode="wrap")
-        strength = 0.5 * weight * self.volumes[i] * self._stretch(i, offset)
-        self.sum = self.sum + sparse.csr_array((strength, (i, j)), shape=self.sum.shape)
-        return self._exits(some[~kept], offsets[some][~kept], weights[some][~kept], outside[~kept])
+        lost = outside.any(axis=1)
+        self._keep(i[~lost], offset[~lost], weight[~lost], target[~lost])
+        return self._exits(i[lost], offset[lost], weight[lost], outside[lost])
+
+    def _keep(self, i: Integers, offset: NDArray[np.int64], weight: Floats, target: Integers) -> None:
+        j = np.ravel_multi_index(tuple(target.T), self.grid.shape, mode="wrap")
+        self.parts.append((i, j, 0.5 * weight * self.volumes[i] * self._stretch(i, offset)))
+
+    def summed(self) -> sparse.csr_array:
+        """The strengths so far, symmetric."""
+        i, j, strength = (np.concatenate(p) for p in zip(*self.parts, strict=True))
+        one_way = sparse.csr_array((strength, (i, j)), shape=(self.grid.size,) * 2)
+        return sparse.csr_array(one_way + one_way.T)
+
+    def mend_walls(self, found: Decomposition) -> None:
+        """Diffusion along reflecting walls that stands for what the walls cut off (see `lost_at_wall`)."""
+        for axis in range(self.grid.dim if self.grid.dim > 1 else 0):
+            for side, end in zip(self.grid.boundary[axis], (0, self.grid.shape[axis] - 1), strict=True):
+                if side == "reflecting":
+                    self._mend(found, axis, np.flatnonzero(self.cells[:, axis] == end))
+
+    def _mend(self, found: Decomposition, axis: int, last: Integers) -> None:
+        chosen = last if len(found.weights) > 1 else np.zeros(1, dtype=np.intp)
+        extra = decomposed(lost_at_wall(found.offsets[chosen], found.weights[chosen], axis), _reach(self.grid))
+        offsets = np.insert(extra.offsets, axis, 0, axis=2)
+        for m in range(offsets.shape[1]):
+            for sign in (1, -1):
+                self.add(last, sign * offsets[:, m], extra.weights[:, m])
 
     def _outside(self, target: Integers) -> NDArray[np.bool_]:
         """Which axes are left through a wall, (n, dim)."""
@@ -136,21 +164,57 @@ class _Pairs:
     def join(self, smallest: Floats) -> int:
         """Join cells that the edges do not reach to their neighbours along the axes, where D reaches all directions."""
         smallest = np.broadcast_to(smallest, (self.grid.size,))
-        count, label = csgraph.connected_components(self.sum, directed=False)
+        count, label = csgraph.connected_components(self.summed(), directed=False)
         alone = (label != np.bincount(label).argmax()) & (smallest > 0)
         if count == 1 or not np.any(alone):
             return 0
-        weight = np.where(alone, smallest, 0.0)
+        cells = np.flatnonzero(alone)
         for axis in np.eye(self.grid.dim, dtype=np.int64):
             for sign in (1, -1):
-                self.add(np.tile(sign * axis, (self.grid.size, 1)), weight)
+                self.add(cells, sign * axis, smallest[cells])
         return int(alone.sum())
 
     def edges(self) -> Edges:
-        both = sparse.triu(self.sum + self.sum.T, k=1).tocoo()
+        both = sparse.triu(self.summed(), k=1).tocoo()
         i, j = both.row.astype(np.intp), both.col.astype(np.intp)
         offset = self.cells[j] - self.cells[i]
         shape = np.array(self.grid.shape)
         wrapped = offset - shape * np.rint(offset / shape).astype(int)
         offset = np.where(np.array(self.grid.periodic), wrapped, offset)
         return Edges(i, j, self.way(i, offset), both.data)
+
+
+def lost_at_wall(offsets: NDArray[np.int64], weights: Floats, axis: int) -> Floats:
+    """What a reflecting wall across `axis` takes from the diffusion along it, (n, dim - 1, dim - 1), in cells of the wall.
+
+    Nothing flows through, (D grad u)_n = 0, so that an edge e changes u by g.grad u, g = e - e_n D n/D_nn. The outer part of the edges is
+    missing, lambda |e_n| g g'/2. Edges with |e_n| > 1 leave their forces r unbalanced in the cells next to the wall, which bend u there and
+    lose r' A^+ r more, A the operator across the wall. Without both the error is of first order in the cell width.
+    """
+    e = offsets.astype(float)
+    D = np.einsum("nm,nmi,nmj->nij", weights, e, e)
+    through = D[:, axis] / np.maximum(D[:, axis, axis], np.finfo(float).tiny)[:, None]
+    along = np.delete(e - e[:, :, [axis]] * through[:, None, :], axis, axis=2)
+    steps = np.abs(offsets[:, :, axis]) * (weights > 0)
+    missing = np.einsum("nm,nmi,nmj->nij", 0.5 * weights * steps, along, along)
+    longest = int(steps.max())
+    if longest < 2:
+        return np.asarray(missing)
+    force = weights[:, :, None] * np.sign(e[:, :, [axis]]) * along
+    cells = np.arange(LAYER * longest)
+    unbalanced = np.einsum("nmc,nmi->nci", (steps[:, :, None] > cells).astype(float), force)
+    bent = np.linalg.pinv(_across(steps, weights, len(cells)), rcond=1e-12, hermitian=True) @ unbalanced
+    return np.asarray(missing + np.swapaxes(unbalanced, 1, 2) @ bent)
+
+
+def _across(steps: NDArray[np.int64], weights: Floats, count: int) -> Floats:
+    """The operators (n, count, count) of jumps by `steps` cells in a row of cells."""
+    A = np.zeros((len(steps), count, count))
+    for step in range(1, int(steps.max()) + 1):
+        weight = np.where(steps == step, weights, 0.0).sum(axis=1)[:, None]
+        i = np.arange(count - step)
+        A[:, i, i + step] -= weight
+        A[:, i + step, i] -= weight
+        A[:, i, i] += weight
+        A[:, i + step, i + step] += weight
+    return A
