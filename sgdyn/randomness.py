@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sgdyn import checks
 from sgdyn.codegen.jit import exact_helper, kernel
-from sgdyn.codegen.vector import LANES, bits, fma, from_bits, load, select, sqrt, store
+from sgdyn.codegen.vector import LANES, bits, fma, from_bits, load, load_broad, select, sqrt, store
 
 Floats = NDArray[np.float64]
 Words = NDArray[np.uint64]
@@ -128,11 +128,12 @@ def hoist(paths: Any, k0: Any, k1: Any, out: Any) -> None:
 
 @exact_helper
 def rounds_from_third(hoisted: Any, p: Any, pair: Any, component: Any, k0: Any, k1: Any) -> Any:
-    """The Philox words of eight paths from the position p; what does not depend on p leaves the caller's loop."""
+    """The Philox words of sixteen paths from the position p; what does not depend on p leaves the caller's loop."""
     p0 = (pair & LOW) * MULTIPLIER_0
     p1 = (((p0 >> HALF) ^ (component << EIGHT) ^ (pair >> HALF) ^ k1) & LOW) * MULTIPLIER_1
     high, low, rest = p1 >> HALF, p0 & LOW, p1 & LOW
-    c0, c1, c2, c3 = load(hoisted, 0, p) ^ high, rest, load(hoisted, 1, p) ^ low, load(hoisted, 2, p)
+    c0, c2, c3 = load_broad(hoisted, 0, p) ^ high, load_broad(hoisted, 1, p) ^ low, load_broad(hoisted, 2, p)
+    c1 = rest
     c0, c1, c2, c3 = _two_rounds(c0, c1, c2, c3, (k0 + WEYL_0 * TWO) & LOW, (k1 + WEYL_1 * TWO) & LOW)
     c0, c1, c2, c3 = _two_rounds(c0, c1, c2, c3, (k0 + WEYL_0 * FOUR) & LOW, (k1 + WEYL_1 * FOUR) & LOW)
     c0, c1, c2, c3 = _two_rounds(c0, c1, c2, c3, (k0 + WEYL_0 * SIX) & LOW, (k1 + WEYL_1 * SIX) & LOW)
@@ -143,12 +144,9 @@ def rounds_from_third(hoisted: Any, p: Any, pair: Any, component: Any, k0: Any, 
 def fill_words(words: Any, hoisted: Any, pair: Any, component: Any, k0: Any, k1: Any) -> None:
     """The Philox words of (path, pair, component) for all paths of a block, two 32-bit words to each 64."""
     for p in range(0, words.shape[1], 2 * LANES):
-        a0, a1, a2, a3 = rounds_from_third(hoisted, p, pair, component, k0, k1)
-        b0, b1, b2, b3 = rounds_from_third(hoisted, p + LANES, pair, component, k0, k1)
-        store(words, 0, p, a0 | (a1 << HALF))
-        store(words, 1, p, a2 | (a3 << HALF))
-        store(words, 0, p + LANES, b0 | (b1 << HALF))
-        store(words, 1, p + LANES, b2 | (b3 << HALF))
+        w0, w1, w2, w3 = rounds_from_third(hoisted, p, pair, component, k0, k1)
+        store(words, 0, p, w0 | (w1 << HALF))
+        store(words, 1, p, w2 | (w3 << HALF))
 
 
 @exact_helper
@@ -161,12 +159,9 @@ def fill_normals(z: Any, words: Any, hoisted: Any, pair: Any, k0: Any, k1: Any) 
     for component in range(rank):
         fill_words(words, hoisted, pair, np.uint64(component), k0, k1)
         for p in range(0, z.shape[1], 2 * LANES):  # two transforms hide each other's latency
-            first, second = box_muller(load(words, 0, p), load(words, 1, p))
-            third, fourth = box_muller(load(words, 0, p + LANES), load(words, 1, p + LANES))
+            first, second = box_muller(load_broad(words, 0, p), load_broad(words, 1, p))
             store(z, component, p, first)
             store(z, rank + component, p, second)
-            store(z, component, p + LANES, third)
-            store(z, rank + component, p + LANES, fourth)
 
 
 @kernel(WORDS, types.uint64, types.uint64, WORDS)

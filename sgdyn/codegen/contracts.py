@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -74,3 +75,20 @@ def function_at(kind: types.FunctionType) -> Any:
         return kind(types.int64), lower
 
     return made
+
+
+@intrinsic
+def call_address(context: Any, address: Any, number: Any, x: Any, z: Any, out: Any) -> Any:
+    """Call the C function at an address with a number and, of each matrix, where it begins and how many rows it has; then the columns."""
+
+    def lower(inner: Any, builder: Any, sig: Any, values: Any) -> Any:
+        word, arguments = ir.IntType(64), [values[1]]
+        for kind, value in zip((x, z, out), values[2:], strict=True):
+            view = inner.make_array(kind)(inner, builder, value)
+            arguments += [builder.ptrtoint(view.data, word), builder.extract_value(view.shape, 0)]
+        arguments.append(builder.extract_value(view.shape, 1))
+        function = ir.FunctionType(ir.VoidType(), [word] * len(arguments))
+        builder.call(builder.inttoptr(values[0], function.as_pointer()), arguments)
+        return inner.get_dummy_value()
+
+    return types.void(types.int64, types.int64, x, z, out), lower

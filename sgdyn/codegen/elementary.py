@@ -15,7 +15,6 @@ import numpy as np
 
 from sgdyn.codegen.jit import exact_helper
 from sgdyn.codegen.vector import (
-    LANES,
     absolute,
     any_of,
     bits,
@@ -23,6 +22,7 @@ from sgdyn.codegen.vector import (
     fma,
     from_bits,
     lane,
+    lanes,
     nearest,
     select,
     with_lane,
@@ -134,7 +134,7 @@ def _by_lane(function: Callable[[float], float]) -> Any:
 
     @exact_helper
     def apply(x: Any) -> Any:
-        for i in range(LANES):
+        for i in range(lanes(x)):
             x = with_lane(x, i, function(lane(x, i)))
         return x
 
@@ -224,7 +224,7 @@ def cosh(x: Any) -> Any:
 def power(x: Any, y: Any) -> Any:
     """x^y for a y that is not a small integer, by libm; one of the two may be a plain number."""
     base, exponent = select(True, x, y), select(False, x, y)
-    for i in range(LANES):
+    for i in range(lanes(base)):
         base = with_lane(base, i, lane(base, i) ** lane(exponent, i))
     return base
 
@@ -233,6 +233,6 @@ def power(x: Any, y: Any) -> Any:
 def arctan2(y: Any, x: Any) -> Any:
     """The angle of (x, y), by libm; one of the two may be a plain number."""
     height, width = select(True, y, x), select(False, y, x)
-    for i in range(LANES):
+    for i in range(lanes(height)):
         height = with_lane(height, i, math.atan2(lane(height, i), lane(width, i)))
     return height

@@ -57,12 +57,12 @@ def block_source(expression: Expression) -> str:
 def euler_source(expression: Expression) -> str:
     """Steps x += dt b(x) + sqrt(2 T dt) s z with s = psi (`contracts.STEP_BLOCK`), one for every `dim` rows of variates."""
     arguments = "drift, theta, noise, phi, extra, psi, x, variates, work, constants"
-    return _euler(expression, BLOCK, arguments, "ve.load(variates, row + {}, p)")
+    return _euler(expression, BLOCK, arguments, "ve.load_broad(variates, row + {}, p)")
 
 
 def lean_source(expression: Expression) -> str:
     """The same steps from float32 normals (`contracts.LEAN_STEPS`), equal to the last bit."""
-    return _euler(expression, BLOCK, LEAN_ARGUMENTS, "na.load_widened(z, row + {}, p)")
+    return _euler(expression, BLOCK, LEAN_ARGUMENTS, "na.load_widened_broad(z, row + {}, p)")
 
 
 def lean32_source(expression: Expression) -> str:
@@ -80,13 +80,15 @@ def _euler(expression: Expression, dialect: Dialect, arguments: str, normal: str
         "scale = constants[1]*math.sqrt(dt)",
         *[f"s{i} = scale*psi[{i}]" for i in range(dim)],
     ]
-    old = [f"x{i} = ve.load(x, {i}, p)" for i in range(dim) if i not in code.used]
+    load = LOAD[dialect]
+    old = [f"x{i} = {load}(x, {i}, p)" for i in range(dim) if i not in code.used]
     stores = [
         f"ve.store(x, {i}, p, {fma}({normal.format(i)}, s{i}, {fma}({t}, dt, x{i})))" for i, t in enumerate(code.texts)
     ]
     whole = Body([*code.before, *scales], [*old, *code.inside], code.texts, code.used)
     rows = arguments.split(", ")[-3]
-    return _block(arguments, whole, stores, f"for row in range(0, {rows}.shape[0], {dim}):", dialect=dialect)
+    outer = f"for row in range(0, {rows}.shape[0], {dim}):"
+    return _block(arguments, whole, stores, outer, header=dialect.header, load=load, lanes=STRIDE[dialect])
 
 
 def factor_source(expression: Expression) -> str:
@@ -139,13 +141,17 @@ def cholesky(
 
 
 FMA = {BLOCK: "ve.fma", BLOCK32: "na.fma32"}
+LOAD = {BLOCK: "ve.load_broad", BLOCK32: "ve.load"}
+STRIDE = {BLOCK: 2 * LANES, BLOCK32: 4 * LANES}
+"""How Euler's steps load, and how many paths at once."""
 
 
-def _block(arguments: str, code: Body, stores: list[str], *outer: str, dialect: Dialect = BLOCK) -> str:
+def _block(
+    arguments: str, code: Body, stores: list[str], *outer: str, header: str = BLOCK.header, load: str = "ve.load", lanes: int = LANES
+) -> str:  # fmt: skip
     """A function that runs over the paths, inside of the `outer` loops."""
-    loads = [f"x{i} = ve.load(x, {i}, p)" for i in code.used]
-    lanes = LANES if dialect is BLOCK else 4 * LANES
-    text = f"{dialect.header}\n\ndef evaluate({arguments}):\n" + _indent(code.before, 1)
+    loads = [f"x{i} = {load}(x, {i}, p)" for i in code.used]
+    text = f"{header}\n\ndef evaluate({arguments}):\n" + _indent(code.before, 1)
     for depth, line in enumerate([*outer, f"for p in range(0, x.shape[1], {lanes}):"], 1):
         text += _indent([line], depth)
     return text + _indent([*loads, *code.inside, *stores], len(outer) + 2)

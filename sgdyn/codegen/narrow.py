@@ -9,6 +9,8 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from sgdyn.codegen.vector import (
+    BROAD_FLOAT,
+    BROAD_WORD,
     FLOAT,
     FLOAT32,
     LANES,
@@ -66,16 +68,18 @@ def signed_float(builder: Any, x: Any) -> Any:
 
 
 @intrinsic
-def store_pairs(context: Any, array: Any, row: Any, position: Any, even: Any, odd: Any) -> Any:
-    """Store the low halves of eight even-numbered and eight odd-numbered words in their natural order; not bounds-checked."""
+def store_pairs(context: Any, array: Any, row: Any, position: Any, words: Any) -> Any:
+    """Store the low halves of eight even-numbered and then eight odd-numbered words in their natural order; not bounds-checked."""
 
     def lower(inner: Any, builder: Any, sig: Any, values: Any) -> Any:
-        words = _merged(builder, *values[3:])
+        merged = _merged(
+            builder, *(shuffled(builder, values[3], [half + i for i in range(LANES)]) for half in (0, LANES))
+        )
         place = _place(inner, builder, array, *values[:3])
-        builder.store(words, builder.bitcast(place, words.type.as_pointer()), align=4)
+        builder.store(merged, builder.bitcast(place, merged.type.as_pointer()), align=4)
         return inner.get_dummy_value()
 
-    return types.void(array, types.int64, types.int64, WORD, WORD), lower
+    return types.void(array, types.int64, types.int64, BROAD_WORD), lower
 
 
 def _place(context: Any, builder: Any, array: Any, value: Any, row: Any, position: Any) -> Any:
@@ -122,10 +126,21 @@ def _joined(builder: Any, first: Any, second: Any) -> Any:
 @intrinsic
 def load_widened(context: Any, array: Any, row: Any, position: Any) -> Any:
     """`array[row, position : position + LANES]` of a C-contiguous float32 array as eight floats of 64 bits; not bounds-checked."""
+    return _widening(FLOAT, array)
+
+
+@intrinsic
+def load_widened_broad(context: Any, array: Any, row: Any, position: Any) -> Any:
+    """`array[row, position : position + 2 * LANES]` as floats of 64 bits."""
+    return _widening(BROAD_FLOAT, array)
+
+
+def _widening(vector: Vector, array: Any) -> Any:
+    """The signature of such a load and what lowers it."""
 
     def lower(inner: Any, builder: Any, sig: Any, values: Any) -> Any:
-        kind = ir.VectorType(ir.FloatType(), LANES)
+        kind = ir.VectorType(ir.FloatType(), vector.lanes)
         place = builder.bitcast(_place(inner, builder, array, *values), kind.as_pointer())
-        return builder.fpext(builder.load(place, align=4), LLVM_TYPES[FLOAT])
+        return builder.fpext(builder.load(place, align=4), LLVM_TYPES[vector])
 
-    return FLOAT(array, types.int64, types.int64), lower
+    return vector(array, types.int64, types.int64), lower

@@ -35,8 +35,13 @@ class Vector(types.Type):
 
 FLOAT, WORD, MASK = Vector(types.float64), Vector(types.uint64), Vector(types.boolean, LANES)
 FLOAT32, WORD32, MASK32 = Vector(types.float32), Vector(types.uint32), Vector(types.boolean, 4 * LANES)
+BROAD_FLOAT, BROAD_WORD, BROAD_MASK = (Vector(kind, 2 * LANES) for kind in (types.float64, types.uint64, types.boolean))
+BROADER = {FLOAT: BROAD_FLOAT, WORD: BROAD_WORD, MASK: BROAD_MASK}
+"""Twice the paths, for the hottest loops: four AVX2 registers side by side hide the latency of one another better than two."""
+
 _ELEMENTS = (
     (FLOAT, ir.DoubleType()), (WORD, ir.IntType(64)), (MASK, ir.IntType(1)),
+    (BROAD_FLOAT, ir.DoubleType()), (BROAD_WORD, ir.IntType(64)), (BROAD_MASK, ir.IntType(1)),
     (FLOAT32, ir.FloatType()), (WORD32, ir.IntType(32)), (MASK32, ir.IntType(1)),
 )  # fmt: skip
 LLVM_TYPES = {kind: ir.VectorType(element, kind.lanes) for kind, element in _ELEMENTS}
@@ -75,7 +80,7 @@ def _accepts(wanted: tuple[Vector, ...], given: tuple[Any, ...]) -> bool:
     if len(wanted) != len(given) or not any(isinstance(g, Vector) for g in given):
         return False
     return all(
-        g == w or isinstance(g, types.Boolean if w in (MASK, MASK32) else types.Number)
+        g == w or isinstance(g, types.Boolean if w.element == types.boolean else types.Number)
         for w, g in zip(wanted, given, strict=True)
     )
 
@@ -94,14 +99,18 @@ def _teach(function: Any, result: Vector, arguments: tuple[Vector, ...], emit: C
 
 
 def instruction(result: Vector, *arguments: Vector) -> Callable[[Callable[..., Any]], Any]:
-    """The decorated emitter becomes a function that compiled code can call; plain numbers among its arguments are splatted."""
+    """The decorated emitter becomes a function that compiled code can call, on broad vectors as well; plain numbers among its arguments
+    are splatted."""
 
     def decorate(emit: Callable[..., Any]) -> Any:
         def lower(context: Any, builder: Any, sig: Any, values: Any) -> Any:
             return emit(builder, *values)
 
         def typed(context: Any, *given: Any) -> Any:
-            return (result(*arguments), lower) if _accepts(arguments, given) else None
+            for kinds in ((result, *arguments), tuple(BROADER.get(kind, kind) for kind in (result, *arguments))):
+                if _accepts(kinds[1:], given):
+                    return kinds[0](*kinds[1:]), lower
+            return None
 
         return intrinsic(wraps(emit)(typed))
 
@@ -117,7 +126,7 @@ _REAL = {operator.add: "fadd", operator.sub: "fsub", operator.mul: "fmul", opera
 _INTEGER = {operator.add: "add", operator.sub: "sub", operator.mul: "mul", operator.lshift: "shl", operator.rshift: "lshr"}  # fmt: skip
 _LOGICAL = {operator.and_: "and_", operator.or_: "or_", operator.xor: "xor"}
 _ORDERS = {operator.lt: "<", operator.le: "<=", operator.gt: ">", operator.ge: ">=", operator.eq: "=="}
-for _float, _word, _mask in ((FLOAT, WORD, MASK), (FLOAT32, WORD32, MASK32)):
+for _float, _word, _mask in ((FLOAT, WORD, MASK), (BROAD_FLOAT, BROAD_WORD, BROAD_MASK), (FLOAT32, WORD32, MASK32)):
     _operators(_float, _float, 2, _REAL)
     _operators(_float, _float, 1, {operator.neg: "fneg"})
     _operators(_word, _word, 2, _INTEGER | _LOGICAL)
@@ -132,7 +141,7 @@ for _float, _word, _mask in ((FLOAT, WORD, MASK), (FLOAT32, WORD32, MASK32)):
 def call_intrinsic(builder: Any, name: str, *values: Any) -> Any:
     """An LLVM floating-point intrinsic on whole vectors."""
     kind = values[0].type
-    full = f"llvm.{name}.v{kind.count}f{64 if kind == LLVM_TYPES[FLOAT] else 32}"
+    full = f"llvm.{name}.v{kind.count}f{64 if kind.element == ir.DoubleType() else 32}"
     function = builder.module.globals.get(full) or ir.Function(
         builder.module, ir.FunctionType(kind, [kind] * len(values)), full
     )
@@ -177,14 +186,14 @@ def select(builder: Any, mask: Any, x: Any, y: Any) -> Any:
 
 @instruction(WORD, FLOAT)
 def bits(builder: Any, x: Any) -> Any:
-    """The IEEE 754 words of eight floats."""
-    return builder.bitcast(x, LLVM_TYPES[WORD])
+    """The IEEE 754 words of floats."""
+    return builder.bitcast(x, ir.VectorType(ir.IntType(64), x.type.count))
 
 
 @instruction(FLOAT, WORD)
 def from_bits(builder: Any, x: Any) -> Any:
-    """Eight floats from their IEEE 754 words."""
-    return builder.bitcast(x, LLVM_TYPES[FLOAT])
+    """Floats from their IEEE 754 words."""
+    return builder.bitcast(x, ir.VectorType(ir.DoubleType(), x.type.count))
 
 
 @intrinsic
@@ -199,8 +208,14 @@ def any_of(context: Any, mask: Any) -> Any:
 
 
 @intrinsic
+def lanes(context: Any, vector: Any) -> Any:
+    """How many numbers there are in a vector."""
+    return types.int64(vector), lambda _, builder, sig, values: ir.Constant(ir.IntType(64), vector.lanes)
+
+
+@intrinsic
 def lane(context: Any, vector: Any, index: Any) -> Any:
-    """One number of the eight."""
+    """One number of a vector."""
 
     def lower(_: Any, builder: Any, sig: Any, values: Any) -> Any:
         return builder.extract_element(*values)
@@ -210,7 +225,7 @@ def lane(context: Any, vector: Any, index: Any) -> Any:
 
 @intrinsic
 def with_lane(context: Any, vector: Any, index: Any, value: Any) -> Any:
-    """The same eight numbers with the one at `index` replaced."""
+    """The same numbers with the one at `index` replaced."""
 
     def lower(_: Any, builder: Any, sig: Any, values: Any) -> Any:
         return builder.insert_element(values[0], values[2], values[1])
@@ -218,22 +233,34 @@ def with_lane(context: Any, vector: Any, index: Any, value: Any) -> Any:
     return vector(vector, types.int64, vector.element), lower
 
 
-def _address(context: Any, builder: Any, array: Any, value: Any, index: Any) -> Any:
-    """Where `array[index]` stands; the index is a position or (row, position)."""
+def _address(context: Any, builder: Any, array: Any, value: Any, index: Any, vector: Vector) -> Any:
+    """Where the vector at `array[row, position]` stands."""
     view = context.make_array(array)(context, builder, value)
-    if len(index) == 2:
-        index = [builder.add(builder.mul(index[0], builder.extract_value(view.shape, 1)), index[1])]
-    return builder.bitcast(builder.gep(view.data, index), LLVM_TYPES[Vector(array.dtype)].as_pointer())
+    place = builder.add(builder.mul(index[0], builder.extract_value(view.shape, 1)), index[1])
+    return builder.bitcast(builder.gep(view.data, [place]), LLVM_TYPES[vector].as_pointer())
 
 
 @intrinsic
 def load(context: Any, array: Any, row: Any, position: Any) -> Any:
     """`array[row, position : position + LANES]` of a C-contiguous 2-D array; not bounds-checked."""
 
-    def lower(inner: Any, builder: Any, sig: Any, values: Any) -> Any:
-        return builder.load(_address(inner, builder, array, values[0], values[1:]), align=array.dtype.bitwidth // 8)
+    return _loading(Vector(array.dtype), array)
 
-    return Vector(array.dtype)(array, types.int64, types.int64), lower
+
+@intrinsic
+def load_broad(context: Any, array: Any, row: Any, position: Any) -> Any:
+    """`array[row, position : position + 2 * LANES]` of numbers of 64 bits."""
+    return _loading(Vector(array.dtype, 2 * LANES), array)
+
+
+def _loading(vector: Vector, array: Any) -> Any:
+    """The signature of a load and what lowers it."""
+
+    def lower(inner: Any, builder: Any, sig: Any, values: Any) -> Any:
+        place = _address(inner, builder, array, values[0], values[1:], vector)
+        return builder.load(place, align=array.dtype.bitwidth // 8)
+
+    return vector(array, types.int64, types.int64), lower
 
 
 @intrinsic
@@ -261,29 +288,12 @@ def put(context: Any, array: Any, position: Any, value: Any) -> Any:
 
 @intrinsic
 def store(context: Any, array: Any, row: Any, position: Any, vector: Any) -> Any:
-    """`array[row, position : position + LANES] = vector`; not bounds-checked."""
+    """`array[row, position : position + LANES] = vector`, as many as it has lanes, or a number in `LANES` places; not bounds-checked."""
+    kind = vector if isinstance(vector, Vector) else Vector(array.dtype)
 
     def lower(inner: Any, builder: Any, sig: Any, values: Any) -> Any:
-        builder.store(
-            values[3], _address(inner, builder, array, values[0], values[1:3]), align=array.dtype.bitwidth // 8
-        )
+        place = _address(inner, builder, array, values[0], values[1:3], kind)
+        builder.store(values[3], place, align=array.dtype.bitwidth // 8)
         return inner.get_dummy_value()
 
-    return types.void(array, types.int64, types.int64, Vector(array.dtype)), lower
-
-
-@intrinsic
-def call_address(context: Any, address: Any, number: Any, x: Any, z: Any, out: Any) -> Any:
-    """Call the C function at an address with a number and, of each matrix, where it begins and how many rows it has; then the columns."""
-
-    def lower(inner: Any, builder: Any, sig: Any, values: Any) -> Any:
-        word, arguments = ir.IntType(64), [values[1]]
-        for kind, value in zip((x, z, out), values[2:], strict=True):
-            view = inner.make_array(kind)(inner, builder, value)
-            arguments += [builder.ptrtoint(view.data, word), builder.extract_value(view.shape, 0)]
-        arguments.append(builder.extract_value(view.shape, 1))
-        function = ir.FunctionType(ir.VoidType(), [word] * len(arguments))
-        builder.call(builder.inttoptr(values[0], function.as_pointer()), arguments)
-        return inner.get_dummy_value()
-
-    return types.void(types.int64, types.int64, x, z, out), lower
+    return types.void(array, types.int64, types.int64, kind), lower

@@ -14,9 +14,9 @@ from weakref import WeakValueDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from sgdyn.codegen.contracts import call_address
 from sgdyn.codegen.formula import UNROLLED
 from sgdyn.codegen.jit import MATRIX, VECTOR, kernel
-from sgdyn.codegen.vector import call_address
 from sgdyn.fields import Affine, Field
 from sgdyn.noise import LowRank, Noise
 

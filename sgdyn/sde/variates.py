@@ -89,12 +89,11 @@ def fill_narrow_words(narrow: Any, row: Any, hoisted: Any, group: Any, component
     """The four Philox words in rows of their own; hoisted holds even paths before odd ones in every sixteen."""
     n = hoisted.shape[1]
     for p in range(0, n, 2 * LANES):
-        a0, a1, a2, a3 = rounds_from_third(hoisted, p, group, component, k0, k1)
-        b0, b1, b2, b3 = rounds_from_third(hoisted, p + LANES, group, component, k0, k1)
-        store_pairs(narrow, row, p, a0, b0)
-        store_pairs(narrow, row, n + p, a1, b1)
-        store_pairs(narrow, row + 1, p, a2, b2)
-        store_pairs(narrow, row + 1, n + p, a3, b3)
+        w0, w1, w2, w3 = rounds_from_third(hoisted, p, group, component, k0, k1)
+        store_pairs(narrow, row, p, w0)
+        store_pairs(narrow, row, n + p, w1)
+        store_pairs(narrow, row + 1, p, w2)
+        store_pairs(narrow, row + 1, n + p, w3)
 
 
 @exact_helper

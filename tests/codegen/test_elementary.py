@@ -7,7 +7,7 @@ from numba import njit
 
 from sgdyn import randomness
 from sgdyn.codegen import elementary
-from sgdyn.codegen.vector import LANES, load, store
+from sgdyn.codegen.vector import LANES, load, load_broad, store
 from sgdyn.randomness import COSINE, SINE
 from sgdyn.sde import variates
 
@@ -40,15 +40,15 @@ CASES = {
 }
 
 
-def apply(name, x):
+def apply(name, x, load=load, lanes=LANES):
     function = getattr(elementary, name)
 
     @njit
     def loop(x, out):
-        for p in range(0, x.shape[1], LANES):
+        for p in range(0, x.shape[1], lanes):
             store(out, 0, p, function(load(x, 0, p)))
 
-    padded = np.resize(np.asarray(x, dtype=float), (1, -(-len(x) // LANES) * LANES))
+    padded = np.resize(np.asarray(x, dtype=float), (1, -(-len(x) // lanes) * lanes))
     out = np.empty_like(padded)
     loop(padded, out)
     return out[0, : len(x)]
@@ -64,6 +64,12 @@ def test_functions_are_right_to_a_few_units_in_the_last_place(name):
             continue
         unit = mp.mpf(float(np.spacing(abs(float(reference)))))
         assert abs(mp.mpf(float(found)) - reference) / unit <= allowed, (xi, found, reference)
+
+
+@pytest.mark.parametrize("name", ["exp", "log", "sin", "tanh", "arctan"])
+def test_broad_vectors_give_the_same_bits(name):
+    x = np.concatenate(CASES[name][1])
+    np.testing.assert_array_equal(apply(name, x, load_broad, 2 * LANES), apply(name, x))
 
 
 @pytest.mark.parametrize("name", ["exp", "expm1", "log", "log1p", "sin", "cos", "tanh", "sinh", "cosh"])
