@@ -8,6 +8,7 @@ import importlib.util
 import os
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Callable
 from functools import cache, cached_property, wraps
@@ -40,6 +41,7 @@ exact_helper: Callable[[Callable[..., Any]], Any] = njit(forceinline=True, nogil
 
 
 STACK_ALIGNMENT = 64
+_LOADING = threading.RLock()
 
 
 class _AlignedLower(Lower):  # type: ignore[misc]
@@ -109,12 +111,13 @@ def write_once(path: Path, text: str) -> None:
 def load(path: Path) -> ModuleType:
     """The module generated into `path`, registered in `sys.modules`: Numba's cache loader looks for it there."""
     name = f"sgdyn_generated_{path.stem}"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec is not None and spec.loader is not None
-        sys.modules[name] = module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return sys.modules[name]
+    with _LOADING:  # another thread must not see a module that is not executed yet
+        if name not in sys.modules:
+            spec = importlib.util.spec_from_file_location(name, path)
+            assert spec is not None and spec.loader is not None
+            sys.modules[name] = module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+        return sys.modules[name]
 
 
 def compiled(function: Callable[..., Any], signature: Any) -> Any:
