@@ -132,7 +132,7 @@ def _tally(problem: Any, x0: ArrayLike, observables: Any, o: _Options) -> Tally:
         raise ValueError("got absorbing walls, whose paths end, expected others; type sg.simulate(...).survival()")
     check_inside(walls, start[:1] if start.strides[0] == 0 else start)
     span = Span(round(checks.positive("after", o.after, zero=True) / dt), steps, checks.count("every", o.every))
-    first_path = checks.count("first_path", o.first_path, least=0)
+    first_path = randomness.first_number(o.first_path, len(start))
     settings = (process, plan, clock, walls, _named(observables), span, start, first_path)
     if (o.device, o.precision) == ("cpu", "float64"):
         return Tally(*settings)

@@ -75,7 +75,7 @@ def first_passage(
         raise ValueError(
             f"got correction={correction!r} with method={method!r}, whose paths are not Brownian between steps; type correction=None"
         )
-    first_path = checks.count("first_path", first_path, least=0)
+    first_path = randomness.first_number(first_path, len(start))
     checks.truth("extrapolate", extrapolate)
     if device != "cpu" and (extrapolate or executor is not None):
         what = "extrapolate=True" if extrapolate else "an executor"
@@ -191,7 +191,7 @@ class Race:
 
     def _lap(self, times: Floats, waiting: Any, x: Floats) -> tuple[Any, Floats]:
         """Walk the waiting paths until enough have arrived to make it worth while to close the ranks."""
-        numbers = (waiting + self.first_path).astype(np.uint64)
+        numbers = waiting.astype(np.uint64) + np.uint64(self.first_path)
         moving = self._walkers(x, numbers)
         arrived = np.zeros(len(waiting), dtype=bool)
         while arrived.mean() <= 1 - COMPACT_BELOW and not arrived.all():
