@@ -67,6 +67,13 @@ def count(name: str, value: Any, *, least: int = 1) -> int:
     return converted
 
 
+def truth(name: str, value: Any) -> bool:
+    """True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"got {name}={value!r}, expected True or False; type {name}=True")
+    return bool(value)
+
+
 def points(x: ArrayLike, dim: int, name: str = "x") -> Floats:
     """Points (..., dim)."""
     array = real(name, x, f"points of shape (..., {dim}) of real numbers")

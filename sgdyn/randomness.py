@@ -49,7 +49,7 @@ ONE_EXPONENT, TWO_EXPONENT, FRACTION_SHIFT, ONE = (
     np.uint64(1),
 )
 
-MAX_STEPS, MAX_COMPONENTS = 2**41, 2**23
+MAX_PATHS, MAX_STEPS, MAX_COMPONENTS = 2**64, 2**41, 2**23
 
 
 def key(seed: int | np.random.SeedSequence | None, stream: int = 0) -> tuple[np.uint64, np.uint64]:
@@ -197,6 +197,16 @@ def uniform_words(key: tuple[np.uint64, np.uint64], *, paths: Words, step: int, 
     out = np.empty((len(paths), count), dtype=np.uint64)
     _words_rows(np.ascontiguousarray(paths[None]), np.uint64(step), *key, out)
     return out
+
+
+def first_number(first_path: Any, paths: int) -> int:
+    """The number of the first of some paths; refuses numbers that the counter has not."""
+    first = checks.count("first_path", first_path, least=0)
+    if first + paths > MAX_PATHS:
+        raise ValueError(
+            f"got first_path={first} and {paths} paths, expected numbers below 2^64: beyond, random numbers would repeat; type another `stream`"
+        )
+    return first
 
 
 def check_range(steps: int, components: int) -> None:

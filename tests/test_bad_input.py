@@ -99,6 +99,61 @@ CALLS = {
         "n_paths",
     ),
     "half a path": (lambda: sg.simulate(PROCESS, [0.0], n_paths=2.5, **RUN), TypeError, "whole number"),
+    "truth value for n_paths of points": (
+        lambda: sg.simulate(PROCESS, [[0.0]], n_paths=True, **RUN),
+        TypeError,
+        "whole number",
+    ),
+    "truth value for save": (lambda: sg.simulate(PROCESS, [0.0], save=True, **RUN), TypeError, "whole number"),
+    "truth values for times": (
+        lambda: sg.simulate(PROCESS, [0.0], save=[False, True], **RUN),
+        TypeError,
+        r"save=\[0\.0, 1\]",
+    ),
+    "truth value for threads": (lambda: sg.simulate(PROCESS, [0.0], threads=True, **RUN), TypeError, "whole number"),
+    "truth value for seed": (lambda: sg.simulate(PROCESS, [0.0], seed=True, **RUN), TypeError, "whole number"),
+    "text for extrapolate": (
+        lambda: sg.first_passage(PROCESS, [-1.0], lambda x: x[0] > 0, dt=0.1, extrapolate="no"),
+        TypeError,
+        "True or False",
+    ),
+    "path number beyond the counter": (
+        lambda: sg.simulate(PROCESS, [0.0], n_paths=2, first_path=2**64 - 1, **RUN),
+        ValueError,
+        "below 2\\^64",
+    ),
+    "path number beyond the counter, watched": (
+        lambda: sg.observe(PROCESS, [0.0], {"m": sg.Average()}, n_paths=30, first_path=2**64, **RUN),
+        ValueError,
+        "below 2\\^64",
+    ),
+    "path number beyond the counter, racing": (
+        lambda: sg.first_passage(PROCESS, [-1.0], lambda x: x[0] > 0, dt=0.1, first_path=2**64),
+        ValueError,
+        "below 2\\^64",
+    ),
+    "more paths than can be": (
+        lambda: sg.observe(PROCESS, [0.0], {"m": sg.Average()}, n_paths=2**63, **RUN),
+        ValueError,
+        "at most 2\\^40",
+    ),
+    "steps beyond the counter": (
+        lambda: sg.simulate(PROCESS, [0.0], t=1.0, dt=1e-10, refine=2**20),
+        ValueError,
+        "at most 2\\^41",
+    ),
+    "negative path number": (lambda: sg.normals(1, paths=[-1], steps=2), TypeError, "whole numbers >= 0"),
+    "negative step number": (lambda: sg.normals(1, paths=1, steps=range(-1, 2)), ValueError, "step numbers >= 0"),
+    "a component that is not there": (
+        lambda: sg.observe(PROCESS, [0.0], {"m": sg.Average(lambda x: x[1])}, n_paths=30, **RUN),
+        IndexError,
+        r"dimension 1 has not .*expected x\[0\]; type x\[0\]",
+    ),
+    "a component that the region has not": (
+        lambda: sg.first_passage(sg.Langevin(PLANE), [0.0, 0.0], lambda x: x[2] > 1, dt=0.1),
+        IndexError,
+        r"dimension 2 .*expected x\[0\] to x\[1\]",
+    ),
     "negative seed": (lambda: sg.simulate(PROCESS, [0.0], seed=-1, **RUN), TypeError, "SeedSequence"),
     "mean of one path at one time": (lambda: sg.simulate(PROCESS, [0.0], **RUN).mean(), ValueError, "larger n_paths"),
     "histogram in another dimension": (

@@ -1,26 +1,29 @@
 """CUDA kernels of Euler-Maruyama steps, one thread a path: source from the same formulas as the vector code, all of it in registers.
 
-One module for each (drift, kind of D, precision, kind of normals), with two kernels: `saving` stores points at chosen steps, `summing`
-adds up x and x x' over steps and over the threads of a block.
+One module for each (drift, kind of D, precision, kind of normals, observables), with three kernels: `saving` stores points at chosen steps,
+`watching` lets observables look at them, `grouping` adds up what they have recorded over groups of paths.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 
 import numpy as np
 
-from sgdyn.codegen import jit
+from sgdyn.codegen import cuda_looks, jit
+from sgdyn.codegen.cuda_looks import Look
 from sgdyn.codegen.emit import cholesky
 from sgdyn.codegen.expression import Expression
 from sgdyn.codegen.writer import SCALAR, body
 
 THREADS = 128
 """Threads of a block, a power of two."""
+SHARED = 10_000
+"""Counters of a block in shared memory; histograms of more cells are counted in the device's memory."""
 HOISTED = 64
 """Up to so many parameters are kept in registers; of more, each is loaded where it is used."""
 GROUPS = {"double": 2, "single": 4}
@@ -50,6 +53,22 @@ def block_sum(room, value):
     total = room[0]
     cuda.syncthreads()
     return total
+
+
+@cuda.jit(cache=True)
+def grouping(record, width, unit, groups, out):
+    """out[row, group] = the sum of record[row, path] over the paths of a group: units of `width`, the first of the group `unit`."""
+    room = cuda.shared.array({threads}, np.float64)
+    row, group = cuda.blockIdx.x, cuda.blockIdx.y
+    part, total = (group - unit + groups) % groups, 0.0
+    while part*width < record.shape[1]:
+        for place in range(cuda.threadIdx.x, width, {threads}):
+            if part*width + place < record.shape[1]:
+                total += record[row, part*width + place]
+        part += groups
+    total = block_sum(room, total)
+    if cuda.threadIdx.x == 0:
+        out[row, group] = total
 '''
 _FIELDS = "theta, phi, dt, scales, k0, k1, numbers, x, first, last"
 
@@ -78,22 +97,28 @@ class Recipe:
     write: Callable[[float], Lines]
 
 
-def module(recipe: Recipe, precision: str, noise: str) -> ModuleType:
-    """The kernels `saving` and `summing` of a step, from disk or made now; precision "float64" or "float32", noise "double" or "single"."""
-    digest = hashlib.sha256(f"{recipe.key}\n{precision}\n{noise}".encode()).hexdigest()[:32]
-    path = jit.cache_directory() / f"cuda_{digest}_{jit.fingerprint()}.py"
+def module(recipe: Recipe, precision: str, noise: str, looks: Sequence[Look] = (), alone: bool = True) -> ModuleType:
+    """The kernels of a step, from disk or made now; precision "float64" or "float32", noise "double" or "single".
+
+    alone: every path is a group of its own, which has counters of its own.
+    """
+    key = "\n".join([recipe.key, precision, noise, f"{alone} {THREADS} {SHARED}", *(look.name for look in looks)])
+    path = jit.cache_directory() / f"cuda_{hashlib.sha256(key.encode()).hexdigest()[:32]}_{jit.fingerprint()}.py"
     if not path.exists():
         tolerance = jit.PIVOT_TOLERANCE * float(np.finfo(precision).eps / np.finfo(np.float64).eps)
-        jit.write_once(path, source(recipe, recipe.write(tolerance), precision, noise))
+        jit.write_once(path, source(recipe, recipe.write(tolerance), precision, noise, looks, alone))
     return jit.load(path)
 
 
-def source(recipe: Recipe, lines: Lines, precision: str, noise: str) -> str:
+def source(
+    recipe: Recipe, lines: Lines, precision: str, noise: str, looks: Sequence[Look] = (), alone: bool = True
+) -> str:
     """The text of a module."""
-    header = _HEADER.format(noise=noise, precision=precision)
-    group = GROUPS[noise]
-    kernels = [_saving(recipe, lines, group), _summing(recipe, lines, group)]
-    return header + "".join("\n\n" + "\n".join(["@cuda.jit(cache=True)", *kernel]) + "\n" for kernel in kernels)
+    header, group = _HEADER.format(noise=noise, precision=precision, threads=THREADS), GROUPS[noise]
+    quantities = [cuda_looks.quantity(k, look, recipe.dim, _typed) for k, look in enumerate(looks)]
+    kernels = [_saving(recipe, lines, group), *([_watching(recipe, lines, group, looks, alone)] if looks else [])]
+    parts = [*(q for q in quantities if q), *(["@cuda.jit(cache=True)", *kernel] for kernel in kernels)]
+    return header + "".join("\n\n" + "\n".join(part) + "\n" for part in parts)
 
 
 def normal(component: int) -> str:
@@ -139,9 +164,14 @@ def _under(head: str, lines: Iterable[str]) -> list[str]:
     return [head, *("    " + line for line in lines)]
 
 
-def _steps(recipe: Recipe, lines: Lines, group: int, after: list[str]) -> list[str]:
-    """What a thread does with its path from the step `first` up to `last`; `after`: lines that follow every step."""
-    axes, normals = range(recipe.dim), range(recipe.rank)
+def _steps(
+    recipe: Recipe, lines: Lines, group: int, after: list[str], spare: int = 0, stops: bool = False
+) -> list[str]:
+    """What a thread does with its path from the step `first` up to `last`; `after`: lines that follow every step, and may lower `last`.
+
+    spare: normals that they want for themselves. stops: they may lower it.
+    """
+    axes, normals = range(recipe.dim), range(recipe.rank + spare)
     moved = [
         f"y{i} = real(x{i} + dt*({b})" + (f" + scale*({kick}))" if kick else ")")
         for i, (b, kick) in enumerate(zip(lines.drift, lines.kick, strict=True))
@@ -163,7 +193,11 @@ def _steps(recipe: Recipe, lines: Lines, group: int, after: list[str]) -> list[s
         *(f"x{i} = x[{i}, p]" for i in axes),
         *_under(
             f"for group in range(first // {group}, (last + {group - 1}) // {group}):",
-            [*draw, *_under(f"for i in range({group}):", inner)],
+            [
+                *(_under(f"if group*{group} >= last:", ["break"]) if stops else []),
+                *draw,
+                *_under(f"for i in range({group}):", inner),
+            ],
         ),
         *(f"x[{i}, p] = x{i}" for i in axes),
     ]
@@ -178,21 +212,65 @@ def _saving(recipe: Recipe, lines: Lines, group: int) -> list[str]:
     return _under(f"def saving({_FIELDS}, kept, out):", ["p = cuda.grid(1)", *inside])
 
 
-def _summing(recipe: Recipe, lines: Lines, group: int) -> list[str]:
-    """`summing(..., wait, every, sums)`: sums[:, block] += (x_i, then x_i x_j for j <= i), looked at after `wait` steps and every `every`."""
-    dim = recipe.dim
-    values = [f"x{i}" for i in range(dim)] + [f"np.float64(x{i})*x{j}" for i in range(dim) for j in range(i + 1)]
-    look = ["left = every", *(f"a{k} += {value}" for k, value in enumerate(values))]
-    walk = _steps(recipe, lines, group, ["left -= 1", *_under("if left == 0:", look)])
-    start = [f"a{k} = 0.0" for k in range(len(values))]
-    ends = []
-    for k in range(len(values)):
-        ends += [
-            f"total = block_sum(room, a{k})",
-            *_under("if cuda.threadIdx.x == 0:", [f"sums[{k}, cuda.blockIdx.x] += total"]),
-        ]
-    begin = ["p = cuda.grid(1)", f"room = cuda.shared.array({THREADS}, np.float64)", *start]
+def _watching(recipe: Recipe, lines: Lines, group: int, looks: Sequence[Look], alone: bool) -> list[str]:
+    """`watching(...)`: looks after `wait` steps and every `every`; a block of threads has paths of one unit, and so of one group.
+
+    width: paths of a unit. unit: the first one's number, modulo the number of groups. looked: looks before this launch.
+    """
+    starts = _shared(looks, alone)
+    watch = [
+        line
+        for k, (look, shared) in enumerate(zip(looks, starts, strict=True))
+        for line in cuda_looks.at(k, look, recipe.dim, recipe.rank, shared)
+    ]
+    looking = ["left -= 1", *_under("if left == 0:", ["left = every", *watch, "looked += 1"])]
+    walk = _steps(recipe, lines, group, looking, max(look.spare for look in looks), any(look.stops for look in looks))
+    inside = ["left = wait", *(line for k, look in enumerate(looks) for line in cuda_looks.before(k, look)), *walk]
+    inside += [line for k, look in enumerate(looks) for line in cuda_looks.after(k, look)]
+    own = ", ".join(f"values_{k}, constants_{k}, record_{k}" for k in range(len(looks)))
+    clear, flush = _counters(looks, starts)
     return _under(
-        f"def summing({_FIELDS}, wait, every, sums):",
-        [*begin, *_under("if p < x.shape[1]:", ["left = wait", *walk]), *ends],
+        f"def watching({_FIELDS}, wait, every, looked, width, unit, groups, {own}):",
+        [
+            f"across = (width + {THREADS - 1}) // {THREADS}",
+            f"place = cuda.blockIdx.x % across*{THREADS} + cuda.threadIdx.x",
+            "p = cuda.blockIdx.x // across*width + place",
+            f"row = {'p' if alone else '(unit + cuda.blockIdx.x // across) % groups'}",
+            *clear,
+            *_under("if place < width and p < x.shape[1]:", inside),
+            *flush,
+        ],
     )
+
+
+def _shared(looks: Sequence[Look], alone: bool) -> list[int | None]:
+    """Where the counters of every look begin in shared memory; None for what is not there."""
+    starts: list[int | None] = []
+    used = 0
+    for look in looks:
+        fits = look.cells > 0 and not alone and used + look.cells <= SHARED
+        starts.append(used if fits else None)
+        used += look.cells if fits else 0
+    return starts
+
+
+def _counters(looks: Sequence[Look], starts: Sequence[int | None]) -> tuple[list[str], list[str]]:
+    """Lines that clear the counters of a block, and that add them to those of its group."""
+    shared = [
+        (k, look.cells, start) for k, (look, start) in enumerate(zip(looks, starts, strict=True)) if start is not None
+    ]
+    if not shared:
+        return [], []
+    size = sum(cells for _, cells, _ in shared)
+    clear = [
+        f"counters = cuda.shared.array({size}, np.int32)",
+        *_under(f"for cell in range(cuda.threadIdx.x, {size}, {THREADS}):", ["counters[cell] = 0"]),
+        "cuda.syncthreads()",
+    ]
+    flush = ["cuda.syncthreads()"]
+    for k, cells, start in shared:
+        add = _under(
+            f"if counters[{start} + cell] > 0:", [f"cuda.atomic.add(record_{k}, (row, cell), counters[{start} + cell])"]
+        )
+        flush += _under(f"for cell in range(cuda.threadIdx.x, {cells}, {THREADS}):", add)
+    return clear, flush

@@ -162,6 +162,14 @@ def _name(function: Callable[..., Any]) -> str:
 def _called(function: Callable[..., Any], x: Traced, keywords: Mapping[str, Traced]) -> Any:
     try:
         return function(x, **keywords)
+    except IndexError as error:
+        dim = len(x.data)
+        if f"axis 0 with size {dim}" not in str(error):
+            raise
+        known = "x[0]" if dim == 1 else f"x[0] to x[{dim - 1}]"
+        raise IndexError(
+            f"got {_name(function)} with a component that a point of dimension {dim} has not ({error}), expected {known}; type x[0], or dim=..."
+        ) from error
     except ValueError as error:
         if "setting an array element" not in str(error):
             raise

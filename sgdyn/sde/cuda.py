@@ -5,37 +5,34 @@ Results equal those of the CPU to rounding. What is summed is summed in an order
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from sgdyn import checks, randomness
 from sgdyn.codegen import cuda as kernels
 from sgdyn.codegen.formula import UNROLLED, Formula
 from sgdyn.errors import BlowUpError
 from sgdyn.fields import Affine
 from sgdyn.noise import Dense, Diagonal, LowRank, Varying
-from sgdyn.problem import Langevin, Momentum
-from sgdyn.progress import Progress, progress
+from sgdyn.problem import Langevin
+from sgdyn.progress import Progress
 from sgdyn.sde import diagnosis
 from sgdyn.sde.cuda_walkers import DeviceWalkers
 from sgdyn.sde.methods.euler_maruyama import EulerMaruyama
-from sgdyn.sde.variates import kind_of, variates
-from sgdyn.sde.walkers import Clock, Course, Steps
+from sgdyn.sde.variates import kind_of
+from sgdyn.sde.walkers import Course, Steps
 
 Floats = NDArray[np.float64]
-Moments = tuple[int, Floats, Floats]
 
 LARGEST = 32
 """The largest dimension: a thread keeps its point in registers."""
 WORK = 1e9
 """Component-steps of one launch: a hundredth of a second or so, after which Ctrl-C is seen."""
 ROOM = 2**28
-"""Numbers that one launch may store on the device."""
+"""Numbers that may be stored on the device at once."""
 CHUNK = 2**24
-"""Paths whose moments are found at once."""
+"""Paths that are watched at once."""
 
 
 def check(device: str, precision: str, process: Langevin, method: Any, course: Course, checkpoint: Any = None) -> None:
@@ -49,7 +46,8 @@ def _check_device(device: str, precision: str) -> None:
         raise ValueError(f"got device={device!r}, expected 'cpu' or 'cuda'")
     if precision not in ("float64", "float32") or (device == "cpu" and precision != "float64"):
         raise ValueError(
-            f"got precision={precision!r} on device={device!r}, expected 'float64', or on device='cuda' also 'float32'"
+            f"got precision={precision!r} on device={device!r}, expected 'float64', or on device='cuda' also 'float32'; "
+            "type precision='float64'"
         )
     if device == "cuda" and not _available():
         raise RuntimeError(
@@ -73,7 +71,7 @@ def _check_supported(process: Langevin, method: Any, course: Course, checkpoint:
         (f"noise={noise!r}", noise not in kernels.GROUPS),
         (f"rng={rng!r}", rng != "philox"),
         (f"refine={course.clock.refine}", course.clock.refine != 1),
-        ("a drift or D with the time t", any(len(places) for places in course.clocks)),
+        ("a drift, D or region with the time t", any(len(places) for places in course.clocks)),
         ("a boundary", len(course.confinement.limits) > 0),
         ("a checkpoint", checkpoint is not None),
         (f"dimension {process.dim}", process.dim > LARGEST),
@@ -106,7 +104,7 @@ def simulate_on_device(
     x = np.empty((len(start), len(kept), process.dim)) if x is None else x
     done, first, last = int(np.sum(kept == 0)), 0, int(kept[-1])
     x[:, :done] = np.broadcast_to(start[:, None], (len(start), done, process.dim))
-    count = _launch_steps(last, start.size, len(kept))
+    count = launch_steps(last, start.size, len(kept))
     try:
         moving = DeviceWalkers(process, course.clock, start, numbers, precision)
         while first < last:
@@ -115,7 +113,7 @@ def simulate_on_device(
             found = moving.advance(first, end, wanted)
             if len(wanted):
                 x[:, done : done + len(wanted)] = found
-                _check(process, course, found[:, -1], start, numbers, end, precision)
+                check_points(process, course, found[:, -1], start, numbers, end, precision)
             done, first = done + len(wanted), end
             if tell is not None:
                 tell(end / last)
@@ -124,71 +122,12 @@ def simulate_on_device(
     return x, done
 
 
-def moments_on_device(
-    process: Langevin, course: Course, start: Floats, numbers: NDArray[np.uint64], *, last: int, begin: int = 0, every: int = 1,
-    precision: str = "float64", tell: Progress | None = None,
-) -> Moments:  # fmt: skip
-    """(count, mean (dim,), second (dim, dim)): averages of x and x x' over all paths and the steps begin + every, begin + 2 every, ... <= last.
-
-    Sums are float64 whatever the precision of the points. Raises `BlowUpError` if a path leaves the finite numbers.
-    """
-    dim, looks = process.dim, (last - begin) // every
-    if looks < 1:
-        raise ValueError(
-            f"got no step to look at between {begin} and {last} with every={every}; type a smaller `every` or a later end"
-        )
-    total = np.zeros(dim + dim * (dim + 1) // 2)
-    for first in range(0, len(start), CHUNK):
-        part = slice(first, first + CHUNK)
-        moving = DeviceWalkers(process, course.clock, start[part], numbers[part], precision)
-        sums = moving.sums(begin, last, every, _launch_steps(last, start[part].size, 1))
-        if not np.all(np.isfinite(sums)):
-            _check(process, course, moving.points(), start[part], numbers[part], last, precision)
-        total += sums
-        if tell is not None:
-            tell(min(1.0, (first + CHUNK) / len(start)))
-    count = looks * len(start)
-    second = np.zeros((dim, dim))
-    second[np.tril_indices(dim)] = total[dim:] / count
-    return count, total[:dim] / count, second + np.tril(second, -1).T
-
-
-def observe_moments(
-    problem: Langevin | Momentum, x0: ArrayLike, *, t: float, dt: float, n_paths: int | None = None, after: float | None = None,
-    every: int = 1, noise: str = "double", precision: str = "float64", temperature: Callable[[float], float] | None = None,
-    seed: int | np.random.SeedSequence | None = None, stream: int = 0, first_path: int = 0, show_progress: bool | None = None,
-) -> Moments:  # fmt: skip
-    """(count, mean (dim,), second (dim, dim)): averages of x and x x' on the device, over paths and over every `every`-th step beyond `after`.
-
-    after: None for the points at the time t alone. The other arguments are those of `simulate`; no path is stored.
-    """
-    from sgdyn.sde.simulation import checked_process, refuse_unstable, starting_points, temperatures
-
-    process, method = checked_process(problem), EulerMaruyama()
-    steps = checks.steps(t, dt)
-    dt = checks.positive("t", t) / steps
-    plan = method.steps_of(problem, dt)
-    randomness.check_range(steps, plan.normals)
-    refuse_unstable(process, dt, method)
-    key = randomness.key(checks.seed_sequence(seed), stream)
-    course = Course(plan, Clock(dt, 1, key, temperatures(process.T, temperature, steps, dt), variates(noise, "philox")))
-    check("cuda", precision, process, method, course)
-    start = starting_points(x0, process.dim, n_paths)
-    numbers = np.arange(len(start), dtype=np.uint64) + np.uint64(checks.count("first_path", first_path, least=0))
-    begin = steps - 1 if after is None else round(checks.positive("after", after, zero=True) / dt)
-    looks = checks.count("every", every) if after is not None else 1
-    with progress("observe", show_progress) as tell:
-        return moments_on_device(
-            process, course, start, numbers, last=steps, begin=begin, every=looks, precision=precision, tell=tell
-        )
-
-
-def _launch_steps(steps: int, size: int, kept: int) -> int:
+def launch_steps(steps: int, size: int, kept: int) -> int:
     """Steps of one launch: short enough to react, and with room for what is stored."""
     return max(16, int(min(WORK / size, steps * ROOM / (kept * size))))
 
 
-def _check(
+def check_points(
     process: Langevin, course: Course, x: Floats, start: Floats, numbers: Any, step: int, precision: str
 ) -> None:
     """Raise `BlowUpError` if the points x (path, dim) are not finite; the CPU, which takes the same steps, finds where and why."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sgdyn.codegen import cuda as kernels
+from sgdyn.codegen.cuda_looks import Look
 from sgdyn.codegen.formula import Formula, combined
 from sgdyn.fields import Affine
 from sgdyn.noise import Dense, Diagonal, Varying
@@ -85,48 +87,39 @@ def _phi(noise: Any) -> Floats:
 
 
 class DeviceWalkers:
-    """Paths (n, dim) on the device."""
+    """Paths (n, dim) on the device; looks, alone: see `codegen.cuda.module`."""
 
     def __init__(
-        self, process: Langevin, clock: Clock, start: Floats, numbers: NDArray[np.uint64], precision: str
-    ) -> None:
+        self, process: Langevin, clock: Clock, start: Floats, numbers: NDArray[np.uint64], precision: str,
+        looks: Sequence[Look] = (), alone: bool = True,
+    ) -> None:  # fmt: skip
         from numba import cuda
 
         real, scales = np.dtype(precision).type, np.sqrt(2 * clock.temperatures * clock.dt)
         self.cuda, self.n, self.dim, self.real = cuda, len(start), process.dim, real
-        self.module = kernels.module(recipe(process), precision, kind_of(clock.random)[0])
+        self.module = kernels.module(recipe(process), precision, kind_of(clock.random)[0], looks, alone)
         theta, phi, scales, self.x = (
             cuda.to_device(np.ascontiguousarray(v, real)) for v in (*_parameters(process), scales, start.T)
         )
         keys = (np.uint32(word) for word in clock.key)
         self.fixed = (theta, phi, real(clock.dt), scales, *keys, cuda.to_device(np.ascontiguousarray(numbers)), self.x)
-        self.blocks = -(-self.n // kernels.THREADS)
 
-    def _launch(self, kernel: Any, *arguments: Any) -> None:
+    def launch(self, kernel: Any, blocks: Any, *arguments: Any) -> None:
+        """Launch a kernel with so many blocks of threads."""
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Grid size")  # small ensembles do not fill the device
-            kernel[self.blocks, kernels.THREADS](*self.fixed, *arguments)
+            kernel[blocks, kernels.THREADS](*arguments)
 
     def advance(self, first: int, last: int, kept: Steps = NO_STEPS) -> Floats:
         """Take the steps first, ..., last - 1; returns the points (n, kept, dim) after each of the kept step numbers."""
         none = not len(kept)
         out = self.cuda.device_array((1, self.dim, 1) if none else (len(kept), self.dim, self.n), self.real)
-        self._launch(
-            self.module.saving, first, last, self.cuda.to_device(np.array([-1] if none else kept, np.int64)), out
-        )
+        due = self.cuda.to_device(np.array([-1] if none else kept, np.int64))
+        self.launch(self.module.saving, -(-self.n // kernels.THREADS), *self.fixed, first, last, due, out)
         self.cuda.synchronize()
         return (
             np.empty((self.n, 0, self.dim)) if none else np.asarray(out.copy_to_host().transpose(2, 0, 1), np.float64)
         )
-
-    def sums(self, begin: int, last: int, every: int, longest: int) -> Floats:
-        """Walk from step 0 to `last`; returns the sums of x and of x_i x_j, j <= i, at the steps begin + every, begin + 2 every, ..."""
-        size = self.dim + self.dim * (self.dim + 1) // 2
-        partial_sums = self.cuda.to_device(np.zeros((size, self.blocks)))
-        for first in range(0, last, longest):
-            wait = every - (first - begin) % every if first >= begin else begin - first + every
-            self._launch(self.module.summing, first, min(first + longest, last), wait, every, partial_sums)
-        return np.asarray(partial_sums.copy_to_host().sum(axis=1))
 
     def points(self) -> Floats:
         """The points (n, dim) now."""

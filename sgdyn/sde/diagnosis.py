@@ -31,7 +31,7 @@ def check_arrivals(
     """Raise `BlowUpError` if the path that has gone farthest arrived by unstable steps; times < 0 are no arrivals."""
     distance = np.where(times >= 0, np.sum(np.abs(x), axis=-1), -1.0)
     i, dt = int(np.argmax(np.where(np.isnan(distance), np.inf, distance))), course.clock.dt
-    if times[i] < 0 or dt / course.plan.divisions * _stiffness(process, x[i]) <= 2:
+    if times[i] < 0 or not course.plan.explicit or dt / course.plan.divisions * _stiffness(process, x[i]) <= 2:
         return
     trail, now = _last_steps(course, start[i], int(numbers[i]), round(times[i] / dt) - 1)
     index, stable = _first_unstable(process, course, trail)
@@ -50,6 +50,8 @@ def _explain(process: Langevin, course: Course, x0: Floats, path: int, lost: int
     """Walk the lost path again, step by step at the end, and name what went wrong first."""
     dt = course.clock.dt
     trail, now = _last_steps(course, x0, path, step)
+    if course.plan.equation and np.all(np.isfinite(process.drift(trail[-1]))):
+        _explain_newton(process, course, trail[-1], path, lost, now)
     index, stable = _first_unstable(process, course, trail)
     x, time = trail[index], (now - len(trail) + 1 + index) * dt
     head = f"path {path} ({lost} lost in all) left the finite numbers; at t={time:g} it was at x={np.array2string(x, precision=4, threshold=6)}"
@@ -60,6 +62,20 @@ def _explain(process: Langevin, course: Course, x0: Floats, path: int, lost: int
     else:
         message = f"{head}, where D(x) has the eigenvalue {_smallest(process.D(x)):.4g}; expected none below 0"
     raise BlowUpError(message, path=path, time=time, dt=stable)
+
+
+def _explain_newton(process: Langevin, course: Course, x: Floats, path: int, lost: int, now: int) -> NoReturn:
+    """Say that the equation of a step was not solved; near x it has one solution, and it is found, where dt |b'| is well below 1."""
+    dt, stiffness = course.clock.dt, _stiffness(process, x)
+    smaller = min(dt / 4, 0.5 / stiffness) if stiffness else dt / 4
+    raise BlowUpError(
+        f"path {path} ({lost} lost in all) was given up at t={now * dt:g} at x={np.array2string(x, precision=4, threshold=6)}: Newton's method found no "
+        f"solution of the implicit step {course.plan.equation} with dt={dt:g}; type dt={smaller:.2g}, with which the equation is easier, or "
+        "method=sg.TamedEuler(), which solves none",
+        path=path,
+        time=now * dt,
+        dt=smaller,
+    )
 
 
 def _last_steps(course: Course, x0: Floats, path: int, step: int) -> tuple[list[Floats], int]:

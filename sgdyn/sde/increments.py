@@ -35,7 +35,15 @@ def normals(
     `paths` and `steps` are a count or the numbers wanted. Raises ValueError beyond 2^41 steps or 2^23 components.
     """
     numbers = np.arange(checks.count("paths", paths)) if np.ndim(paths) == 0 else np.asarray(paths)
+    if (
+        numbers.dtype.kind not in "iu"
+        or numbers.ndim != 1
+        or (numbers.dtype.kind == "i" and numbers.min(initial=0) < 0)
+    ):
+        raise TypeError(f"got paths={paths!r}, expected a count, or whole numbers >= 0 in one row; type paths=[0, 5]")
     wanted = steps if isinstance(steps, range) else range(checks.count("steps", steps))
+    if min(wanted, default=0) < 0:
+        raise ValueError(f"got steps={wanted}, expected step numbers >= 0; type range(0, {max(1, wanted.stop)})")
     check_range(max(wanted, default=0) + 1, components)
     groups = _Groups(variates(noise, rng), numbers, components, key(seed, stream))
     out = np.empty((len(numbers), len(wanted), components))

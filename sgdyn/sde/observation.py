@@ -24,7 +24,7 @@ from sgdyn.sde.portions import Task, portions, spread
 from sgdyn.sde.simulation import check_schedule, checked_process, refuse_unstable, starting_points, temperatures
 from sgdyn.sde.tally import Span, Sums, Tally
 from sgdyn.sde.variates import variates
-from sgdyn.sde.walkers import Clock, Confinement, thread_pool
+from sgdyn.sde.walkers import Clock, Confinement, Course, thread_pool
 
 Floats = NDArray[np.float64]
 
@@ -60,20 +60,24 @@ def observe(
     temperature: Callable[[float], float] | None = None, boundary: Confinement | None = None,
     seed: int | np.random.SeedSequence | None = None, stream: int = 0, first_path: int = 0,
     threads: int | None = None, executor: Executor | None = None, show_progress: bool | None = None,
+    device: str = "cpu", precision: str = "float64",
 ) -> Observations:  # fmt: skip
     """Watch an ensemble of paths from x0 between the times `after` and t, and store none of them.
 
     observables: names with `sg.Average(f)`, `sg.Covariance()`, `sg.Histogram(grid)`, `sg.Autocovariance(lags)`, `sg.Maximum(f)`,
     `sg.LastExit(region)`, `sg.Splitting(a, b)`; at most six. every: steps between two looks. The other arguments are those of
-    `simulate`. Memory does not grow with the number of paths or steps. Errors are found by leaving out one of 20 groups of paths at a
+    `simulate`; device="cuda" walks, looks and adds up on a GPU, without an executor. Memory does not grow with the number of paths or steps. Errors are found by leaving out one of 20 groups of paths at a
     time (of stretches of time where there are too few paths). Ctrl-C returns what the finished paths say, with `complete=False`.
 
     Returns `Observations`. Raises ValueError where nothing can be said, and what `simulate` raises.
     """
     sequence = checks.seed_sequence(seed)
+    if executor is not None and device != "cpu":
+        raise ValueError(f"got an executor with device={device!r}, expected one of the two; type executor=None")
     options = _Options(
-        t, dt, n_paths, after, every, method, noise, rng, temperature, boundary, sequence, stream, first_path
-    )
+        t, dt, n_paths, after, every, method, noise, rng, temperature, boundary, sequence, stream, first_path,
+        device, precision,
+    )  # fmt: skip
     tally = _tally(problem, x0, observables, options)
     n = len(tally.start)
     with progress("observe", show_progress) as tell:
@@ -107,6 +111,8 @@ class _Options:
     seed: np.random.SeedSequence
     stream: int
     first_path: int
+    device: str
+    precision: str
 
 
 def _tally(problem: Any, x0: ArrayLike, observables: Any, o: _Options) -> Tally:
@@ -126,9 +132,15 @@ def _tally(problem: Any, x0: ArrayLike, observables: Any, o: _Options) -> Tally:
         raise ValueError("got absorbing walls, whose paths end, expected others; type sg.simulate(...).survival()")
     check_inside(walls, start[:1] if start.strides[0] == 0 else start)
     span = Span(round(checks.positive("after", o.after, zero=True) / dt), steps, checks.count("every", o.every))
-    return Tally(
-        process, plan, clock, walls, _named(observables), span, start, checks.count("first_path", o.first_path, least=0)
-    )
+    first_path = randomness.first_number(o.first_path, len(start))
+    settings = (process, plan, clock, walls, _named(observables), span, start, first_path)
+    if (o.device, o.precision) == ("cpu", "float64"):
+        return Tally(*settings)
+    from sgdyn.sde import cuda
+    from sgdyn.sde.cuda_tally import DeviceTally
+
+    cuda.check(o.device, o.precision, process, method, Course(plan, clock, (), walls))
+    return DeviceTally(*settings, precision=o.precision)
 
 
 def _portion(problem: Any, x0: ArrayLike, observables: Any, options: _Options, part: tuple[int, int]) -> Sums:

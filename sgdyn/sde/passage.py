@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -41,6 +41,7 @@ def first_passage(
     noise: str = "double", rng: str = "philox", boundary: Confinement | None = None,
     seed: int | np.random.SeedSequence | None = None, stream: int = 0, first_path: int = 0,
     threads: int | None = None, executor: Executor | None = None, show_progress: bool | None = None,
+    device: str = "cpu", precision: str = "float64",
 ) -> Estimate:  # fmt: skip
     """The mean time at which paths from x0 first enter a region, with its standard error; `.samples` (n_paths,) are the times.
 
@@ -48,7 +49,7 @@ def first_passage(
     correction: "shift" widens the region by 0.5826 standard deviations of a step (Broadie, Glasserman, Kou, Math. Finance 7, 325 (1997);
     Gobet and Menozzi, Stoch. Proc. Appl. 120, 130 (2010)); "bridge" counts the arrivals of the Brownian bridges between looks (Gobet,
     Stoch. Proc. Appl. 87, 167 (2000)); both leave O(dt); None corrects nothing. extrapolate: two times the answer at dt/2 minus that at
-    dt, for the same Brownian paths, which removes the term of first order. n_paths: default 1000. boundary: walls (see `sg.box`).
+    dt, for the same Brownian paths, which removes the term of first order. n_paths: default 1000. boundary: walls (see `sg.box`). device, precision: as of `observe`; not with extrapolate.
 
     Raises `CensoredError`, with the times that are known, if some paths have not arrived by t_max (their mean would be biased), if none
     arrives for very long, or at Ctrl-C; ValueError if x0 lies in the region; `BlowUpError` if a path is lost.
@@ -74,7 +75,13 @@ def first_passage(
         raise ValueError(
             f"got correction={correction!r} with method={method!r}, whose paths are not Brownian between steps; type correction=None"
         )
-    first_path = checks.count("first_path", first_path, least=0)
+    first_path = randomness.first_number(first_path, len(start))
+    checks.truth("extrapolate", extrapolate)
+    if device != "cpu" and (extrapolate or executor is not None):
+        what = "extrapolate=True" if extrapolate else "an executor"
+        raise ValueError(
+            f"got {what} with device={device!r}, expected extrapolate=False and executor=None; type device='cpu'"
+        )
     if executor is not None:
         options = {
             "dt": dt, "t_max": t_max, "correction": correction, "extrapolate": extrapolate, "method": method, "noise": noise, "rng": rng,
@@ -92,7 +99,14 @@ def first_passage(
             clock = Clock(step, refine, draw[0], np.array([process.T]), draw[1])
             watch, warnings = _watch(process, target, step, correction)
             course = Course(method.steps_of(problem, step), clock, (watch,), walls)
-            found.append(_Race(process, course, start, limit, t_max is not None, tell, workers, first_path).run())
+            race = Race(process, course, start, limit, t_max is not None, tell, workers, first_path, precision)
+            if (device, precision) != ("cpu", "float64"):
+                from sgdyn.sde import cuda
+                from sgdyn.sde.cuda_passage import DeviceRace
+
+                cuda.check(device, precision, process, method, course)
+                race = DeviceRace(**vars(race))
+            found.append(race.run())
     if extrapolate:
         return of_samples(2 * found[1] - found[0], f"{len(start)} paths, dt={dt:g} and {dt / 2:g}, extrapolated")
     return of_samples(found[0], f"{len(start)} paths, dt={dt:g}", warnings)
@@ -152,7 +166,7 @@ def _watch(process: Langevin, target: Region, dt: float, correction: str | None)
 
 
 @dataclass
-class _Race:
+class Race:
     """Paths that walk until they arrive; those that have are taken out from time to time."""
 
     process: Langevin
@@ -163,7 +177,9 @@ class _Race:
     tell: Progress
     workers: Workers
     first_path: int
+    precision: str
     now: int = 0
+    work: ClassVar[float] = WORK
 
     def run(self) -> Floats:
         times = np.full(len(self.start), np.nan)
@@ -179,8 +195,8 @@ class _Race:
 
     def _lap(self, times: Floats, waiting: Any, x: Floats) -> tuple[Any, Floats]:
         """Walk the waiting paths until enough have arrived to make it worth while to close the ranks."""
-        numbers = (waiting + self.first_path).astype(np.uint64)
-        moving = Walkers(self.course, x, numbers, self.workers)
+        numbers = waiting.astype(np.uint64) + np.uint64(self.first_path)
+        moving = self._walkers(x, numbers)
         arrived = np.zeros(len(waiting), dtype=bool)
         while arrived.mean() <= 1 - COMPACT_BELOW and not arrived.all():
             count = min(self._slice(len(waiting)), self.limit - self.now)
@@ -198,8 +214,12 @@ class _Race:
             )
         return waiting[~arrived], x[~arrived]
 
+    def _walkers(self, x: Floats, numbers: NDArray[np.uint64]) -> Any:
+        """Paths from the points x that record when they arrive."""
+        return Walkers(self.course, x, numbers, self.workers)
+
     def _slice(self, n: int) -> int:
-        return int(max(16, min(max(FIRST_SLICE, self.now // 4), WORK / (n * self.process.dim))))
+        return int(max(16, min(max(FIRST_SLICE, self.now // 4), self.work / (n * self.process.dim))))
 
     def _hopeless(self, times: Floats) -> bool:
         return not self.limited and bool(np.all(np.isnan(times))) and self.now * self.start.size > HOPELESS_WORK

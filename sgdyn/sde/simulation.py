@@ -29,6 +29,8 @@ from sgdyn.sde.walkers import Clock, Confinement, Course, Steps, Walkers, thread
 
 Floats = NDArray[np.float64]
 
+MOST_PATHS = 2**40
+"""Paths of one run: more would take years, and NumPy counts bytes up to 2^63."""
 SLICE_WORK = 1e8
 """Component-steps between two looks at the clock, at Ctrl-C and at NaN: a tenth of a second."""
 
@@ -89,7 +91,7 @@ def simulate(
         Course(plan, clock, (), walls),
         start,
         kept,
-        checks.count("first_path", first_path, least=0),
+        randomness.first_number(first_path, len(start)),
     )
     x = _room(into, (len(start), len(kept), process.dim))
     with progress("simulate", show_progress) as tell:
@@ -270,8 +272,13 @@ def checked_process(problem: Any) -> Langevin:
 def starting_points(x0: ArrayLike, dim: int, n_paths: int | None) -> Floats:
     """Points (n_paths, dim) from x0."""
     points = checks.points(checks.finite("x0", x0), dim, "x0")
+    count = None if n_paths is None else checks.count("n_paths", n_paths)
+    if count is not None and count > MOST_PATHS:
+        raise ValueError(
+            f"got n_paths={count}, expected at most 2^40 in one run; type a smaller n_paths, and first_path=... for the others"
+        )
     if points.ndim == 1:
-        return np.broadcast_to(points, (1 if n_paths is None else checks.count("n_paths", n_paths), dim))
+        return np.broadcast_to(points, (count or 1, dim))
     if points.ndim > 2 or (n_paths is not None and len(points) != n_paths) or not len(points):
         raise ValueError(f"got x0 of shape {points.shape} and n_paths={n_paths}, expected ({dim},) or (n_paths, {dim})")
     return points
@@ -286,6 +293,10 @@ def saved_steps(save: int | ArrayLike, steps: int, dt: float) -> Steps:
                 f"got save={wanted} times of {steps} steps, expected at most {steps + 1}; type a smaller dt or save"
             )
         return np.array([steps]) if wanted == 1 else np.round(np.linspace(0, steps, wanted)).astype(np.int64)
+    if np.asarray(save).dtype.kind == "b":
+        raise TypeError(
+            f"got save={save!r}, expected a number of times, or the times themselves; type save=[0.0, {steps * dt:g}]"
+        )
     times = checks.finite("save", save)
     if (
         times.ndim != 1

@@ -165,7 +165,7 @@ class Tally:
         )
 
     def _walk(self, begin: int, end: int, workers: Workers, sums: Sums) -> None:
-        numbers = np.arange(self.first_path + begin, self.first_path + end, dtype=np.uint64)
+        numbers = np.arange(begin, end, dtype=np.uint64) + np.uint64(self.first_path)
         setting = self._setting(min(self.width, end - begin))
         watches = tuple(o.watch(setting) for o in self.observables.values())
         start = points = np.ascontiguousarray(self.start[begin:end])

@@ -2,13 +2,15 @@
 
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from numba import config
 
 import sgdyn as sg
+from sgdyn.codegen import cuda as kernels
 from sgdyn.randomness import key
-from sgdyn.sde import cuda
-from sgdyn.sde.cuda import observe_moments
+from sgdyn.sde import cuda, tally
 from sgdyn.sde.cuda_walkers import DeviceWalkers
 from sgdyn.sde.variates import variates
 from sgdyn.sde.walkers import Clock, Course, Walkers, thread_pool
@@ -70,29 +72,132 @@ def by_slices(**options):
     return bool(np.array_equal(*found))
 
 
-def moments(paths, steps=7, **options):
-    """Differences from what NumPy makes of the CPU's paths, and the count."""
-    process = PROCESSES["transcendental"]
-    given = {"t": steps * DT, "dt": DT, "n_paths": paths, "seed": 3, "first_path": 5}
-    x = sg.simulate(process, [0.3, 0.4], save=steps + 1, noise=options.get("noise", "double"), **given).x
-    looked = x[:, 3::2] if options else x[:, [steps]]  # after step 1, every second
-    count, mean, second = observe_moments(process, [0.3, 0.4], **given, **options)
-    points = looked.reshape(-1, 2)
-    return (
-        count - len(points),
-        float(np.abs(mean - points.mean(0)).max()),
-        float(np.abs(second - points.T @ points / len(points)).max()),
-    )
+OBSERVABLES = {
+    "mean": sg.Average(lambda x: np.array([x[0] * x[1], x[0] > 0.3])),
+    "covariance": sg.Covariance(),
+    "density": sg.Histogram(sg.Grid([(0, 0.5, 4), (0.2, 0.5, 3)])),
+    "lagged": sg.Autocovariance([0.0, 2 * DT, 4 * DT]),
+    "maximum": sg.Maximum(),
+    "splitting": sg.Splitting(lambda x: x[0] > 0.35, lambda x, level=0.5: x[1] > level),
+    "last": sg.LastExit(lambda x: x[0] > 0.3),
+}
 
 
-def refused(problem="double well", **options):
+def numbers(found):
+    """All values and errors in one row."""
+    parts = [
+        (f.values, f.error, f.outside) if hasattr(f, "outside") else (f.value, f.error) for f in found.results.values()
+    ]
+    return np.concatenate([np.ravel(part) for several in parts for part in several])
+
+
+def watched(names, paths, problem="transcendental", groups=None, **options):
+    """The largest difference between the answers of the CPU and the device, errors included, and a number that is not 0."""
+    before, tally.GROUPS = tally.GROUPS, groups or tally.GROUPS
+    process, precision = PROCESSES[problem], options.pop("precision", "float64")
+    given = {"t": 9 * DT, "dt": DT, "n_paths": paths, "seed": 3, "first_path": 5, **options}
+    observables = {name: OBSERVABLES[name] for name in names.split()}
+    x0 = 0.3 + 0.1 * np.arange(process.dim)
+    here = numbers(sg.observe(process, x0, observables, **given))
+    there = numbers(sg.observe(process, x0, observables, device="cuda", precision=precision, **given))
+    tally.GROUPS = before
+    return float(np.abs(here - there).max()), float(np.abs(here).max())
+
+
+FIRST, SECOND = "mean covariance density lagged maximum", "splitting last density"
+
+
+def observed():
+    """Paths that are groups each; many of them in groups; stretches of time of few; counters outside of shared memory."""
+    found = {
+        "paths": watched(FIRST, 7, after=DT, every=2),
+        "groups": watched(FIRST, 40, groups=2, t=5 * DT),
+        "groups, late": watched("covariance " + SECOND, 40, groups=2, t=6 * DT, after=2 * DT, every=2),
+        "stretches": watched("mean covariance density", 2, t=36 * DT, every=2),
+        "once": watched(SECOND, 6),
+        "schedule": watched("covariance", 3, problem="D(x)", temperature=lambda t: 0.1 + t, t=36 * DT),
+        "linear": watched("covariance maximum", 5, problem="dense linear", t=36 * DT),
+    }  # fmt: skip
+    before, kernels.SHARED, kernels.THREADS = (kernels.SHARED, kernels.THREADS), 5, 64
+    found["counters in memory"] = watched("density", 69, groups=2, t=3 * DT, seed=8)
+    kernels.SHARED, kernels.THREADS = before
+    return found
+
+
+def watched_in_pieces():
+    """Chunks of few paths and launches of few steps change no answer, and again gives the same bits."""
+
+    def run():
+        given = {"t": 40 * DT, "dt": DT, "n_paths": 40, "seed": 3, "device": "cuda"}
+        return numbers(
+            sg.observe(PROCESSES["double well"], [0.3], {"m": sg.Average(), "v": sg.Autocovariance([0.0, DT])}, **given)
+        )
+
+    whole = run()
+    before, cuda.CHUNK, cuda.WORK = (cuda.CHUNK, cuda.WORK), 32, 1.0
+    pieces = run()
+    cuda.CHUNK, cuda.WORK = before
+    return bool(np.array_equal(whole, pieces)), bool(np.array_equal(whole, run()))
+
+
+def passage(problem="transcendental", precision="float64", **options):
+    """The largest difference between the arrival times of the CPU and the device, and the spread of the times."""
+    process = PROCESSES[problem]
+    given = {"dt": DT, "n_paths": 12, "seed": 3, "first_path": 5, **options}
+    where = (process, 0.3 + 0.1 * np.arange(process.dim), lambda x: (x[0] > 0.6) | (x[1] < 0.1))
+    here = sg.first_passage(*where, **given).samples
+    there = sg.first_passage(*where, device="cuda", precision=precision, **given).samples
+    return float(np.abs(here - there).max()), float(np.ptp(here))
+
+
+def refused(problem="double well", verb=sg.simulate, watch=(), **options):
     """The message of the error."""
     process = PROCESSES[problem] if isinstance(problem, str) else problem
+    given = {"dt": DT, "device": "cuda", "n_paths": 30, **({} if verb is sg.first_passage else {"t": 0.1}), **options}
     try:
-        sg.simulate(process, np.zeros(process.dim), t=0.1, dt=DT, device=options.pop("device", "cuda"), **options)
+        verb(process, np.zeros(process.dim), *watch, **given)
     except (ValueError, sg.BlowUpError) as error:
         return str(error)
     return ""
+
+
+class Own(sg.Average):
+    """An observable of the user's."""
+
+
+def refused_watching():
+    """What `observe` and `first_passage` cannot do on the device."""
+    region, mean = (lambda x: x[0] > 9,), ({"m": sg.Average()},)
+    with ThreadPoolExecutor(1) as pool:
+        return [
+            refused(verb=sg.observe, watch=({"m": Own()},)),
+            refused(verb=sg.observe, watch=({"m": sg.Average(lambda x, t=0.0: x[0] * t)},)),
+            refused(verb=sg.observe, watch=({"m": sg.Covariance(lambda x: x[0] ** np.arange(1, 60))},)),
+            refused(verb=sg.observe, watch=mean, boundary=sg.box([(-1, 1)])),
+            refused(verb=sg.observe, watch=mean, method=sg.Heun()),
+            refused(verb=sg.observe, watch=mean, executor=pool),
+            refused(verb=sg.observe, watch=mean, device="cpu", precision="float32"),
+            refused(verb=sg.first_passage, watch=region, extrapolate=True),
+            refused(verb=sg.first_passage, watch=region, executor=pool),
+            refused(verb=sg.first_passage, watch=region, boundary=sg.box([(-1, 1)])),
+            refused(verb=sg.first_passage, watch=region, rng="fast"),
+            refused(verb=sg.first_passage, watch=(lambda x, t=0.0: x[0] > 9 + t,)),
+        ]
+
+
+def lost_on_the_way(precision):
+    """The messages where paths are lost while they are watched, and while they race."""
+    steep, where = sg.Langevin.from_drift(lambda x: x**3, dim=1), {"n_paths": 3, "dt": 0.1, "seed": 1}
+    found = []
+    for call in (
+        lambda: sg.observe(steep, [5.0], {"m": sg.Average()}, t=2.0, device="cuda", precision=precision, **where),
+        lambda: sg.first_passage(steep, [5.0], lambda x: x[0] < 0, device="cuda", precision=precision, **where),
+    ):
+        try:
+            call()
+        except sg.BlowUpError as error:
+            found.append(str(error))
+    return found
 
 
 def blow_up(precision):
@@ -106,6 +211,8 @@ def blow_up(precision):
 
 
 def main():
+    if config.ENABLE_CUDASIM:
+        kernels.THREADS = 16  # every one is a thread of this process
     opaque = sg.Langevin.from_drift(
         lambda x: -x, D=sg.noise_from_functions(lambda x: np.eye(1) + 0 * x[..., None], dim=1), dim=1
     )
@@ -118,11 +225,14 @@ def main():
         "twice in one step": distance("double well", save=[0.0, 0.001, 0.02, 0.021, 0.24]),
         "schedule": distance("D(x)", temperature=lambda t: 0.1 + t),
         "slices": [by_slices(), by_slices(noise="single")],
-        "moments": [moments(140), moments(5, after=DT, every=2), moments(4, after=DT, every=2, noise="double", precision="float64")],
-        "moments of floats": moments(4, after=DT, every=2, noise="single", precision="float32"),
-        "moments in chunks": chunked(),
+        "observed": observed(),
+        "observed in float32": watched("mean covariance lagged maximum", 4, noise="single", precision="float32", t=20 * DT),
+        "passage": [passage(), passage(correction="bridge"), passage(correction=None), passage("D(x)"), passage("momentum", correction=None)],
+        "passage in float32": passage(precision="float32", noise="single"),
+        "refused watching": refused_watching(),
+        "lost on the way": [*lost_on_the_way("float64"), *lost_on_the_way("float32")],
+        "observed in pieces": watched_in_pieces(),
         "far steps": [far("double"), far("single")],
-        "moments repeat": repeats(),
         "refused": [refused(rng="fast"), refused(noise="weak"), refused(refine=2), refused(boundary=sg.box([(-1, 1)])), refused(checkpoint="x"), refused(opaque),
                     refused(device="tpu"), refused(device="cpu", precision="float32"), refused(precision="half")],
         "blow-up": [blow_up("float64"), blow_up("float32")],
@@ -140,21 +250,6 @@ def far(noise):
     there = DeviceWalkers(process, clock, start, numbers, "float64")
     there.advance(first, first + 6)
     return float(np.abs(here.points() - there.points()).max())
-
-
-def repeats():
-    """Sums over blocks of threads have the same bits in every run."""
-    given = {"t": 3 * DT, "dt": DT, "n_paths": 140, "seed": 3}
-    first, again = (observe_moments(PROCESSES["double well"], [0.3], **given) for _ in range(2))
-    return all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
-
-
-def chunked():
-    """Moments of chunks of two paths and launches of few steps."""
-    before, cuda.CHUNK, cuda.WORK = (cuda.CHUNK, cuda.WORK), 2, 1.0
-    found = moments(5, steps=35, after=DT, every=2)
-    cuda.CHUNK, cuda.WORK = before
-    return found
 
 
 if __name__ == "__main__":

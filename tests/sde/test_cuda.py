@@ -9,6 +9,7 @@ import pytest
 
 import sgdyn as sg
 
+DT = 0.02
 ROUNDING, SINGLE = 1e-13, 2e-5  # after 12 steps of size 0.02; normals and points of single precision
 
 
@@ -34,15 +35,16 @@ def check_equal(results):
     assert results["float32, double"] < SINGLE
     for name in ("path numbers", "twice in one step", "schedule"):
         assert results[name] < ROUNDING, name
-    for wrong, mean, second in [*results["moments"], results["moments in chunks"]]:
-        assert wrong == 0 and mean < ROUNDING and second < ROUNDING
+    for name, (difference, size) in results["observed"].items():
+        assert difference < ROUNDING < 0.1 < size, name
+    assert 0 < results["observed in float32"][0] < SINGLE
+    assert results["observed in pieces"] == [True, True]
+    for difference, spread in [*results["passage"], results["passage in float32"]]:
+        assert difference < ROUNDING < 5 * DT < spread
     assert results["far steps"][0] < ROUNDING and results["far steps"][1] < SINGLE
-    wrong, mean, second = results["moments of floats"]
-    assert wrong == 0 and max(mean, second) < SINGLE
-    assert results["moments repeat"]
 
 
-def test_points_and_moments_equal_the_cpus(simulated):
+def test_points_observables_and_arrivals_equal_the_cpus(simulated):
     check_equal(simulated)
 
 
@@ -72,6 +74,32 @@ def test_what_does_not_work_is_refused_and_what_works_is_named(simulated):
     assert all("sg.EulerMaruyama()" in message for message in simulated["refused"][:6])
 
 
+def test_what_cannot_be_watched_is_refused_and_what_can_is_named(simulated):
+    expected = (
+        "got 'm': Own with device='cuda', expected some of sg.Average, sg.Covariance, sg.Histogram, sg.Autocovariance",
+        "got a function of the time t",
+        "got 1829 numbers a path in 'm'",
+        "got a boundary",
+        "got method=Heun()",
+        "got an executor",
+        "got precision='float32' on device='cpu'",
+        "got extrapolate=True",
+        "got an executor",
+        "got a boundary",
+        "got rng='fast'",
+        "got a drift, D or region with the time t",
+    )
+    for words, message in zip(expected, simulated["refused watching"], strict=True):
+        assert message.startswith(words) and "expected" in message and len(message) > 60, message
+        assert "type " in message, message
+
+
+def test_paths_lost_while_they_are_watched(simulated):
+    messages = simulated["lost on the way"]
+    assert len(messages) == 4 and all(m.startswith("path 0 (3 lost in all)") for m in messages)
+    assert all("type dt=" in m for m in messages[:2]) and all("float32" in m for m in messages[2:])
+
+
 def test_blow_up_names_path_time_and_step(simulated):
     double, single = simulated["blow-up"]
     assert double.startswith("path 4 (2 lost in all)") and "type dt=" in double
@@ -96,5 +124,5 @@ assert not [name for name in sys.modules if name.startswith(("numba.cuda", "sgdy
 
 
 @pytest.mark.gpu
-def test_points_and_moments_of_a_device_equal_the_cpus():
+def test_points_observables_and_arrivals_of_a_device_equal_the_cpus():
     check_equal(found(NUMBA_ENABLE_CUDASIM="0"))

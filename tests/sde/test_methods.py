@@ -133,6 +133,24 @@ def test_a_potential_in_python_gives_the_same_paths(method):
 # Stiff and superlinear drifts.
 
 
+def test_where_newtons_method_fails_the_error_says_so():
+    cubic = sg.Langevin.from_drift(lambda x: x**3, dim=1)
+    steep = sg.Langevin.from_drift(lambda x: -30 * np.tanh(20 * x), dim=1)
+    for problem, dt in ((cubic, 0.1), (steep, 1.0)):
+        with pytest.raises(
+            sg.BlowUpError, match=r"Newton's method found no solution.*type dt=.*sg\.TamedEuler"
+        ) as info:
+            sg.simulate(problem, [1.0], t=10 * dt, dt=dt, seed=1, n_paths=100, method=sg.Theta())
+        assert 0 < info.value.dt <= dt / 4
+
+
+@pytest.mark.parametrize("method", [sg.ExactLinear(), sg.Theta()], ids=lambda method: type(method).__name__)
+def test_arrivals_by_long_steps_of_a_stable_method_are_no_blow_ups(method):
+    process = sg.Langevin.linear([[1.0]], T=0.5)
+    options = {"dt": 3.0, "n_paths": 200, "correction": None, "seed": 1, "method": method}
+    assert sg.first_passage(process, [0.0], lambda x: x[0] > 0.3, **options).value > 3.0
+
+
 def test_tamed_steps_do_not_explode_where_euler_maruyama_does():
     quartic = sg.Langevin(sg.potential(dim=1)(lambda x: x[0] ** 4), T=0.5)
     with pytest.raises(sg.BlowUpError):

@@ -16,6 +16,15 @@ def test_passage_times_agree_with_the_exact_integral_and_not_with_that_of_anothe
     assert not found.agrees(sg.mean_first_passage_1d(WELL.problem(1.1 * T), -1, 1))
 
 
+def test_the_last_path_numbers_can_be_used():
+    process, where = sg.Langevin.linear([[1.0]], T=0.5), {"dt": 0.01, "n_paths": 3, "first_path": 2**64 - 3, "seed": 1}
+    times = sg.first_passage(process, [0.0], lambda x: x[0] > 0.3, correction=None, **where).samples
+    x = sg.simulate(process, [0.0], t=0.01, save=1, **where).x
+    same = sg.normals(1, paths=2**64 - 3 + np.arange(3, dtype=np.uint64), steps=1)[:, 0] * 0.1
+    np.testing.assert_allclose(x[:, 0], same, rtol=1e-12)
+    assert times.min() > 0 and len(set(times)) == 3
+
+
 def test_the_example_of_the_design_agrees_with_the_exact_value():
     @sg.potential(dim=2)
     def double_well(x, height=1.0, tilt=0.1):

@@ -12,7 +12,6 @@ from tests.sde.linear_steps import stationary_covariance, step_of
 
 METHODS = [sg.BAOAB(), sg.OBABO(), sg.GJF(), sg.StochasticHeavyBall()]
 SECOND_ORDER = METHODS[:3]
-ONE_KICK = [sg.BAOAB(), sg.GJF(), sg.StochasticHeavyBall()]
 H, T, FRICTION = np.array([1.0, 3.0]), 0.4, 0.7
 HARMONIC = sg.Momentum(sg.quadratic(H), T=T, friction=FRICTION)
 TILTED = sg.Momentum(sg.quadratic([[2.0, 0.5], [0.5, 1.0]]), T=T, friction=FRICTION, D=[[1.0, 0.6], [0.6, 2.0]])
@@ -113,11 +112,14 @@ def test_obabo_is_further_from_the_density():
     assert abs(biases[1]) > 2 * abs(biases[0])
 
 
-@pytest.mark.parametrize("method", ONE_KICK, **IDS)
+@pytest.mark.parametrize("method", METHODS, **IDS)
 def test_paths_converge_to_those_of_euler_maruyama_with_the_strong_order(method):
+    """OBABO, which draws the two halves of a step, has a Brownian path of its own, and so itself as reference."""
     options = {"t": 1.0, "n_paths": 500, "seed": 4}
     fine, levels = 2.0**-13, [4, 5, 6, 7]
-    reference = sg.simulate(WELL, [0.5, 0.3], dt=fine, method=sg.EulerMaruyama(), **options).x
+    reference = sg.simulate(
+        WELL, [0.5, 0.3], dt=fine, method=method if method == sg.OBABO() else sg.EulerMaruyama(), **options
+    ).x
     errors = [
         np.abs(
             sg.simulate(WELL, [0.5, 0.3], dt=2.0**-k, refine=2 ** (13 - k), method=method, **options).x - reference
@@ -127,6 +129,23 @@ def test_paths_converge_to_those_of_euler_maruyama_with_the_strong_order(method)
     assert abs(slope(2.0 ** -np.array(levels), errors) - method.strong_order) < 0.15
     other = sg.simulate(WELL, [0.5, 0.3], dt=2.0**-7, refine=2**6, method=method, **options | {"seed": 5}).x
     assert np.abs(other - reference).mean() > 10 * errors[-1]
+
+
+@pytest.mark.parametrize("refine", [2, 3])
+def test_obabo_gives_each_half_of_a_step_the_finer_halves_that_lie_in_it(refine):
+    """The same steps in NumPy, from the normals in the order of time."""
+    steps, dt, gamma, T = 5, 0.1, WELL.friction, WELL.T
+    fine = sg.normals(3, paths=2, steps=steps * refine, components=2)
+    halves = fine.reshape(2, 2 * steps, refine).sum(axis=2) / np.sqrt(refine)
+    keep, spread = np.exp(-gamma * dt / 2), np.sqrt(T * (1 - np.exp(-gamma * dt)))
+    x, v = np.full(2, 0.5), np.full(2, 0.3)
+    for first, second in zip(halves[:, ::2].T, halves[:, 1::2].T, strict=True):
+        v = keep * v + spread * first - dt / 2 * WELL.U.grad(x[:, None])[:, 0]
+        x = x + dt * v
+        v = keep * (v - dt / 2 * WELL.U.grad(x[:, None])[:, 0]) + spread * second
+    options = {"t": steps * dt, "dt": dt, "refine": refine, "n_paths": 2, "seed": 3, "method": sg.OBABO()}
+    found = sg.simulate(WELL, [0.5, 0.3], **options).x[:, 0]
+    np.testing.assert_allclose(found, np.stack([x, v], axis=1), rtol=1e-12)
 
 
 def test_obabo_has_the_law_of_euler_maruyama_at_a_given_time():

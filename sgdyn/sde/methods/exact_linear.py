@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -61,4 +61,4 @@ class ExactLinear(Method):
         drift, dim = problem.drift, problem.dim
         assert isinstance(drift, Affine)
         M, b, C = transition(drift.matrix, drift.offset, problem.D(np.zeros(dim)), dt)
-        return linear_plan(M, b, semidefinite_cholesky(C), dt)
+        return replace(linear_plan(M, b, semidefinite_cholesky(C), dt), explicit=False)

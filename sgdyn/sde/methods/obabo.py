@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from sgdyn.codegen.contracts import STEP_SIGNATURE
+from sgdyn.codegen.contracts import GATHER_SIGNATURE, STEP_SIGNATURE
 from sgdyn.codegen.jit import kernel
+from sgdyn.codegen.vector import LANES, load, store
 from sgdyn.problem import Momentum
 from sgdyn.sde.methods.plan import Method, Plan
 from sgdyn.sde.methods.underdamped import OWN, RANK, push, refresh, refreshing, steps_among, underdamped_plan
@@ -33,19 +35,34 @@ def obabo_step(
         refresh(velocity, keep, kick, spread)
 
 
+@kernel(*GATHER_SIGNATURE)
+def gather_halves(fresh: Any, variates: Any, i: Any, refine: Any) -> None:
+    """The increments of the two halves of a step: of the 2 refine halves of finer steps the first `refine` belong to the first one."""
+    rank, scale = variates.shape[0] // 2, 1.0 / math.sqrt(refine)
+    for half in range(2):
+        number = 2 * i + half
+        target = number // refine * rank
+        for row in range(rank):
+            for p in range(0, variates.shape[1], LANES):
+                part = load(fresh, half * rank + row, p) * scale
+                before = load(variates, target + row, p)
+                store(variates, target + row, p, part if number % refine == 0 else before + part)
+
+
 @dataclass(frozen=True)
 class OBABO(Method):
     """The velocity's Ornstein-Uhlenbeck process for dt/2 (O), velocity Verlet (B A B), O again.
 
-    For D = 1 and a harmonic potential <v²> is exact, and <x²> is T/(h (1 - h dt²/4)). Each step draws two normals a component, so that
-    `refine` repeats no Brownian path. Bussi and Parrinello, Phys. Rev. E 75, 056707 (2007).
+    For D = 1 and a harmonic potential <v²> is exact, and <x²> is T/(h (1 - h dt²/4)). Each step draws two normals a component, those of its
+    halves; with `refine` every half is the sum of the finer halves that lie in it. Bussi and Parrinello, Phys. Rev. E 75, 056707 (2007).
     """
 
-    strong_order: ClassVar[float | None] = None
-    strong_order_additive: ClassVar[float | None] = None
+    strong_order: ClassVar[float | None] = 1.0
+    strong_order_additive: ClassVar[float | None] = 1.0
     weak_order: ClassVar[float] = 2.0
     accepts: ClassVar[str] = "additive"
     problems: ClassVar[tuple[type, ...]] = (Momentum,)
 
     def plan(self, problem: Momentum, dt: float) -> Plan:
-        return underdamped_plan(obabo_step, problem, dt, refreshing(problem.friction, 0.5 * dt), kicks=2)
+        plan = underdamped_plan(obabo_step, problem, dt, refreshing(problem.friction, 0.5 * dt), kicks=2)
+        return replace(plan, gather=gather_halves)

@@ -28,7 +28,8 @@ class Plan:
 
     normals: rows of standard normals for a step. rows: rows that `gather` makes of them; 0 where the step takes them as they are.
     room: rows of work space. several: the step also takes the normals of several steps at once, one below the other. divisions: of the
-    step, at most, by a method that divides its steps. lean: makes the compiled `contracts.LEAN_STEPS` of a precision, if there are any.
+    step, at most, by a method that divides its steps. explicit: steps explode where dt times the slope of the drift exceeds 2. equation:
+    the equation that every step solves by Newton's method, "" where there is none. lean: makes the compiled `contracts.LEAN_STEPS` of a precision, if there are any.
     """
 
     step: Any
@@ -43,6 +44,8 @@ class Plan:
     several: bool = False
     gather: Kernel = sum_increments
     divisions: int = 1
+    explicit: bool = True
+    equation: str = ""
     lean: Callable[[str], Any] | None = None
 
 

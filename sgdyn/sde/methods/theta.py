@@ -170,8 +170,11 @@ class Theta(Method):
         if isinstance(drift, Affine):
             matrix = np.eye(dim) - self.theta * dt * drift.matrix
             inverse = Affine(np.asarray(np.linalg.inv(matrix), dtype=np.float64), np.zeros(dim))
-            return Plan(inverse_step.compiled, drift, noise, noise.rank, constants, extra=inverse, room=2 * dim)
+            return Plan(
+                inverse_step.compiled, drift, noise, noise.rank, constants, extra=inverse, room=2 * dim, explicit=self.theta < 0.5
+            )  # fmt: skip
         slope, room = drift.gradient(), 2 * dim + 1 + dim * dim
         return Plan(
-            newton_step.compiled, drift, noise, noise.rank, constants, extra=as_formula(slope) or slope, room=room
-        )
+            newton_step.compiled, drift, noise, noise.rank, constants, extra=as_formula(slope) or slope, room=room,
+            explicit=self.theta < 0.5, equation=f"y = ... + {self.theta:g} dt b(y)" if self.theta else "",
+        )  # fmt: skip
