@@ -16,7 +16,7 @@ from typing import Any
 
 import platformdirs
 
-PROBLEMS = ("B1", "B2", "B3")
+PROBLEMS = ("B1", "B2", "B3", "walls", "moments", "passage", "SRA1")
 PRECISIONS = ("double", "single", "float32")
 """float64 with 52-bit normals, float64 with normals accurate to float32, float32 throughout."""
 

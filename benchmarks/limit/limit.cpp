@@ -1,7 +1,7 @@
 // What the hardware can do: Euler-Maruyama ensembles in vector C++, with the Philox4x32-10 words that sgdyn uses.
 //
 //     g++ -std=gnu++17 -O3 -march=native -pthread limit.cpp -o limit
-//     limit [B1|B2|B3 [double|single|float32 [THREADS [KEY_0 KEY_1]]]]
+//     limit [B1|B2|B3|walls|moments|passage|SRA1 [double|single|float32 [THREADS [KEY_0 KEY_1]]]]
 //
 // Prints a JSON line for each case. The precision "double" is float64 with normals of 52 bits, "single" float64 with normals that are accurate
 // to float32, "float32" is float32 throughout. Blocks of paths stay in the first-level cache; for each block and each group of steps there
@@ -20,6 +20,7 @@
 #include "normals.h"
 #include "philox.h"
 #include "problems.h"
+#include "watched.h"
 
 constexpr int REPEATS = 5;
 
@@ -108,6 +109,10 @@ int main(int count, char** arguments) {
     if (threads > 0 && wanted("B1")) done += report_all<DoubleWell>("B1", precision, threads, key);
     if (threads > 0 && wanted("B2")) done += report_all<DenseLinear>("B2", precision, threads, key);
     if (threads > 0 && wanted("B3")) done += report_all<MullerBrown>("B3", precision, threads, key);
-    if (!done) std::fprintf(stderr, "usage: limit [B1|B2|B3 [double|single|float32 [THREADS [KEY_0 KEY_1]]]]\n");
+    if (threads > 0 && wanted("walls")) done += report_all<Walls>("walls", precision, threads, key);
+    if (threads > 0 && wanted("moments")) done += report_all<Moments>("moments", precision, threads, key);
+    if (threads > 0 && wanted("passage")) done += report_all<Passage>("passage", precision, threads, key);
+    if (threads > 0 && wanted("SRA1")) done += report_all<Sra1>("SRA1", precision, threads, key);
+    if (!done) std::fprintf(stderr, "usage: limit [B1|B2|B3|walls|moments|passage|SRA1 [double|single|float32 [THREADS [KEY_0 KEY_1]]]]\n");
     return done ? 0 : 2;
 }

@@ -10,12 +10,74 @@ import numpy as np
 
 from sgdyn import checks
 from sgdyn.codegen.contracts import CONFINE_SIGNATURE
-from sgdyn.codegen.jit import kernel
-from sgdyn.codegen.vector import LANES, absolute, load, nearest, select, store
+from sgdyn.codegen.jit import exact_helper, kernel
+from sgdyn.codegen.vector import LANES, absolute, any_of, load, nearest, select, store
 from sgdyn.problem import Momentum
 from sgdyn.sde.walkers import Confinement
 
 KINDS = {"reflecting": 1.0, "periodic": 2.0, "absorbing": 3.0}
+
+
+@exact_helper
+def once(y: Any, below: Any, above: Any) -> Any:
+    """y mirrored at the low wall, and that at the high one, of which below and above are the doubles; NaN stays NaN."""
+    first = select(below - y > y, below - y, y)
+    return first, select(above - first < first, above - first, first)
+
+
+@exact_helper
+def turn(x: Any, row: Any, p: Any, turned: Any) -> None:
+    """The velocities in a row, those of the turned paths with the other sign; no row, no velocity."""
+    if row >= 0:
+        v = load(x, row, p)
+        store(x, row, p, select(turned, -v, v))
+
+
+@exact_helper
+def mirror(x: Any, i: Any, low: Any, high: Any, velocity: Any) -> None:
+    """Mirror the coordinate i at low and at high; the rare paths that are beyond the low wall still, by as many mirrors as it takes."""
+    below, above, length, n = 2.0 * low, 2.0 * high, high - low, x.shape[1]
+    y = load(x, i, 0)
+    lowest = select(y < y, y, low)
+    if velocity < 0:
+        for p in range(0, n, LANES):
+            _, y = once(load(x, i, p), below, above)
+            store(x, i, p, y)
+            lowest = select(y < lowest, y, lowest)
+    else:
+        for p in range(0, n, LANES):
+            old = load(x, i, p)
+            first, y = once(old, below, above)
+            store(x, i, p, y)
+            lowest = select(y < lowest, y, lowest)
+            turn(x, velocity, p, (old < low) ^ (first > high))
+    if any_of(lowest < low):
+        for p in range(0, n, LANES):
+            y = load(x, i, p)
+            inside = y - low
+            inside = inside - (2.0 * length) * nearest(inside / (2.0 * length))
+            store(x, i, p, select(y < low, low + absolute(inside), y))
+            turn(x, velocity, p, (inside < 0.0) & (y < low))
+
+
+@exact_helper
+def wrap(x: Any, i: Any, low: Any, high: Any) -> None:
+    """Move the coordinate i by whole periods to between low and high."""
+    length = high - low
+    for p in range(0, x.shape[1], LANES):
+        y = load(x, i, p)
+        store(x, i, p, y - length * nearest((y - (low + 0.5 * length)) / length))
+
+
+@exact_helper
+def absorb(x: Any, i: Any, low: Any, high: Any) -> None:
+    """NaN in all coordinates where the coordinate i is below low or above high."""
+    for p in range(0, x.shape[1], LANES):
+        y = load(x, i, p)
+        gone = (y < low) | (y > high)
+        if any_of(gone):
+            for j in range(x.shape[0]):
+                store(x, j, p, select(gone, math.nan, load(x, j, p)))
 
 
 @kernel(*CONFINE_SIGNATURE)
@@ -24,39 +86,14 @@ def confine(x: Any, limits: Any) -> None:
 
     What is mirrored has its velocity turned back. Absorbed paths become NaN in all coordinates.
     """
-    dim = x.shape[0]
-    for i in range(dim):
-        kind, low, high, velocity = limits[4 * i], limits[4 * i + 1], limits[4 * i + 2], int(limits[4 * i + 3])
-        length = high - low
-        for p in range(0, x.shape[1], LANES):
-            y = load(x, i, p)
-            if kind == 1.0:
-                if length < math.inf:
-                    inside = y - low
-                    inside = inside - (2.0 * length) * nearest(inside / (2.0 * length))
-                    y = low + absolute(inside)
-                elif low > -math.inf:
-                    inside = y - low
-                    y = low + absolute(inside)
-                else:
-                    inside = high - y
-                    y = high - absolute(inside)
-                if velocity >= 0:
-                    v = load(x, velocity, p)
-                    store(x, velocity, p, select(inside < 0.0, -v, v))
-            elif kind == 2.0:
-                y = y - length * nearest((y - (low + 0.5 * length)) / length)
-            elif kind == 3.0:
-                gone = (y < low) | (y > high)
-                y = select(gone, math.nan, y)
-            store(x, i, p, y)
-    for i in range(dim):
-        if limits[4 * i] == 3.0:
-            for p in range(0, x.shape[1], LANES):
-                gone = load(x, i, p)
-                for j in range(dim):
-                    y = load(x, j, p)
-                    store(x, j, p, select(gone == gone, y, gone))
+    for i in range(x.shape[0]):
+        kind, low, high = limits[4 * i], limits[4 * i + 1], limits[4 * i + 2]
+        if kind == 1.0:
+            mirror(x, i, low, high, int(limits[4 * i + 3]))
+        elif kind == 2.0:
+            wrap(x, i, low, high)
+        elif kind == 3.0:
+            absorb(x, i, low, high)
 
 
 def box(sides: Sequence[Any], kind: str | Sequence[str] = "reflecting") -> Confinement:

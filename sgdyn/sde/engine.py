@@ -20,6 +20,7 @@ from sgdyn.codegen.contracts import (
 )
 from sgdyn.codegen.jit import FIELD_BLOCK, NOISE_BLOCK, VECTOR, exact_helper, kernel
 from sgdyn.codegen.vector import LANES, load, store
+from sgdyn.codegen.views import borrowed, keep, rows_of
 from sgdyn.randomness import hoist
 from sgdyn.sde.variates import FILL_BLOCK
 
@@ -64,30 +65,41 @@ def unconfined(x: Any, limits: Any) -> None:
 
 
 @exact_helper
-def look(
-    watchers: Any,
-    clocks: Any,
-    every: Any,
-    fields: Any,
+def see(
+    watcher: Any,
+    field: Any,
     parameters: Any,
-    records: Any,
-    b: Any,
+    every: Any,
+    places: Any,
+    record: Any,
     x: Any,
     step: Any,
     dt: Any,
     spare: Any,
 ) -> Any:
-    """Let every watcher look that is due; False if none wants to see more."""
-    wanted = False
-    for k in range(SLOTS):
-        if every[k] and step % every[k] == 0:
-            for place in clocks[3 + k]:
-                parameters[k][place] = step * dt
-            record = records[k][b if records[k].shape[0] > 1 else 0]
-            wanted = watchers[k](x, step, dt, fields[k], parameters[k], spare, record) or wanted
-        elif every[k]:
-            wanted = True
-    return wanted
+    """Let a watcher look if it is due; False if there is none or it does not want to see more."""
+    if every == 0:
+        return False
+    if step % every != 0:
+        return True
+    for place in places:
+        parameters[place] = step * dt
+    return watcher(x, step, dt, field, parameters, spare, record)
+
+
+@exact_helper
+def record_of(records: Any, b: Any) -> Any:
+    """What is written of the block b: a record of its own, or the one of all."""
+    return records[b if records.shape[0] > 1 else 0]
+
+
+@exact_helper
+def next_look(every: Any, step: Any, end: Any) -> Any:
+    """The first step after `step` at which a watcher looks, at most `end`."""
+    for each in every:
+        if each > 0:
+            end = min(end, (step // each + 1) * each)
+    return end
 
 
 @exact_helper
@@ -118,8 +130,8 @@ def walk(
 
     functions: the addresses of the step, its drift, noise and extra field, the filler, the gatherer, the boundary, `SLOTS` watchers and
     their fields. room: rows of work space. normals: rows of normals that a fine step draws, of which the method has the first `used`. rows: rows of
-    variates gathered from them for a step, 0 where the step takes the normals as they are. several: the step takes those of a whole
-    group at once. clocks: where theta, phi, psi and the parameters of the watchers hold the time. temperatures: T at every step, or one T. records[k][block] (or records[k][0] for all) is what the k-th watcher writes
+    variates gathered from them for a step, 0 where the step takes the normals as they are. several: the step takes those of
+    several steps at once. clocks: where theta, phi, psi and the parameters of the watchers hold the time. temperatures: T at every step, or one T. records[k][block] (or records[k][0] for all) is what the k-th watcher writes
     after every every[k] steps (0: never); out[block, j] = x after kept[j] steps, kept increasing.
     """
     n, watched = x.shape[2], np.any(every > 0)
@@ -131,50 +143,59 @@ def walk(
     )
     fill, gather, confine = to_fill(functions[4]), to_gather(functions[5]), to_confine(functions[6])
     w, f = functions[7:], functions[7 + SLOTS :]
-    watchers = (to_watch(w[0]), to_watch(w[1]), to_watch(w[2]), to_watch(w[3]), to_watch(w[4]), to_watch(w[5]))
-    fields = (to_field(f[0]), to_field(f[1]), to_field(f[2]), to_field(f[3]), to_field(f[4]), to_field(f[5]))
-    work, z, sums = np.empty((max(room, 1), n)), np.empty((group * normals, n)), np.empty((rows, n))
-    hoisted, words, memory = (
-        np.empty((3, n), np.uint64),
-        np.empty((2 * normals + 2, n), np.uint64),
-        np.empty(2, np.int64),
-    )
-    narrow = words.view(np.uint32)
-    own, spare = constants.copy(), z[:0]
-    timed = (theta.copy(), phi.copy(), psi.copy())
-    theta, phi, psi = timed
-    a, b_, c, d, e, f_ = parameters
-    own_parameters = (a.copy(), b_.copy(), c.copy(), d.copy(), e.copy(), f_.copy())
+    w0, w1, w2, w3, w4, w5 = to_watch(w[0]), to_watch(w[1]), to_watch(w[2]), to_watch(w[3]), to_watch(w[4]), to_watch(w[5])  # fmt: skip
+    f0, f1, f2, f3, f4, f5 = to_field(f[0]), to_field(f[1]), to_field(f[2]), to_field(f[3]), to_field(f[4]), to_field(f[5])  # fmt: skip
+    a, words = parameters, np.empty((2 * normals + 2, n), np.uint64)
+    owners = (
+        np.empty((max(room, 1), n)), np.empty((group * normals, n)), np.empty((rows, n)), np.empty((3, n), np.uint64), words, words.view(np.uint32),
+        np.empty(2, np.int64), constants.copy(), theta.copy(), phi.copy(), psi.copy(), limits,
+        a[0].copy(), a[1].copy(), a[2].copy(), a[3].copy(), a[4].copy(), a[5].copy(),
+    )  # fmt: skip
+    work, z, sums, hoisted, words, narrow, memory, own, theta, phi, psi, limits, p0, p1, p2, p3, p4, p5 = borrowed(owners)  # fmt: skip
+    t0, t1, t2, t3, t4, t5 = clocks[3], clocks[4], clocks[5], clocks[6], clocks[7], clocks[8]
+    e0, e1, e2, e3, e4, e5 = every[0], every[1], every[2], every[3], every[4], every[5]
+    ticking, confined = len(clocks[0]) + len(clocks[1]) + len(clocks[2]) > 0, len(limits) > 0
+    own[1] = math.sqrt(2.0 * temperatures[0])
     for b in range(x.shape[0]):
         hoist(paths[b], k0, k1, hoisted)
-        memory[0], filled, saved, block = -1, -1, 0, x[b]
-        step = first
+        memory[0], filled, saved, step = -1, -1, 0, first
+        (block,) = borrowed((x[b],))
+        c0, c1, c2 = record_of(records[0], b), record_of(records[1], b), record_of(records[2], b)
+        c3, c4, c5 = record_of(records[3], b), record_of(records[4], b), record_of(records[5], b)
+        r0, r1, r2, r3, r4, r5 = borrowed((c0, c1, c2, c3, c4, c5))
         while step < first + count:
-            own[1] = math.sqrt(2.0 * temperatures[step - first if len(temperatures) > 1 else 0])
-            set_clocks(timed, clocks, step * own[0])
-            ahead = kept[saved] - step if saved < len(kept) else group
-            if several and step % group == 0 and step + group <= first + count and ahead >= group:
-                fill(z, words, narrow, hoisted, memory, step // group, k0, k1)
-                step_block(drift, theta, noise, phi, extra, psi, block, z, work, own)
-                step += group
-            else:
-                for i in range(refine):
-                    fine = step * refine + i
-                    if fine // group != filled:
-                        filled = fine // group
-                        fill(z, words, narrow, hoisted, memory, filled, k0, k1)
-                    begin = (fine % group) * normals
-                    fresh, spare = z[begin : begin + used], z[begin + used : begin + normals]
-                    if rows:
-                        gather(fresh, sums, i, refine)
-                step_block(drift, theta, noise, phi, extra, psi, block, sums if rows else fresh, work, own)
-                step += 1
-            if len(limits):
+            if len(temperatures) > 1:
+                own[1] = math.sqrt(2.0 * temperatures[step - first])
+            if ticking:
+                set_clocks((theta, phi, psi), clocks, step * own[0])
+            end = step + 1
+            for fine in range(step * refine, end * refine):
+                if fine // group != filled:
+                    filled = fine // group
+                    fill(z, words, narrow, hoisted, memory, filled, k0, k1)
+                begin = (fine - filled * group) * normals
+                if rows:
+                    gather(rows_of(z, begin, begin + used), sums, fine - step * refine, refine)
+            if several:
+                end = min((filled + 1) * group, first + count)
+                end = min(end, kept[saved]) if saved < len(kept) else end
+                end = next_look(every, step, end) if watched else end
+            fresh = rows_of(sums, 0, rows) if rows else rows_of(z, begin, begin + (end - step - 1) * normals + used)
+            step_block(drift, theta, noise, phi, extra, psi, block, fresh, work, own)
+            step = end
+            if confined:
                 confine(block, limits)
-            if watched and not look(
-                watchers, clocks, every, fields, own_parameters, records, b, block, step, own[0], spare
-            ):
-                break
+            if watched:
+                spare = rows_of(z, begin + used, begin + normals)
+                wanted = see(w0, f0, p0, e0, t0, r0, block, step, own[0], spare)
+                wanted = see(w1, f1, p1, e1, t1, r1, block, step, own[0], spare) or wanted
+                wanted = see(w2, f2, p2, e2, t2, r2, block, step, own[0], spare) or wanted
+                wanted = see(w3, f3, p3, e3, t3, r3, block, step, own[0], spare) or wanted
+                wanted = see(w4, f4, p4, e4, t4, r4, block, step, own[0], spare) or wanted
+                wanted = see(w5, f5, p5, e5, t5, r5, block, step, own[0], spare) or wanted
+                if not wanted:
+                    break
             while saved < len(kept) and kept[saved] == step:
                 copy_rows(block, out[b, saved])
                 saved += 1
+    keep(owners)

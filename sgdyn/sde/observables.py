@@ -34,6 +34,7 @@ class Setting:
     paths: int
     by_path: bool
     quantities: dict[Any, Field]
+    shifts: dict[Any, Floats]
 
     def quantity(self, f: Callable[..., Any] | None) -> Field:
         """f as a field (m,), or the point itself; comparisons are 1 or 0."""
@@ -43,8 +44,10 @@ class Setting:
 
     def shift(self, f: Callable[..., Any] | None) -> Floats:
         """f at a typical point, near which sums keep their digits; 0 where it is not finite."""
-        value = np.atleast_1d(self.quantity(f)(self.point))
-        return np.where(np.isfinite(value), value, 0.0)
+        if id(f) not in self.shifts:
+            value = np.atleast_1d(self.quantity(f)(self.point))
+            self.shifts[id(f)] = np.where(np.isfinite(value), value, 0.0)
+        return self.shifts[id(f)]
 
 
 class Observable(ABC):
@@ -110,8 +113,8 @@ class Average(Observable):
         quantity, shift = setting.quantity(self.f), setting.shift(self.f)
         m = len(shift)
         rows = 2 * m + (m * (m + 1) // 2 if self.products else 0)
-        psi = np.concatenate([shift, [float(self.products), m]])
-        return Watch(watchers.sums, setting.every, quantity, psi, np.zeros(rows))
+        psi = np.concatenate([shift, [float(self.f is None), float(self.products), m]])
+        return Watch(watchers.sums, setting.every, None if self.f is None else quantity, psi, np.zeros(rows))
 
     def samples(self, record: Floats, setting: Setting, looks: int) -> Floats:
         m = len(setting.shift(self.f))

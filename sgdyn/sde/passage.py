@@ -128,6 +128,8 @@ def _times(problem: Any, x0: Floats, region: Any, **options: Any) -> tuple[Float
     return estimate.samples[: len(x0)], estimate.method, estimate.warnings
 
 
+ARRIVAL = np.array([-1.0, 0.0])
+"""The record of `watchers.arrivals` before anybody has arrived."""
 LATE = ("arrivals are seen only every dt: the mean is too large by O(sqrt(dt)); compare with dt/4",)
 
 
@@ -141,10 +143,12 @@ def _watch(process: Langevin, target: Region, dt: float, correction: str | None)
     else:
         level = target.level_and_speed(process.D.matrix) if correction == "bridge" else None
     if level is None:
-        return Watch(arrivals, 1, target.level(), record=np.array([-1.0])), LATE
+        return Watch(arrivals, 1, target.level(), record=ARRIVAL), LATE
     if correction == "shift":
-        return Watch(arrivals, 1, level, record=np.array([-1.0])), ()
-    return Watch(bridged_arrivals, 1, level, np.array([speed]), np.array([-1.0, 0.0]), spare=2, begins_at=1), ()
+        return Watch(arrivals, 1, level, record=ARRIVAL), ()
+    return Watch(
+        bridged_arrivals, 1, level, np.array([speed]), np.array([-1.0, 0.0, 0.0, 0.0]), spare=2, begins_at=1
+    ), ()
 
 
 @dataclass

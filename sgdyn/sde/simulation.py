@@ -52,7 +52,7 @@ def simulate(
     Brownian path. first_path: the number of the first path. Ctrl-C returns the times that are done, with `complete=False`.
     device: "cuda" for Euler-Maruyama steps on a GPU, equal to the CPU's to rounding (see `sgdyn.sde.cuda`). precision: "float32" for
     points that are rounded to float32 after every step, about twice as fast where drifts are costly; on the CPU for noise="single" and
-    Euler-Maruyama steps of formulas with constant diagonal D, and of linear processes up to dimension 16. The points come back as float64.
+    Euler-Maruyama, SRA1, SRA3 and ShARK steps of formulas with constant diagonal D, and Euler-Maruyama's of linear processes up to dimension 16. The points come back as float64.
     executor: any `concurrent.futures` executor (threads, processes, Dask's), over which portions of the paths are spread. checkpoint: a
     folder in which the run is kept, to go on from there to the identical result. into: an array (path, time, component) to write to,
     such as a NumPy memmap or a zarr array, for more than fits into memory.
@@ -301,7 +301,11 @@ def saved_steps(save: int | ArrayLike, steps: int, dt: float) -> Steps:
 def refuse_unstable(process: Langevin, dt: float, method: Method) -> None:
     """Refuse steps at which a stable linear process would explode: |1 + dt lambda| > 1 for an eigenvalue of its drift."""
     if isinstance(method, EulerMaruyama) and isinstance(process.drift, Affine) and process.dim <= 2000:
-        eigenvalues = np.linalg.eigvals(process.drift.matrix)
+        matrix = process.drift.matrix
+        symmetric = np.array_equal(matrix, matrix.T)
+        if symmetric and dt * np.max(np.sum(np.abs(matrix), axis=1)) <= 2:  # a bound of the largest |lambda|
+            return
+        eigenvalues = np.linalg.eigvalsh(matrix) if symmetric else np.linalg.eigvals(matrix)
         growth = np.abs(1 + dt * eigenvalues)
         decaying = eigenvalues.real < 0
         if np.any(decaying & (growth > 1 + 1e-12)):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sgdyn.problem import Langevin
 from sgdyn.progress import Progress
-from sgdyn.sde import diagnosis
+from sgdyn.sde import diagnosis, few
 from sgdyn.sde.boundaries import absorbs
 from sgdyn.sde.methods.plan import Plan
 from sgdyn.sde.observables import Observable, Setting
@@ -98,8 +98,9 @@ class Tally:
 
     def __post_init__(self) -> None:
         n = len(self.start)
-        widest = Course(self.plan, self.clock).width(self.process.dim, n, 1)
-        self.width = max(WIDTH, min(widest, math.ceil(n / GROUPS) // WIDTH * WIDTH))
+        course = Course(self.plan, self.clock)
+        widest, narrow = course.width(self.process.dim, n, 1), few.way(course, n, 1)[1]
+        self.width = narrow or max(WIDTH, min(widest, math.ceil(n / GROUPS) // WIDTH * WIDTH))
         units = math.ceil(n / self.width)
         once = any(o.once for o in self.observables.values())
         self.by_path = units < GROUPS
@@ -107,10 +108,11 @@ class Tally:
             raise ValueError(
                 "got one path for an observable that is one number for each path, expected at least 2; type a larger n_paths"
             )
-        few = self.by_path and not once and n < GROUPS
-        self.stretches = self.span.stretches(math.ceil(GROUPS / n) if few else 1)
+        scarce = self.by_path and not once and n < GROUPS
+        self.stretches = self.span.stretches(math.ceil(GROUPS / n) if scarce else 1)
         self.groups = n * len(self.stretches) if self.by_path else GROUPS
         self.quantities: dict[Any, Any] = {}
+        self.shifts: dict[Any, Floats] = {}
 
     def run(self, workers: Workers, tell: Progress) -> Sums:
         """The sums over all paths, portion by portion as an executor would find them."""
@@ -152,20 +154,31 @@ class Tally:
     def _setting(self, paths: int) -> Setting:
         every = self.span.every
         return Setting(
-            self.process.dim, self.start[0], every * self.clock.dt, every, paths, self.by_path, self.quantities
+            self.process.dim,
+            self.start[0],
+            every * self.clock.dt,
+            every,
+            paths,
+            self.by_path,
+            self.quantities,
+            self.shifts,
         )
 
     def _walk(self, begin: int, end: int, workers: Workers, sums: Sums) -> None:
         numbers = np.arange(self.first_path + begin, self.first_path + end, dtype=np.uint64)
         setting = self._setting(min(self.width, end - begin))
         watches = tuple(o.watch(setting) for o in self.observables.values())
-        start = np.ascontiguousarray(self.start[begin:end])
-        moving = Walkers(Course(self.plan, self.clock, (), self.confinement), start, numbers, workers, self.width)
-        self._advance(moving, start, numbers, 0, self.stretches[0][0])
+        start = points = np.ascontiguousarray(self.start[begin:end])
+        unwatched = self.stretches[0][0]
+        if unwatched:
+            moving = Walkers(Course(self.plan, self.clock, (), self.confinement), start, numbers, workers, self.width)
+            self._advance(moving, start, numbers, 0, unwatched)
+            points = moving.points()
         for stretch, (first, count) in enumerate(self.stretches):
             watching = Course(self.plan, self.clock, watches, self.confinement)
-            moving = Walkers(watching, moving.points(), numbers, workers, self.width)
+            moving = Walkers(watching, points, numbers, workers, self.width)
             self._advance(moving, start, numbers, first, count)
+            points = moving.points()
             self._add(sums, moving, begin, stretch, count // self.span.every, setting)
 
     def _advance(self, moving: Walkers, start: Floats, numbers: Any, first: int, count: int) -> None:

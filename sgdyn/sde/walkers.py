@@ -21,7 +21,7 @@ from sgdyn.codegen.formula import UNROLLED
 from sgdyn.codegen.jit import FIELD_BLOCK, Kernel
 from sgdyn.codegen.vector import LANES
 from sgdyn.fields import Field
-from sgdyn.sde import lean
+from sgdyn.sde import few, lean
 from sgdyn.sde.engine import FUNCTIONS, SLOTS, unconfined, unwatched, walk
 from sgdyn.sde.methods.plan import NOTHING, Plan, no_field, no_noise
 from sgdyn.sde.opaque import Callback, field_block, noise_block
@@ -180,14 +180,16 @@ class Walkers:
     def __init__(self, course: Course, x0: Floats, paths: Numbers, workers: Workers, width: int = 0) -> None:
         """width: paths to a block; 0 for what suits the cache and the threads."""
         self.course, self.workers, self.n, self.dim = course, workers, len(x0), x0.shape[1]
-        width = width or course.width(self.dim, len(x0), workers.threads)
-        self.x, self.paths = into_blocks(x0, paths, width, course.clock.random.split, course.precision)
+        random, narrow = few.way(course, len(x0), workers.threads)
+        width = width or narrow or course.width(self.dim, len(x0), workers.threads)
+        random = random if width == narrow else course.clock.random
+        self.x, self.paths = into_blocks(x0, paths, width, random.split, course.precision)
         self.records = [_record(watch.record, len(self.x), width) for watch in course.watches]
         for record, watch in zip(self.records, course.watches, strict=True):
             if watch.begins_at is not None and watch.quantity is not None:
                 record[:, watch.begins_at] = watch.quantity(self.x.transpose(0, 2, 1))[..., 0]
-        self.lean = lean.suits(course)
-        self._fixed, self._callbacks = (lean.arguments(course), []) if self.lean else _arguments(course)
+        self.lean = lean.suits(course) and width != narrow
+        self._fixed, self._callbacks = (lean.arguments(course), []) if self.lean else _arguments(course, random)
 
     def advance(self, first: int, count: int, kept: Steps = NO_STEPS) -> Floats:
         """Take `count` steps from the step `first`; returns the points (n, kept, dim) after each of the `kept` step numbers."""
@@ -229,16 +231,16 @@ def _record(rows: Floats, blocks: int, width: int) -> Floats:
     return np.tile(rows[None, :, None], (blocks, 1, width)) if rows.ndim == 1 else np.tile(rows[None], (blocks, 1, 1))
 
 
-def _arguments(course: Course) -> tuple[tuple[Any, ...], list[Callback]]:
+def _arguments(course: Course, random: Variates) -> tuple[tuple[Any, ...], list[Callback]]:
     """The engine's arguments that do not change, and the Python functions among them."""
-    plan, clock, random, limits = course.plan, course.clock, course.clock.random, course.confinement.limits
+    plan, clock, limits = course.plan, course.clock, course.confinement.limits
     nothing = (no_field.compiled, NOTHING, None)
     drift = nothing if plan.drift is None else field_block(plan.drift)
     extra = nothing if plan.extra is None else field_block(plan.extra)
     noise = (no_noise.compiled, NOTHING, None) if plan.noise is None else noise_block(plan.noise)
     watches = [*course.watches, *[Watch()] * (SLOTS - len(course.watches))]
     levels = [nothing if watch.quantity is None else field_block(watch.quantity) for watch in watches]
-    alone = clock.refine == 1 and not course.watches and not course.timed and not len(limits)
+    alone = clock.refine == 1 and not course.timed and not len(limits) and course.normals == plan.normals
     rows = plan.rows or (plan.normals if clock.refine > 1 else 0)
     own = (
         plan.step,
@@ -254,7 +256,7 @@ def _arguments(course: Course) -> tuple[tuple[Any, ...], list[Callback]]:
     functions += [address(level[0], FIELD_BLOCK) for level in levels]
     arguments = (
         np.array(functions), drift[1], noise[1], np.concatenate([extra[1], plan.psi]), plan.constants, plan.room,
-        random.group, course.normals, plan.normals, rows, plan.several and alone, limits, course.clocks, np.array([watch.every for watch in watches]),
+        random.group, course.normals, plan.normals, rows, plan.several and alone and not rows, limits, course.clocks, np.array([watch.every for watch in watches]),
         tuple(np.concatenate([level[1], watch.psi]) for level, watch in zip(levels, watches, strict=True)),
     )  # fmt: skip
     return arguments, [part[2] for part in (drift, extra, noise, *levels) if part[2] is not None]

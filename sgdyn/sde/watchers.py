@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numba import types
 
 from sgdyn.codegen.contracts import WATCH_SIGNATURE
 from sgdyn.codegen.jit import exact_helper, kernel
 from sgdyn.codegen.vector import LANES, any_of, load, select, store
+from sgdyn.codegen.views import rows_of
 
 
 @exact_helper
@@ -18,58 +18,87 @@ def add_to(record: Any, row: Any, p: Any, value: Any) -> None:
     store(record, row, p, load(record, row, p) + value)
 
 
+SILENCE = 16
+"""Steps after which a block in which nobody arrives is asked whether anybody is still waiting."""
+
+
+@exact_helper
+def any_positive(values: Any) -> Any:
+    """Whether a number of the first row is positive; NaN is not."""
+    n = values.shape[1]
+    first = load(values, 0, 0) * 0.0
+    most = other = select(first == 0.0, first, 0.0)
+    for p in range(0, n - LANES, 2 * LANES):
+        a, b = load(values, 0, p), load(values, 0, p + LANES)
+        most, other = select(a > most, a, most), select(b > other, b, other)
+    last = load(values, 0, n - LANES)
+    return any_of((most > 0.0) | (other > 0.0) | (last > 0.0))
+
+
 @kernel(*WATCH_SIGNATURE, returns=types.boolean)
 def arrivals(x: Any, step: Any, dt: Any, field: Any, psi: Any, spare: Any, record: Any) -> Any:
-    """record[0] = the time where it was negative and the field is positive; False once none is negative.
+    """record[0] = the time where it was negative and the field is positive; False once none is negative. record[1] is room.
 
     Paths that have arrived walk on unobserved until their whole block has.
     """
-    n = x.shape[1]
-    level, waiting = np.empty((1, n)), False
+    level = rows_of(record, 1, 2)
     field(x, psi, level)
-    for p in range(0, n, LANES):
+    if not any_positive(level) and step % SILENCE != 0:
+        return True
+    earliest = load(record, 0, 0)
+    for p in range(0, x.shape[1], LANES):
         t = load(record, 0, p)
         t = select((load(level, 0, p) > 0.0) & (t < 0.0), step * dt, t)
         store(record, 0, p, t)
-        waiting = any_of(t < 0.0) or waiting
-    return waiting
+        earliest = select(t < earliest, t, earliest)
+    return any_of(earliest < 0.0)
 
 
 @kernel(*WATCH_SIGNATURE, returns=types.boolean)
 def bridged_arrivals(x: Any, step: Any, dt: Any, field: Any, psi: Any, spare: Any, record: Any) -> Any:
     """The same, counting those that touched the region between two looks: with probability exp(-2 a b/(s² dt)) for a Brownian bridge.
 
-    field = (level, g' D g) and the own parameter 2 T give s², the squared speed of the level's noise; record = (time, the level before).
-    The sum of two squared spare normals is twice an exponential variable: it exceeds 4 a b/(s² dt) with that probability.
+    field = (level, g' D g) and the own parameter 2 T give s², the squared speed of the level's noise; record = (time, the level before,
+    and two rows of room). The sum of two squared spare normals is twice an exponential variable: it exceeds 4 a b/(s² dt) with that
+    probability.
     """
-    n, scale = x.shape[1], psi[len(psi) - 1] * dt
-    level, waiting = np.empty((2, n)), False
+    scale = psi[len(psi) - 1] * dt
+    level, earliest = rows_of(record, 2, 4), load(record, 0, 0)
     field(x, psi, level)
-    for p in range(0, n, LANES):
+    for p in range(0, x.shape[1], LANES):
         t, before, now = load(record, 0, p), load(record, 1, p), load(level, 0, p)
         z0, z1 = load(spare, 0, p), load(spare, 1, p)
         touched = (z0 * z0 + z1 * z1) * (load(level, 1, p) * scale) > 4.0 * before * now
         t = select(((now > 0.0) | (touched & (before < 0.0))) & (t < 0.0), step * dt, t)
         store(record, 0, p, t)
         store(record, 1, p, now)
-        waiting = any_of(t < 0.0) or waiting
-    return waiting
+        earliest = select(t < earliest, t, earliest)
+    return any_of(earliest < 0.0)
 
 
 @kernel(*WATCH_SIGNATURE, returns=types.boolean)
 def sums(x: Any, step: Any, dt: Any, field: Any, psi: Any, spare: Any, record: Any) -> Any:
-    """Sums of f - shift and, if wanted, of its products; own parameters (shift (m,), products?, m), record (f, sums, products)."""
-    size = len(psi)
-    m, products = int(psi[size - 1]), psi[size - 2] > 0.0
-    shift, values = psi[size - 2 - m :], record[:m]
-    field(x, psi, values)
-    for p in range(0, x.shape[1], LANES):
-        for i in range(m):
-            a = load(values, i, p) - shift[i]
-            add_to(record, m + i, p, a)
-            if products:
-                for j in range(i + 1):
-                    add_to(record, 2 * m + i * (i + 1) // 2 + j, p, a * (load(values, j, p) - shift[j]))
+    """Sums of f - shift and, if wanted, of its products; own parameters (shift (m,), x itself?, products?, m), record (f, sums, products)."""
+    size, n = len(psi), x.shape[1]
+    m, products, itself = int(psi[size - 1]), psi[size - 2] > 0.0, psi[size - 3] > 0.0
+    first = size - 3 - m
+    if not itself:
+        field(x, psi, rows_of(record, 0, m))
+    values = x if itself else record
+    for i in range(m):
+        shift, row = psi[first + i], 2 * m + i * (i + 1) // 2
+        if products:
+            for p in range(0, n, LANES):
+                a = load(values, i, p) - shift
+                add_to(record, m + i, p, a)
+                add_to(record, row + i, p, a * a)
+            for j in range(i):
+                other = psi[first + j]
+                for p in range(0, n, LANES):
+                    add_to(record, row + j, p, (load(values, i, p) - shift) * (load(values, j, p) - other))
+        else:
+            for p in range(0, n, LANES):
+                add_to(record, m + i, p, load(values, i, p) - shift)
     return True
 
 

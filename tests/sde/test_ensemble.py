@@ -231,7 +231,7 @@ def test_leaving_a_table_is_named():
 
 def test_ctrl_c_returns_the_times_that_are_done():
     sg.simulate(
-        sg.Langevin(rings, T=0.3), [0.5, 0.5], t=0.1, dt=0.001, n_paths=3, seed=1
+        sg.Langevin(rings, T=0.3), [0.5, 0.5], t=0.1, dt=0.001, n_paths=2000, seed=1
     )  # compiled before the clock runs
     with interrupted_after(0.7), pytest.warns(UserWarning, match="interrupted"):
         found = sg.simulate(sg.Langevin(rings, T=0.3), [0.5, 0.5], t=3000, dt=0.001, n_paths=2000, save=3001, seed=1)

@@ -35,8 +35,10 @@ def run(problem, x0, **options):
         {"first_path": 2**33, "threads": 3},
         {"save": 38},
         {"n_paths": 1},
+        {"method": sg.SRA1()},
+        {"method": sg.SRA3(), "save": 38},
     ],
-    ids=["plain", "fast", "schedule", "threads", "every step", "one path"],
+    ids=["plain", "fast", "schedule", "threads", "every step", "one path", "two stages", "three stages"],
 )
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_no_bit_differs_from_the_ordinary_engine(name, options, monkeypatch):

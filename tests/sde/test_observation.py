@@ -6,6 +6,7 @@ from scipy import stats
 
 import sgdyn as sg
 from sgdyn.sde import simulation
+from sgdyn.sde.boundaries import confine
 from tests.interruption import interrupted_after
 
 PLANE = sg.Langevin.linear([[1.0, 0.5], [-0.5, 2.0]], T=0.5, D=[[1.0, 0.3], [0.3, 0.5]])
@@ -289,3 +290,32 @@ def test_wrong_walls():
     ):
         with pytest.raises(ValueError, match=words):
             call()
+
+
+def test_mirrors_are_those_of_a_hall_of_mirrors_whatever_stands_beside():
+    low, high = -1.0, 0.5
+    rng = np.random.default_rng(0)
+    y = np.concatenate(
+        [
+            rng.uniform(-0.99, 0.49, 200),
+            rng.normal(scale=3.0, size=56),
+            [np.nan, low, high, np.inf, -40.0, 40.0, 0.0, 0.0],
+        ]
+    )
+    v = rng.normal(size=y.size)
+    limits = np.array([1.0, low, high, 1.0, 0.0, -np.inf, np.inf, -1.0])
+    finite = np.isfinite(y)
+    place = np.mod(np.where(finite, y, 0.0) - low, 2 * (high - low))
+    folded, turned = low + np.minimum(place, 2 * (high - low) - place), place > high - low
+    found = []
+    for order in (np.arange(y.size), rng.permutation(y.size)):
+        x = np.array([y[order], v[order]])
+        confine(x, limits)
+        alone = y[order][None].copy()
+        confine(alone, np.array([1.0, low, high, -1.0]))
+        np.testing.assert_array_equal(alone[0], x[0])
+        found.append(x[:, np.argsort(order)])
+    np.testing.assert_array_equal(*found)
+    np.testing.assert_allclose(found[0][0, finite], folded[finite], rtol=0, atol=1e-13)
+    np.testing.assert_array_equal(found[0][1, finite] != v[finite], turned[finite])
+    assert np.array_equal(found[0][0, :200], y[:200]) and not np.any(np.isfinite(found[0][0, ~finite]))

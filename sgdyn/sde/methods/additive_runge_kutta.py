@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,12 @@ import numpy as np
 from sgdyn.codegen.contracts import STEP_SIGNATURE
 from sgdyn.codegen.formula import Formula
 from sgdyn.codegen.jit import exact_helper, kernel
-from sgdyn.codegen.stages import WRITTEN_OUT, staged_block
 from sgdyn.codegen.vector import LANES, fma, load, store
 from sgdyn.noise import Diagonal
 from sgdyn.problem import Langevin
 from sgdyn.sde.methods.integrals import gather_integrals
 from sgdyn.sde.methods.plan import Plan
+from sgdyn.sde.methods.stages import WRITTEN_OUT, Tableau
 
 
 @exact_helper
@@ -54,8 +55,7 @@ def additive_plan(
 ) -> Plan:
     """A: rows of the stages and, last, of the step, filled up with zeros; b, c: what each row takes of xi and eta."""
     stages, noise = len(A) - 1, problem.D
-    rows = np.array([[*row, *[0.0] * (stages - len(row))] for row in A])
-    psi = np.concatenate([dt * rows.ravel(), b, c])
+    tableau = Tableau(dt * np.array([[*row, *[0.0] * (stages - len(row))] for row in A]), np.array(b), np.array(c))
     constants, drift, rank = np.array([dt, 0.0, stages]), problem.drift, 2 * noise.rank
     if (
         isinstance(drift, Formula)
@@ -63,8 +63,11 @@ def additive_plan(
         and isinstance(noise, Diagonal)
         and noise.rank == noise.dim
     ):
-        psi = np.concatenate([psi, np.sqrt(noise.values)])
-        block = staged_block(drift, stages)
-        return Plan(block, drift, None, rank, constants, psi=psi, several=True, gather=gather_integrals)
+        psi = np.concatenate([tableau.table.ravel(), np.sqrt(noise.values)])
+        lean = partial(tableau.steps, drift)
+        return Plan(
+            lean("ordinary"), drift, None, rank, constants, psi=psi, several=True, gather=gather_integrals, lean=lean
+        )
+    psi = np.concatenate([tableau.A.ravel(), b, c])
     room, step = (3 + stages) * noise.dim, additive_step.compiled
     return Plan(step, drift, noise, rank, constants, psi=psi, room=room, gather=gather_integrals)

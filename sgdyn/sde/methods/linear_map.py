@@ -78,7 +78,7 @@ def linear_plan(M: Floats, b: Floats, L: Floats, dt: float) -> Plan:
         return Plan(linear_step.compiled, None, None, rank, constants, psi=_in_fives(M, b, L), room=dim + -dim % 5)
     psi = np.concatenate([b, L[np.tril_indices(dim, 0, rank)], M.ravel()])
     return Plan(
-        _written("ordinary", dim, rank), None, None, rank, constants, psi=psi, room=dim + -(-(psi.size - dim - dim * dim) // (2 * LANES)), several=True,
+        _written("ordinary", dim, rank), None, None, rank, constants, psi=psi, room=dim + -(-(psi.size - dim - dim * dim) // LANES), several=True,
         lean=partial(_written, dim=dim, rank=rank),
     )  # fmt: skip
 
