@@ -126,4 +126,4 @@ def way(course: Course, paths: int, threads: int) -> tuple[Variates, int]:
     random, share = course.clock.random, -(-paths // threads)
     if share > LANES or course.normals > MOST_NORMALS or course.precision != "float64" or random.fill not in FEW:
         return random, 0
-    return FEW[random.fill], NARROWEST
+    return FEW[random.fill], LANES if course.plan.several else NARROWEST

@@ -29,6 +29,7 @@ class Plan:
     normals: rows of standard normals for a step. rows: rows that `gather` makes of them; 0 where the step takes them as they are.
     room: rows of work space. several: the step also takes the normals of several steps at once, one below the other. divisions: of the
     step, at most, by a method that divides its steps. lean: makes the compiled `contracts.LEAN_STEPS` of a precision, if there are any.
+    narrow: makes the step for blocks of eight paths, where `step` takes sixteen at once.
     """
 
     step: Any
@@ -44,6 +45,7 @@ class Plan:
     gather: Kernel = sum_increments
     divisions: int = 1
     lean: Callable[[str], Any] | None = None
+    narrow: Callable[[], Any] | None = None
 
 
 class Method(ABC):
