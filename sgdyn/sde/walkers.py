@@ -115,7 +115,7 @@ class Course:
     def width(self, dim: int, paths: int, threads: int) -> int:
         """Paths in one block: what the first-level cache holds, no more than spreads them over the threads, and so that few are added."""
         plan, group = self.plan, self.clock.random.group
-        unit = WIDTH if self.clock.random.split else WIDTH // 2
+        unit = WIDTH if self.clock.random.split or lean.suits(self) else WIDTH // 2
         rows = dim + plan.room + plan.rows + (group + 2) * self.normals + 5
         share = math.ceil(paths / threads)
         room = LEAN_CACHE_BYTES if lean.suits(self) else CACHE_BYTES
