@@ -56,8 +56,12 @@ def block_source(expression: Expression) -> str:
 
 def euler_source(expression: Expression) -> str:
     """Steps x += dt b(x) + sqrt(2 T dt) s z with s = psi (`contracts.STEP_BLOCK`), one for every `dim` rows of variates."""
-    arguments = "drift, theta, noise, phi, extra, psi, x, variates, work, constants"
-    return _euler(expression, BLOCK, arguments, "ve.load_broad(variates, row + {}, p)")
+    return _euler(expression, BLOCK, STEP_ARGUMENTS, "ve.load_broad(variates, row + {}, p)")
+
+
+def narrow_source(expression: Expression) -> str:
+    """The same steps for blocks of `LANES` paths."""
+    return _euler(expression, BLOCK, STEP_ARGUMENTS, "ve.load(variates, row + {}, p)", "ve.load", LANES)
 
 
 def lean_source(expression: Expression) -> str:
@@ -67,20 +71,23 @@ def lean_source(expression: Expression) -> str:
 
 def lean32_source(expression: Expression) -> str:
     """The same steps of float32 points from float32 normals (`contracts.LEAN_STEPS`)."""
-    return _euler(expression, BLOCK32, LEAN_ARGUMENTS, "ve.load(z, row + {}, p)")
+    return _euler(expression, BLOCK32, LEAN_ARGUMENTS, "ve.load(z, row + {}, p)", "ve.load", 4 * LANES)
 
 
+STEP_ARGUMENTS = "drift, theta, noise, phi, extra, psi, x, variates, work, constants"
 LEAN_ARGUMENTS = "theta, psi, x, z, work, constants"
 
 
-def _euler(expression: Expression, dialect: Dialect, arguments: str, normal: str) -> str:
+def _euler(
+    expression: Expression, dialect: Dialect, arguments: str, normal: str, load: str = "ve.load_broad", lanes: int = 2 * LANES
+) -> str:  # fmt: skip
+    """load, lanes: how points are loaded, and how many paths at once."""
     code, dim, fma = body(expression, dialect), expression.dim, FMA[dialect]
     scales = [
         "dt = constants[0]",
         "scale = constants[1]*math.sqrt(dt)",
         *[f"s{i} = scale*psi[{i}]" for i in range(dim)],
     ]
-    load = LOAD[dialect]
     old = [f"x{i} = {load}(x, {i}, p)" for i in range(dim) if i not in code.used]
     stores = [
         f"ve.store(x, {i}, p, {fma}({normal.format(i)}, s{i}, {fma}({t}, dt, x{i})))" for i, t in enumerate(code.texts)
@@ -88,7 +95,7 @@ def _euler(expression: Expression, dialect: Dialect, arguments: str, normal: str
     whole = Body([*code.before, *scales], [*old, *code.inside], code.texts, code.used)
     rows = arguments.split(", ")[-3]
     outer = f"for row in range(0, {rows}.shape[0], {dim}):"
-    return _block(arguments, whole, stores, outer, header=dialect.header, load=load, lanes=STRIDE[dialect])
+    return _block(arguments, whole, stores, outer, header=dialect.header, load=load, lanes=lanes)
 
 
 def factor_source(expression: Expression) -> str:
@@ -141,9 +148,6 @@ def cholesky(
 
 
 FMA = {BLOCK: "ve.fma", BLOCK32: "na.fma32"}
-LOAD = {BLOCK: "ve.load_broad", BLOCK32: "ve.load"}
-STRIDE = {BLOCK: 2 * LANES, BLOCK32: 4 * LANES}
-"""How Euler's steps load, and how many paths at once."""
 
 
 def _block(

@@ -85,6 +85,10 @@ class Formula:
         """Of a drift: the compiled Euler-Maruyama step for diagonal noise (`contracts.STEP_BLOCK`), drift and update in one pass."""
         return _evaluator("euler", self) if self.dim <= UNROLLED else None
 
+    def narrow_block(self) -> Any:
+        """The same step for blocks of `LANES` paths."""
+        return _evaluator("narrow", self)
+
     def lean_block(self, precision: str) -> Any:
         """Of a drift: the compiled Euler-Maruyama steps for diagonal noise from float32 normals (`contracts.LEAN_STEPS`)."""
         return _evaluator("lean" if precision == "float64" else "lean32", self)
@@ -130,6 +134,7 @@ _SIGNATURES = {
     "noise": jit.NOISE_BLOCK.signature,
     "factor": jit.NOISE_BLOCK.signature,
     "euler": contracts.STEP_BLOCK.signature,
+    "narrow": contracts.STEP_BLOCK.signature,
     "lean": contracts.LEAN_STEPS["float64"].signature,
     "lean32": contracts.LEAN_STEPS["float32"].signature,
 }

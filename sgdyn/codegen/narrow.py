@@ -82,6 +82,19 @@ def store_pairs(context: Any, array: Any, row: Any, position: Any, words: Any) -
     return types.void(array, types.int64, types.int64, BROAD_WORD), lower
 
 
+@intrinsic
+def store_low(context: Any, array: Any, row: Any, position: Any, words: Any) -> Any:
+    """Store the low halves of sixteen words; not bounds-checked."""
+
+    def lower(inner: Any, builder: Any, sig: Any, values: Any) -> Any:
+        low = builder.trunc(values[3], ir.VectorType(ir.IntType(32), 2 * LANES))
+        place = _place(inner, builder, array, *values[:3])
+        builder.store(low, builder.bitcast(place, low.type.as_pointer()), align=4)
+        return inner.get_dummy_value()
+
+    return types.void(array, types.int64, types.int64, BROAD_WORD), lower
+
+
 def _place(context: Any, builder: Any, array: Any, value: Any, row: Any, position: Any) -> Any:
     """Where `array[row, position]` stands."""
     view = context.make_array(array)(context, builder, value)

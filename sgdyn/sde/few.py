@@ -12,7 +12,7 @@ import numpy as np
 
 from sgdyn.codegen.jit import Kernel, exact_helper, kernel
 from sgdyn.codegen.narrow import store_pairs
-from sgdyn.codegen.vector import LANES, load, store
+from sgdyn.codegen.vector import LANES, load, load_broad, store
 from sgdyn.randomness import HALF, box_muller, rounds_from_third
 from sgdyn.sde.variates import FILL_SIGNATURE, WIDE, Variates, box_muller32, philox_double, philox_single
 
@@ -28,10 +28,18 @@ MOST_NORMALS = 64
 
 
 @exact_helper
-def count_up(numbers: Any, first: Any, stride: Any) -> None:
-    """A row of numbers: first, first + stride, ..."""
+def count_up(numbers: Any, first: Any) -> None:
+    """A row of numbers: first, first + 1, ..."""
     for i in range(numbers.shape[1]):
-        numbers[0, i] = np.uint64(first + i * stride)
+        numbers[0, i] = np.uint64(first + i)
+
+
+@exact_helper
+def split_up(numbers: Any, first: Any) -> None:
+    """The same, of every sixteen the even ones before the odd ones."""
+    for i in range(numbers.shape[1]):
+        half, place = i // LANES, i % LANES
+        numbers[0, i] = np.uint64(first + (half // 2) * 2 * LANES + 2 * place + half % 2)
 
 
 @exact_helper
@@ -47,7 +55,7 @@ def equals(hoisted: Any, path: Any) -> Any:
 def repeat(hoisted: Any, path: Any, same: Any) -> None:
     """The column of one path in all lanes."""
     for i in range(3):
-        for p in range(LANES):
+        for p in range(NARROWEST):
             same[i, p] = hoisted[i, path]
 
 
@@ -65,15 +73,15 @@ def deal(made: Any, z: Any, component: Any, path: Any, end: Any) -> None:
 @kernel(*FILL_SIGNATURE)
 def few_double(z: Any, words: Any, narrow: Any, hoisted: Any, memory: Any, batch: Any, k0: Any, k1: Any) -> None:
     """`GROUPS` groups of two steps of double precision."""
-    made, same, group = np.empty((2, GROUPS)), np.empty((3, LANES), np.uint64), np.empty((1, GROUPS), np.uint64)
-    count_up(group, batch * GROUPS, 1)
+    made, same, group = np.empty((2, GROUPS)), np.empty((3, NARROWEST), np.uint64), np.empty((1, GROUPS), np.uint64)
+    count_up(group, batch * GROUPS)
     path = 0
     while path < z.shape[1]:
         repeat(hoisted, path, same)
         end = equals(hoisted, path)
         for component in range(z.shape[0] // (2 * GROUPS)):
-            for p in range(0, GROUPS, LANES):
-                w0, w1, w2, w3 = rounds_from_third(same, 0, load(group, 0, p), np.uint64(component), k0, k1)
+            for p in range(0, GROUPS, NARROWEST):
+                w0, w1, w2, w3 = rounds_from_third(same, 0, load_broad(group, 0, p), np.uint64(component), k0, k1)
                 first, second = box_muller(w0 | (w1 << HALF), w2 | (w3 << HALF))
                 store(made, 0, p, first)
                 store(made, 1, p, second)
@@ -84,26 +92,20 @@ def few_double(z: Any, words: Any, narrow: Any, hoisted: Any, memory: Any, batch
 @kernel(*FILL_SIGNATURE)
 def few_single(z: Any, words: Any, narrow: Any, hoisted: Any, memory: Any, batch: Any, k0: Any, k1: Any) -> None:
     """`GROUPS` groups of four steps of single precision."""
-    made, same, drawn = (
-        np.empty((4, GROUPS), np.float32),
-        np.empty((3, LANES), np.uint64),
-        np.empty((4, GROUPS), np.uint32),
-    )
-    even, odd = np.empty((1, GROUPS // 2), np.uint64), np.empty((1, GROUPS // 2), np.uint64)
-    count_up(even, batch * GROUPS, 2)
-    count_up(odd, batch * GROUPS + 1, 2)
+    made, drawn = np.empty((4, GROUPS), np.float32), np.empty((4, GROUPS), np.uint32)
+    same, group = np.empty((3, NARROWEST), np.uint64), np.empty((1, GROUPS), np.uint64)
+    split_up(group, batch * GROUPS)
     path = 0
     while path < z.shape[1]:
         repeat(hoisted, path, same)
         end = equals(hoisted, path)
         for component in range(z.shape[0] // (4 * GROUPS)):
-            for p in range(0, GROUPS // 2, LANES):
-                a0, a1, a2, a3 = rounds_from_third(same, 0, load(even, 0, p), np.uint64(component), k0, k1)
-                b0, b1, b2, b3 = rounds_from_third(same, 0, load(odd, 0, p), np.uint64(component), k0, k1)
-                store_pairs(drawn, 0, 2 * p, a0, b0)
-                store_pairs(drawn, 1, 2 * p, a1, b1)
-                store_pairs(drawn, 2, 2 * p, a2, b2)
-                store_pairs(drawn, 3, 2 * p, a3, b3)
+            for p in range(0, GROUPS, NARROWEST):
+                w0, w1, w2, w3 = rounds_from_third(same, 0, load_broad(group, 0, p), np.uint64(component), k0, k1)
+                store_pairs(drawn, 0, p, w0)
+                store_pairs(drawn, 1, p, w1)
+                store_pairs(drawn, 2, p, w2)
+                store_pairs(drawn, 3, p, w3)
             for half in range(0, 4, 2):
                 for p in range(0, GROUPS, WIDE):
                     first, second = box_muller32(load(drawn, half, p), load(drawn, half + 1, p))

@@ -14,18 +14,23 @@ from numba import types
 
 from sgdyn.codegen.contracts import LEAN_STEPS, address, function_at
 from sgdyn.codegen.jit import MATRIX32, VECTOR, VECTOR32, Kernel, exact_helper, kernel
-from sgdyn.codegen.vector import load, store
-from sgdyn.randomness import WORDS, hoist
+from sgdyn.codegen.narrow import from_bits32, store_low
+from sgdyn.codegen.vector import LANES, load, store
+from sgdyn.codegen.views import borrowed, keep, rows_of
+from sgdyn.randomness import WORDS, hoist, rounds_from_third
 from sgdyn.sde.engine import CUBE, PATHS, SNAPSHOTS, STEPS, copy_rows
 from sgdyn.sde.variates import (
+    BIT,
     MEMORY,
     NARROW,
+    TOP_BIT,
     WIDE,
     box_muller32,
     fast_single,
     fast_words,
     fill_narrow_words,
     kind_of,
+    philox_signs,
     philox_single,
 )
 
@@ -34,14 +39,17 @@ if TYPE_CHECKING:
 
 GROUP = 4
 """Steps whose normals are made at once."""
+SIGN_GROUPS = 32
+"""Groups that share the words of one Philox call where they want signs only."""
+TWO_BITS, THREE_BITS, ONE_BITS32 = np.uint32(2), np.uint32(3), np.uint32(0x3F800000)
 
 WORDS_SIGNATURE = (NARROW, WORDS, MEMORY, types.int64, types.int64, types.uint64, types.uint64)
 WORDS_PASS = types.FunctionType(types.void(*WORDS_SIGNATURE))
 """`words(narrow, hoisted, memory, group, component, k0, k1)`: the words of one component of a group, in the first two rows of narrow."""
 
-NORMALS_SIGNATURE = (NARROW, MATRIX32, types.int64)
+NORMALS_SIGNATURE = (NARROW, MATRIX32, types.int64, types.int64)
 NORMALS_PASS = types.FunctionType(types.void(*NORMALS_SIGNATURE))
-"""`normals(narrow, z, component)`: four rows of z from those words.
+"""`normals(narrow, z, group, component)`: four rows of z from those words.
 
 The two passes are functions of their own: inlined into one they would share too few registers (.96 for .86 ns a normal).
 """
@@ -61,8 +69,22 @@ def xoshiro_words(narrow: Any, hoisted: Any, memory: Any, group: Any, component:
     fast_words(narrow, hoisted, memory, group, component, k0, k1)
 
 
+@kernel(*WORDS_SIGNATURE)
+def sign_words(narrow: Any, hoisted: Any, memory: Any, group: Any, component: Any, k0: Any, k1: Any) -> None:
+    """Philox words for 128 steps, in rows that each component has for itself, in the order in which `philox_signs` takes their bits."""
+    if memory[0] == group and group % SIGN_GROUPS != 0:
+        return
+    row, n = 2 + 2 * component, hoisted.shape[1]
+    for p in range(0, n, 2 * LANES):
+        w0, w1, w2, w3 = rounds_from_third(hoisted, p, np.uint64(group // SIGN_GROUPS), np.uint64(component), k0, k1)
+        store_low(narrow, row, p, w1)
+        store_low(narrow, row, n + p, w0)
+        store_low(narrow, row + 1, p, w3)
+        store_low(narrow, row + 1, n + p, w2)
+
+
 @kernel(*NORMALS_SIGNATURE)
-def single_normals(narrow: Any, z: Any, component: Any) -> None:
+def single_normals(narrow: Any, z: Any, group: Any, component: Any) -> None:
     """The normals of four steps, as `variates.single_from` makes them."""
     n, rank = z.shape[1], z.shape[0] // GROUP
     for half in range(2):
@@ -72,34 +94,52 @@ def single_normals(narrow: Any, z: Any, component: Any) -> None:
             store(z, (2 * half + 1) * rank + component, p, second)
 
 
+@kernel(*NORMALS_SIGNATURE)
+def single_signs(narrow: Any, z: Any, group: Any, component: Any) -> None:
+    """The signs of four steps, those of `variates.philox_signs`."""
+    n, rank = z.shape[1], z.shape[0] // GROUP
+    quarter, shift = (group % SIGN_GROUPS) // 8, np.uint32(GROUP * (group % 8))
+    row, begin = 2 + 2 * component + quarter // 2, quarter % 2 * n
+    for p in range(0, n, WIDE):
+        word = load(narrow, row, begin + p) << shift
+        store(z, component, p, from_bits32((word & TOP_BIT) | ONE_BITS32))
+        store(z, rank + component, p, from_bits32(((word << BIT) & TOP_BIT) | ONE_BITS32))
+        store(z, 2 * rank + component, p, from_bits32(((word << TWO_BITS) & TOP_BIT) | ONE_BITS32))
+        store(z, 3 * rank + component, p, from_bits32(((word << THREE_BITS) & TOP_BIT) | ONE_BITS32))
+
+
 @exact_helper
 def _walk(
     steps: Any, words: Any, fill: Any, theta: Any, psi: Any, constants: Any, room: Any, normals: Any,
     x: Any, paths: Any, first: Any, count: Any, temperatures: Any, k0: Any, k1: Any, kept: Any, out: Any,
 ) -> None:  # fmt: skip
     n = x.shape[2]
-    work, z = np.empty((max(room, 1), n), x.dtype), np.empty((GROUP * normals, n), np.float32)
-    hoisted, narrow = np.empty((3, n), np.uint64), np.empty((2 * normals + 2, 2 * n), np.uint32)
-    memory, own = np.empty(2, np.int64), constants.copy()
+    owners = (
+        np.empty((max(room, 1), n), x.dtype), np.empty((GROUP * normals, n), np.float32), np.empty((3, n), np.uint64),
+        np.empty((2 * normals + 2, 2 * n), np.uint32), np.empty(2, np.int64), constants.copy(), theta, psi,
+    )  # fmt: skip
+    work, z, hoisted, narrow, memory, own, theta, psi = borrowed(owners)
     for b in range(x.shape[0]):
         hoist(paths[b], k0, k1, hoisted)
-        memory[0], filled, saved, block, step = -1, -1, 0, x[b], first
+        memory[0], filled, saved, step = -1, -1, 0, first
+        (block,) = borrowed((x[b],))
         while step < first + count:
             own[1] = math.sqrt(2.0 * temperatures[step - first if len(temperatures) > 1 else 0])
             if step // GROUP != filled:
                 filled = step // GROUP
                 for component in range(normals):
                     words(narrow, hoisted, memory, filled, component, k0, k1)
-                    fill(narrow, z, component)
+                    fill(narrow, z, filled, component)
                 memory[0] = filled + 1
             end = min((filled + 1) * GROUP if len(temperatures) == 1 else step + 1, first + count)
             end = min(end, kept[saved]) if saved < len(kept) else end
             begin = (step - filled * GROUP) * normals
-            steps(theta, psi, block, z[begin : begin + (end - step) * normals], work, own)
+            steps(theta, psi, block, rows_of(z, begin, begin + (end - step) * normals), work, own)
             step = end
             while saved < len(kept) and kept[saved] == step:
                 copy_rows(block, out[b, saved])
                 saved += 1
+    keep(owners)
 
 
 to_words, to_normals = function_at(WORDS_PASS), function_at(NORMALS_PASS)
@@ -132,8 +172,12 @@ def walk_lean32(
     )  # fmt: skip
 
 
-PASSES: dict[Kernel, Kernel] = {philox_single: philox_words, fast_single: xoshiro_words}
-"""The words of the fillers whose normals are float32."""
+PASSES: dict[Kernel, tuple[Kernel, Kernel]] = {
+    philox_single: (philox_words, single_normals),
+    fast_single: (xoshiro_words, single_normals),
+    philox_signs: (sign_words, single_signs),
+}
+"""The two passes of the fillers whose normals fit into float32."""
 
 WALKS = {"float64": walk_lean, "float32": walk_lean32}
 
@@ -147,12 +191,12 @@ def suits(course: Course) -> bool:
 
 def arguments(course: Course) -> tuple[Any, ...]:
     """The arguments of the walk that do not change."""
-    plan, precision = course.plan, course.precision
+    plan, precision, (words, normals) = course.plan, course.precision, PASSES[course.clock.random.fill]
     assert plan.lean is not None
     functions = [
         address(plan.lean(precision), LEAN_STEPS[precision]),
-        address(PASSES[course.clock.random.fill].compiled, WORDS_PASS),
-        address(single_normals.compiled, NORMALS_PASS),
+        address(words.compiled, WORDS_PASS),
+        address(normals.compiled, NORMALS_PASS),
     ]
     theta = np.zeros(0) if plan.drift is None else plan.drift.theta
     return np.array(functions), theta, plan.psi.astype(precision), plan.constants, plan.room, plan.normals
@@ -172,7 +216,7 @@ def check(course: Course, method: Any) -> None:
     found = [name for name, refused in wrong if refused]
     if found:
         raise ValueError(
-            f"got precision='float32' with {', '.join(found)}, expected noise='single', refine=1, no boundary, and method=sg.EulerMaruyama() on a "
+            f"got precision='float32' with {', '.join(found)}, expected noise='single' or 'weak', refine=1, no boundary, and method=sg.EulerMaruyama() on a "
             "drift that is a formula of x alone with constant diagonal D, or a linear drift with any constant D up to dimension 16; type "
             "precision='float64' for all else"
         )

@@ -38,6 +38,8 @@ CACHE_BYTES = 64 * 1024
 LEAN_CACHE_BYTES = 256 * 1024
 WIDTH = 4 * LANES
 WIDEST = 384
+CALLS = 8
+"""Paths that cost as much as the calls for a block do."""
 
 
 @dataclass(frozen=True)
@@ -111,16 +113,18 @@ class Course:
         return self.plan.normals + max((watch.spare for watch in self.watches), default=0)
 
     def width(self, dim: int, paths: int, threads: int) -> int:
-        """Paths in one block: what the first-level cache holds, and no more than spreads them over the threads."""
+        """Paths in one block: what the first-level cache holds, no more than spreads them over the threads, and so that few are added."""
         plan, group = self.plan, self.clock.random.group
-        unit = WIDTH if self.clock.random.split else WIDTH // 2
+        unit = WIDTH if self.clock.random.split or lean.suits(self) else WIDTH // 2
         rows = dim + plan.room + plan.rows + (group + 2) * self.normals + 5
         share = math.ceil(paths / threads)
         room = LEAN_CACHE_BYTES if lean.suits(self) else CACHE_BYTES
         fits = (
             room // (8 * rows) if dim <= UNROLLED else WIDEST
         )  # beyond, steps are matrix products, which want many columns
-        return max(unit, min(WIDEST, fits, share + unit - 1) // unit * unit)
+        widest = max(unit, min(WIDEST, fits, share + unit - 1) // unit * unit)
+        widths = range(widest, 3 * widest // 4 - 1, -unit)
+        return min(widths, key=lambda width: math.ceil(share / width) * (width + CALLS))  # the last block is filled up
 
 
 def into_blocks(
@@ -189,7 +193,7 @@ class Walkers:
             if watch.begins_at is not None and watch.quantity is not None:
                 record[:, watch.begins_at] = watch.quantity(self.x.transpose(0, 2, 1))[..., 0]
         self.lean = lean.suits(course) and width != narrow
-        self._fixed, self._callbacks = (lean.arguments(course), []) if self.lean else _arguments(course, random)
+        self._fixed, self._callbacks = (lean.arguments(course), []) if self.lean else _arguments(course, random, width)
 
     def advance(self, first: int, count: int, kept: Steps = NO_STEPS) -> Floats:
         """Take `count` steps from the step `first`; returns the points (n, kept, dim) after each of the `kept` step numbers."""
@@ -231,7 +235,7 @@ def _record(rows: Floats, blocks: int, width: int) -> Floats:
     return np.tile(rows[None, :, None], (blocks, 1, width)) if rows.ndim == 1 else np.tile(rows[None], (blocks, 1, 1))
 
 
-def _arguments(course: Course, random: Variates) -> tuple[tuple[Any, ...], list[Callback]]:
+def _arguments(course: Course, random: Variates, width: int) -> tuple[tuple[Any, ...], list[Callback]]:
     """The engine's arguments that do not change, and the Python functions among them."""
     plan, clock, limits = course.plan, course.clock, course.confinement.limits
     nothing = (no_field.compiled, NOTHING, None)
@@ -243,7 +247,7 @@ def _arguments(course: Course, random: Variates) -> tuple[tuple[Any, ...], list[
     alone = clock.refine == 1 and not course.timed and not len(limits) and course.normals == plan.normals
     rows = plan.rows or (plan.normals if clock.refine > 1 else 0)
     own = (
-        plan.step,
+        plan.narrow() if plan.narrow and width == LANES else plan.step,
         drift[0],
         noise[0],
         extra[0],

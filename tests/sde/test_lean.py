@@ -31,6 +31,8 @@ def run(problem, x0, **options):
     [
         {},
         {"rng": "fast"},
+        {"noise": "weak"},
+        {"noise": "weak", "t": 300 * DT, "first_path": 2**33, "save": np.array([5, 131, 300]) * DT},
         {"temperature": lambda t: 1.0 + t / DT},
         {"first_path": 2**33, "threads": 3},
         {"save": 38},
@@ -38,7 +40,18 @@ def run(problem, x0, **options):
         {"method": sg.SRA1()},
         {"method": sg.SRA3(), "save": 38},
     ],
-    ids=["plain", "fast", "schedule", "threads", "every step", "one path", "two stages", "three stages"],
+    ids=[
+        "plain",
+        "fast",
+        "signs",
+        "many signs",
+        "schedule",
+        "threads",
+        "every step",
+        "one path",
+        "two stages",
+        "three stages",
+    ],
 )
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_no_bit_differs_from_the_ordinary_engine(name, options, monkeypatch):
@@ -106,7 +119,6 @@ def test_float32_has_the_stationary_law():
     ("options", "named"),
     [
         ({"noise": "double"}, "noise='double'"),
-        ({"noise": "weak"}, "noise='weak'"),
         ({"refine": 2}, "refine=2"),
         ({"method": sg.Heun()}, "Heun"),
         ({"boundary": sg.box([(-5, 5)])}, "boundary"),

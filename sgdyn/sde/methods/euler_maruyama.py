@@ -78,6 +78,7 @@ class EulerMaruyama(Method):
                 psi=np.sqrt(noise.values),
                 several=True,
                 lean=drift.lean_block,
+                narrow=drift.narrow_block,
             )
         if isinstance(drift, Affine) and isinstance(noise, Dense) and noise.dim <= TILED and noise.rank:
             M, L = np.eye(noise.dim) + dt * drift.matrix, math.sqrt(dt) * noise.factor
