@@ -129,7 +129,7 @@ def quasi_stationary(generator: Generator, region: Any) -> QuasiStationary:
         raise ValueError(f"got a region that is never reached from {x}, expected one that ends all paths")
     density, _ = _leading(ended)
     values = ended.spread(density, np.zeros(len(ended.regions)))
-    rate = refined(generator, lambda g: _leading(ended if g is generator else _ended(g, region))[1])
+    rate = refined(generator, lambda g: _leading(ended if g is generator else _ended(g, region))[1], irregular=True)
     return QuasiStationary(Density(generator.grid, values.reshape(generator.grid.shape)), rate)
 
 

@@ -27,7 +27,7 @@ def rate(generator: Generator, a: Any, b: Any, once_in_a: bool = False) -> Estim
         found = Transitions(g, a, b)
         return found.frequency / found.share if once_in_a else found.frequency
 
-    return refined(generator, quantity)
+    return refined(generator, quantity, irregular=True)
 
 
 def reactive_current(generator: Generator, a: Any, b: Any) -> Current:
