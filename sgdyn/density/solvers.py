@@ -16,8 +16,8 @@ Floats = NDArray[np.float64]
 class Solver:
     """Solves A x = b and A' x = b for A = shift - Q, whose off-diagonal elements are never positive."""
 
-    def __init__(self, matrix: sparse.csr_array) -> None:
-        self.matrix = matrix
+    def __init__(self, matrix: sparse.csr_array, masses: Floats | None = None) -> None:
+        self.matrix, self.masses = matrix, masses
 
     @cached_property
     def _factors(self) -> Any:
