@@ -72,11 +72,6 @@ class Generator:
         return self.log_masses is not None and self.faces is None
 
     @cached_property
-    def coarse(self) -> Generator:
-        """The same process on half as many cells along each axis."""
-        return fokker_planck(self.problem, self.grid.coarser(2))
-
-    @cached_property
     def volumes(self) -> Floats:
         """Cell volumes (cells,)."""
         return self.grid.volumes.ravel()
