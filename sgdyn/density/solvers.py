@@ -20,6 +20,8 @@ DIRECT_BELOW = 2e7
 """Numbers in the factors up to which systems are solved directly: half a million cells of a chain, 400 x 400, or 28 x 28 x 28."""
 BYTES_DIRECT, BYTES_MULTIGRID = 20, 110
 """Peak bytes for each number in the factors, and for each number in a matrix solved by multigrid (measured)."""
+UNKNOWN_MEMORY = 4e9
+"""Bytes to use where the machine does not say how many it has."""
 TOLERANCE, SUFFICIENT, ROUNDING, MOST_ITERATIONS = 1e-12, 1e-8, 1e-14, 300
 
 
@@ -104,7 +106,7 @@ class Solver:
     def _roots(self) -> Floats:
         """sqrt(m/max m), no smaller than what has a square."""
         masses = np.asarray(self.masses, dtype=np.float64)
-        return np.maximum(np.sqrt(masses / masses.max()), 1e-140)
+        return np.asarray(np.maximum(np.sqrt(masses / masses.max()), 1e-140))
 
     @cached_property
     def _symmetrised(self) -> tuple[Any, Any]:
@@ -210,7 +212,9 @@ def memory_limit() -> float:
     """
     given = os.environ.get("SGDYN_MEMORY")
     if given is None:
-        return 0.5 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 4e9
+        if not hasattr(os, "sysconf"):
+            return UNKNOWN_MEMORY
+        return 0.5 * float(os.sysconf("SC_PAGE_SIZE")) * float(os.sysconf("SC_PHYS_PAGES"))
     try:
         limit = 1e9 * float(given)
     except ValueError:
