@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from sgdyn.density.advection import Faces, circulation, known, upwinded
@@ -15,6 +16,14 @@ from sgdyn.density.forces import Forces, forces
 from sgdyn.density.grid import Grid
 from sgdyn.density.lattice import Lattice, lattice
 from sgdyn.problem import Langevin, Momentum
+
+if TYPE_CHECKING:
+    from sgdyn.density.boundary_value import QuasiStationary
+    from sgdyn.density.currents import Current
+    from sgdyn.density.distribution import Density
+    from sgdyn.density.solution import Solution
+    from sgdyn.density.spectrum import RelaxationSpectrum
+    from sgdyn.estimate import Estimate
 
 Floats = NDArray[np.float64]
 
@@ -41,6 +50,16 @@ class Generator:
     climb: Floats
     faces: Faces | None
     log_masses: Floats | None
+
+    @cached_property
+    def coarse(self) -> Generator:
+        """The same process on half the cells along each axis, with which errors are found."""
+        return assembled(self.problem, self.grid.coarser(), self.forces)
+
+    @property
+    def edge_forces(self) -> Forces:
+        """What acts along the edges: all but the flow that a stream function carries across the faces."""
+        return self.forces.without_rest() if streams(self.grid, self.forces) else self.forces
 
     @property
     def reversible(self) -> bool:
@@ -83,6 +102,85 @@ class Generator:
             np.add.at(out, self.faces.last, self.faces.out)
         return out
 
+    def stationary(self) -> Density:
+        """The stationary density (see `stationary.stationary`)."""
+        from sgdyn.density import stationary
+
+        return stationary.stationary(self)
+
+    def mean_first_passage(
+        self, region: Any = None, x0: ArrayLike | None = None, moments: int = 1
+    ) -> Solution | Estimate:
+        """The mean time until paths enter a region (or leave over an absorbing wall): u of -Q u = 1, 0 in the region.
+
+        region: a predicate, `lambda x: x[0] > 0.9`; None for absorbing walls alone. With x0 (..., dim) the times from there, else the whole
+        function. moments: so many moments E tau^n along a last axis if it is more than one, -Q u_n = n u_(n-1). Raises ValueError where the
+        region is not on the grid, x0 lies in it, or paths from x0 may never reach it.
+        """
+        from sgdyn.density import boundary_value
+
+        return boundary_value.mean_first_passage(self, region, x0, moments)
+
+    def committor(self, a: Any, b: Any, backward: bool = False) -> Solution:
+        """The probability q to reach b before a, -Q q = 0; with `backward` the one to have come from a last rather than from b.
+
+        a, b: predicates. Paths over absorbing walls reach neither. Raises ValueError where regions overlap or are not on the grid.
+        """
+        from sgdyn.density import boundary_value
+
+        return boundary_value.committor(self, a, b, backward)
+
+    def splitting(self, regions: Sequence[Any]) -> Solution:
+        """The probabilities (*shape, regions) to reach each of several regions first; what is missing to 1 leaves over absorbing walls.
+
+        Raises ValueError where regions overlap or are not on the grid.
+        """
+        from sgdyn.density import boundary_value
+
+        return boundary_value.splitting(self, regions)
+
+    def quasi_stationary(self, region: Any = None) -> QuasiStationary:
+        """The density nu of what has not entered a region (or left over an absorbing wall) for long, and its rate: -Q' nu = rate nu.
+
+        Raises ValueError where the region is not on the grid, or is never reached from some cell.
+        """
+        from sgdyn.density import boundary_value
+
+        return boundary_value.quasi_stationary(self, region)
+
+    def spectrum(self, k: int = 4) -> RelaxationSpectrum:
+        """The k rates lambda with the least real parts, -Q f = lambda f, with their functions and densities (see `RelaxationSpectrum`).
+
+        Raises ValueError for more than the grid has cells, less 2.
+        """
+        from sgdyn.density import spectrum
+
+        return spectrum.spectrum(self, k)
+
+    def rate(self, a: Any, b: Any, once_in_a: bool = False) -> Estimate:
+        """The number of transitions from region a to b per unit time in the stationary state,
+
+            nu = sum_i m_i q-_i q_iB,
+
+        q- the probability to come from a last, q_iB the rate into b. With `once_in_a` divided by the probability that a was visited last:
+        the rate k_AB. Raises ValueError for absorbing walls, and where regions overlap, touch or are not on the grid.
+        Source: Vanden-Eijnden, Transition path theory (2006).
+        """
+        from sgdyn.density import reaction
+
+        return reaction.rate(self, a, b, once_in_a)
+
+    def reactive_current(self, a: Any, b: Any) -> Current:
+        """The current of the paths on their way from region a to b, J_i = sum_j f_ij dx_ij/(2 V_i).
+
+            f_ij = m_i q-_i q_ij q+_j - m_j q-_j q_ji q+_i
+
+        q+ the probability to reach b before a. Its `density` is that of such paths. Raises as `rate`.
+        """
+        from sgdyn.density import reaction
+
+        return reaction.reactive_current(self, a, b)
+
 
 def fokker_planck(problem: Langevin | Momentum, grid: Grid) -> Generator:
     """The generator of a process on a grid of one to three axes: rates that conserve mass, are never negative, and obey detailed balance with
@@ -112,12 +210,17 @@ def assembled(problem: Langevin | Momentum, grid: Grid, pushed: Forces) -> Gener
     x = grid.centers.reshape(-1, grid.dim)
     pushed = pushed.lowered(x)
     edges = lattice(grid, pushed.strength(x[:1] if pushed.constant else x))
-    absorbing = any(side == "absorbing" for pair in grid.boundary for side in pair)
-    if pushed.rest is not None and pushed.keeps and grid.dim == 2 and not absorbing:
+    if streams(grid, pushed):
         return _with_circulation(problem, grid, pushed, edges)
     climb = pushed.climb(x[edges.edges.i], edges.edges.dx)
     log_masses = _gibbs(grid, pushed) if pushed.rest is None else _chained(grid, climb)
     return Generator(problem, grid, pushed, edges, climb, upwinded(grid, pushed), log_masses)
+
+
+def streams(grid: Grid, pushed: Forces) -> bool:
+    """Whether the rest of the drift is carried by a stream function: in the plane, between walls that let nothing out."""
+    absorbing = any(side == "absorbing" for pair in grid.boundary for side in pair)
+    return pushed.rest is not None and pushed.keeps and grid.dim == 2 and not absorbing
 
 
 def _with_circulation(problem: Any, grid: Grid, pushed: Forces, edges: Lattice) -> Generator:

@@ -1,0 +1,293 @@
+"""Regions on a grid: where the ways between cells cross into them, and the process that ends there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse import csgraph
+
+from sgdyn.density.generator import Generator, bernoulli
+from sgdyn.density.grid import Grid
+from sgdyn.density.solvers import Solver
+from sgdyn.region import Region
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.intp]
+Bools = NDArray[np.bool_]
+
+CLOSEST = 1e-10
+"""The shortest cut in lengths of an edge: a cell whose centre lies on the boundary ends there, without infinite rates."""
+HALVINGS = 46
+NOWHERE = -1
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Ways from cells `origin` by `dx` (n, dim) to cells `target` (NOWHERE beyond absorbing walls) at the rates
+    `strength` B(`climb`) + `carried`."""
+
+    origin: Integers
+    target: Integers
+    dx: Floats
+    strength: Floats
+    climb: Floats
+    carried: Floats
+
+    def of(self, rows: NDArray[Any]) -> Steps:
+        return Steps(*(getattr(self, name)[rows] for name in Steps.__dataclass_fields__))
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """A process that ends where it enters one of several regions.
+
+    owner (cells,): the region of each cell, NOWHERE for the free ones. `steps` are those out of free cells, with the region they end in
+    (or NOWHERE), the share theta of the way to its boundary (1 for the others), and their rates.
+    """
+
+    generator: Generator
+    regions: tuple[Region, ...]
+    owner: Integers
+    steps: Steps
+    ends: Integers
+    theta: Floats
+    rates: Floats
+    bridged: int
+
+    @property
+    def grid(self) -> Grid:
+        return self.generator.grid
+
+    @cached_property
+    def free(self) -> Integers:
+        """The numbers of the free cells."""
+        return np.flatnonzero(self.owner == NOWHERE)
+
+    @cached_property
+    def number(self) -> Integers:
+        """The place of each cell among the free ones."""
+        return np.cumsum(self.owner == NOWHERE) - 1
+
+    @cached_property
+    def inner(self) -> sparse.csr_array:
+        """Rates (free, free) between free cells, with all rates out on the diagonal."""
+        n, row = len(self.free), self.number[self.steps.origin]
+        stays = (self.ends == NOWHERE) & (self.steps.target != NOWHERE)
+        column = self.number[self.steps.target[stays]]
+        off = sparse.csr_array((self.rates[stays], (row[stays], column)), shape=(n, n))
+        return sparse.csr_array(off - sparse.diags_array(np.bincount(row, self.rates, n)))
+
+    @cached_property
+    def arrivals(self) -> Floats:
+        """Rates (free, regions) into the regions."""
+        n, row = len(self.free), self.number[self.steps.origin]
+        hits = [self.ends == k for k in range(len(self.regions))]
+        return np.array([np.bincount(row[hit], self.rates[hit], n) for hit in hits]).reshape(-1, n).T
+
+    @cached_property
+    def lost(self) -> Floats:
+        """Rates (free,) over absorbing walls."""
+        gone = (self.ends == NOWHERE) & (self.steps.target == NOWHERE)
+        return np.asarray(
+            np.bincount(self.number[self.steps.origin[gone]], self.rates[gone], len(self.free)), dtype=float
+        )
+
+    @cached_property
+    def ending(self) -> Bools:
+        """Whether a path from each free cell can end, (free,)."""
+        return self._reaching((self.arrivals.sum(axis=1) + self.lost) > 0)
+
+    @cached_property
+    def certain(self) -> Bools:
+        """Whether every path from each free cell ends, (free,)."""
+        return ~self._reaching(~self.ending)
+
+    def _reaching(self, goal: Bools) -> Bools:
+        n = len(goal)
+        inner = self.inner.tocoo()
+        passable = (inner.data > 0) & (inner.row != inner.col)
+        last = np.flatnonzero(goal)
+        start, end = np.r_[inner.col[passable], np.full(len(last), n)], np.r_[inner.row[passable], last]
+        graph = sparse.csr_array((np.ones(len(start)), (start, end)), shape=(n + 1, n + 1))
+        found = np.zeros(n + 1, dtype=bool)
+        found[csgraph.breadth_first_order(graph, n, directed=True, return_predecessors=False)] = True
+        return found[:n]
+
+    @cached_property
+    def solver(self) -> Solver:
+        """Of -Q on the free cells from which paths can end."""
+        kept = np.flatnonzero(self.ending)
+        return Solver(sparse.csr_array(-self.inner[kept][:, kept]))
+
+    def solve(self, b: Floats) -> Floats:
+        """u (free, ...) of -Q u = b; NaN where paths cannot end."""
+        columns = b.reshape(len(b), -1)
+        u = np.full(columns.shape, np.nan)
+        for k in range(columns.shape[1]):
+            u[self.ending, k] = self.solver.solve(columns[self.ending, k])
+        return u.reshape(b.shape)
+
+    def spread(self, u: Floats, ends: Floats) -> Floats:
+        """Values (cells, ...) from those of the free cells and those in the regions."""
+        cells = np.empty((self.grid.size, *u.shape[1:]))
+        cells[self.free] = u
+        taken = self.owner != NOWHERE
+        if len(ends):
+            cells[taken] = ends[self.owner[taken]]
+        return cells
+
+
+def cut(generator: Generator, regions: Sequence[Any], log_masses: Floats | None = None) -> Cut:
+    """The process ended at regions (predicates): ways into them are cut where they cross the boundary, at the share theta of their length.
+
+    A cut way has the rate strength B(climb up to the boundary)/theta, which keeps the second order of the edges (Gibou et al., J. Comput.
+    Phys. 176, 205 (2002)). With `log_masses`, those of the stationary state, the process runs backwards in time. Raises ValueError for
+    regions that hold nothing of the grid, hold all of it, or overlap.
+    """
+    given = tuple(Region.of(region, generator.grid.dim) for region in regions)
+    owner = _owners(generator, given)
+    steps = _steps(generator, log_masses)
+    bridged = int(np.sum(_between(owner, steps)))
+    steps = steps.of(owner[steps.origin] == NOWHERE)
+    ends, theta = _ends(generator.grid, given, owner, steps)
+    for k in range(len(given)):
+        if not np.any(owner == k) and not np.any(ends == k):
+            raise ValueError(
+                f"got a region that no cell of the grid of {_shape(generator.grid)} cells touches, expected one inside the box; "
+                "type a finer Grid (errors are found on one with half the cells along each axis) or a wider region"
+            )
+    rates = _rates(generator, steps, ends, theta, log_masses)
+    return Cut(generator, given, owner, steps, ends, theta, rates, bridged)
+
+
+def _shape(grid: Grid) -> str:
+    return "x".join(map(str, grid.shape))
+
+
+def _owners(generator: Generator, regions: tuple[Region, ...]) -> Integers:
+    x = generator.grid.centers.reshape(-1, generator.grid.dim)
+    owner = np.full(len(x), NOWHERE)
+    for k, region in enumerate(regions):
+        inside = region.contains(x)
+        shared = inside & (owner != NOWHERE)
+        if np.any(shared):
+            raise ValueError(
+                f"got regions {owner[shared][0]} and {k} that both hold {x[shared][0]}, expected regions that do not overlap"
+            )
+        owner[inside] = k
+    if np.all(owner != NOWHERE):
+        raise ValueError("got regions that hold every cell of the grid, expected some room between them")
+    return owner
+
+
+def _between(owner: Integers, steps: Steps) -> Bools:
+    """Steps that lead from one region straight into another."""
+    a, b = owner[steps.origin], np.where(steps.target == NOWHERE, NOWHERE, owner[steps.target])
+    return np.asarray((a != b) & (a != NOWHERE) & (b != NOWHERE))
+
+
+def _steps(generator: Generator, log_masses: Floats | None) -> Steps:
+    """All ways out of cells, there and back."""
+    e, out, f = generator.lattice.edges, generator.lattice.exits, generator.faces
+    x, volumes, none = generator.grid.centers.reshape(-1, generator.grid.dim), generator.volumes, np.zeros(len(e.i))
+    parts = [
+        (e.i, e.j, e.dx, e.strength / volumes[e.i], generator.climb, none),
+        (e.j, e.i, -e.dx, e.strength / volumes[e.j], -generator.climb, none),
+    ]
+    if len(out.i):
+        beyond, still = np.full(len(out.i), NOWHERE), np.zeros(len(out.i))
+        parts.append((out.i, beyond, out.dx, out.strength, generator.edge_forces.climb(x[out.i], out.dx), still))
+    if f is not None:
+        way, zero, lost = between(generator.grid, x[f.i], x[f.j]), np.zeros(len(f.i)), np.zeros(len(f.last))
+        forth, back = f.forth, f.back
+        if log_masses is not None:
+            fall = log_masses[f.i] - log_masses[f.j]
+            forth, back = back * exponential(-fall, back), forth * exponential(fall, forth)
+        parts += [
+            (f.i, f.j, way, zero, zero, forth),
+            (f.j, f.i, -way, zero, zero, back),
+            (f.last, np.full(len(f.last), NOWHERE), np.zeros((len(f.last), x.shape[1])), lost, lost, f.out),
+        ]
+    return Steps(*(np.concatenate(p) for p in zip(*parts, strict=True)))
+
+
+def exponential(exponent: Floats, factor: Floats) -> Floats:
+    """exp where the factor is not 0, 0 elsewhere: masses below the smallest float have no currents."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.where(factor != 0, np.exp(np.where(factor != 0, exponent, 0.0)), 0.0)
+
+
+def _rates(generator: Generator, steps: Steps, ends: Integers, theta: Floats, log_masses: Floats | None) -> Floats:
+    climb, hit = steps.climb.copy(), np.flatnonzero((ends != NOWHERE) & (steps.strength > 0))
+    x = generator.grid.centers.reshape(-1, generator.grid.dim)
+    climb[hit] = generator.edge_forces.climb(x[steps.origin[hit]], theta[hit, None] * steps.dx[hit])
+    # before absorbing walls the way is already cut, and what is carried does not depend on how far the boundary is
+    rates = steps.strength * bernoulli(climb) / theta + steps.carried
+    if log_masses is None or generator.log_masses is not None:
+        return rates
+    # without detailed balance along the edges: pi_j q_ji/pi_i = q_ij exp(climb - fall of log density)
+    log_density = log_masses - np.log(generator.volumes)
+    target = np.where(steps.target == NOWHERE, steps.origin, steps.target)
+    tilt = climb - theta * (log_density[steps.origin] - log_density[target])
+    return np.asarray((rates - steps.carried) * exponential(tilt, steps.strength) + steps.carried)
+
+
+def _ends(grid: Grid, regions: tuple[Region, ...], owner: Integers, steps: Steps) -> tuple[Integers, Floats]:
+    """The first region each step enters and the share of its length before it."""
+    x = grid.centers.reshape(-1, grid.dim)
+    widths = np.stack([w[i] for w, i in zip(grid.widths, np.unravel_index(steps.origin, grid.shape), strict=True)], -1)
+    pieces = np.clip(np.ceil(np.abs(steps.dx / widths).max(axis=1) - 1e-9), 2, None).astype(int)
+    ends, theta = np.full(len(pieces), NOWHERE), np.ones(len(pieces))
+    first = np.full(len(pieces), np.inf)
+    for k, region in enumerate(regions):
+        level = region.level()
+        share = crossings(lambda p, level=level: level(wrapped(grid, p))[..., 0], x[steps.origin], steps.dx, pieces)  # type: ignore[misc]
+        sooner = share < first
+        ends[sooner], first[sooner] = k, share[sooner]
+    # a centre that lies on the boundary to rounding belongs to its own cell
+    missed = (ends == NOWHERE) & (steps.target != NOWHERE) & (owner[steps.target] != NOWHERE)
+    ends[missed], first[missed] = owner[steps.target[missed]], 1.0
+    theta[ends != NOWHERE] = np.clip(first[ends != NOWHERE], CLOSEST, 1.0)
+    return ends, theta
+
+
+def crossings(level: Callable[[Floats], Floats], x: Floats, dx: Floats, pieces: Integers) -> Floats:
+    """The share of each segment x + s dx at which a level first becomes positive, looked for at the ends of its pieces; inf where never."""
+    share, open_ = np.full(len(x), np.inf), np.arange(len(x))
+    for k in range(1, int(pieces.max(initial=0)) + 1):
+        open_ = open_[pieces[open_] >= k]
+        inside = level(x[open_] + (k / pieces[open_])[:, None] * dx[open_]) > 0
+        hit = open_[inside]
+        share[hit] = _root(level, x[hit], dx[hit], (k - 1) / pieces[hit], k / pieces[hit])
+        open_ = open_[~inside]
+    return share
+
+
+def _root(level: Callable[[Floats], Floats], x: Floats, dx: Floats, low: Floats, high: Floats) -> Floats:
+    """Bisection: levels of joined comparisons have kinks."""
+    for _ in range(HALVINGS if len(x) else 0):
+        middle = 0.5 * (low + high)
+        inside = level(x + middle[:, None] * dx) > 0
+        low, high = np.where(inside, low, middle), np.where(inside, middle, high)
+    return high
+
+
+def wrapped(grid: Grid, x: Floats) -> Floats:
+    """Points (..., dim) brought into the box along periodic axes."""
+    if not any(grid.periodic):
+        return x
+    low, high = (np.array([e[end] for e in grid.edges]) for end in (0, -1))
+    return np.where(np.array(grid.periodic), low + np.mod(x - low, high - low), x)
+
+
+def between(grid: Grid, x: Floats, y: Floats) -> Floats:
+    """The shortest ways from points x to y, around periodic axes where that is shorter."""
+    way = y - x
+    length = np.array([e[-1] - e[0] for e in grid.edges])
+    return np.where(np.array(grid.periodic), way - length * np.rint(way / length), way)

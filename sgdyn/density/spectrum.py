@@ -1,0 +1,178 @@
+"""Relaxation rates of a process on a grid, and their functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse import csgraph, linalg
+
+from sgdyn import checks
+from sgdyn.density.cuts import exponential
+from sgdyn.density.generator import Generator
+from sgdyn.density.grid import Grid
+from sgdyn.density.refinement import refined
+from sgdyn.density.solvers import Solver
+from sgdyn.estimate import Estimate
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.intp]
+
+SHIFT = 1e-9
+"""The shift of shift-and-invert stands below zero by this share of the largest rate: no matrix is singular, and slow rates are near."""
+SMALLEST_PART = 0.1
+"""Parts of the grid with fewer cells than this share of the largest part are corners that no edge reaches, not processes of their own."""
+FAINT = 1e-16
+"""Where the stationary density is below this share of its largest value, eigenfunctions are continued by their own equation."""
+ROUNDING = 1e-14
+"""Rates below this share of the largest cannot be told from zero."""
+
+
+@dataclass(frozen=True, eq=False)
+class RelaxationSpectrum:
+    """The rates lambda of -Q f = lambda f with the least real parts: `values` (k,), complex where some are.
+
+    functions (k, *shape): right eigenfunctions, of mean square 1; densities (k, *shape): left ones, along which probability relaxes. The
+    first density is that of the slowest rate, of mass 1: the stationary one without absorbing walls. The sum over cells of
+    density_i function_j volume is delta_ij. `isolated` counts the cells that no way leads out of; they hold NaN and 0.
+    """
+
+    grid: Grid
+    values: Estimate
+    functions: NDArray[Any]
+    densities: NDArray[Any]
+    isolated: int
+
+    def plot(self, ax: Any = None) -> Any:
+        """Rates by number, or in the plane where they are complex (see `sgdyn.plot`)."""
+        from sgdyn import plot
+
+        return plot.figure(self, ax=ax)
+
+
+def spectrum(generator: Generator, k: int = 4) -> RelaxationSpectrum:
+    """See `Generator.spectrum`."""
+    count = checks.count("k", k)
+    modes = Modes(generator, count)
+    values = refined(generator, lambda g: (modes if g is generator else Modes(g, count)).values)
+    isolated = generator.grid.size - len(modes.kept)
+    notes = (f"{isolated} cells that no way leads out of were left out",) if isolated else ()
+    error = values.error + ROUNDING * modes.largest
+    values = replace(values, error=error, warnings=(*values.warnings, *notes))
+    return RelaxationSpectrum(generator.grid, values, *modes.shapes(), isolated)
+
+
+class Modes:
+    """Eigenpairs of S (-Q) S^-1, S the roots of the known stationary masses (1 where they are unknown): symmetric where rates obey detailed balance."""
+
+    def __init__(self, generator: Generator, count: int) -> None:
+        self.generator, self.count, self.kept = generator, count, connected(generator)
+        n = len(self.kept)
+        if count > n - 2:
+            raise ValueError(f"got k={count} on {n} cells, expected at most {n - 2}")
+        log = np.zeros(n) if generator.log_masses is None else generator.log_masses[self.kept]
+        self.log_roots = 0.5 * (log - log.max())
+        self.matrix = self._scaled()
+        self.largest = float(self.matrix.diagonal().max())
+        self.shift = SHIFT * self.largest
+        self.solver = Solver(sparse.csr_array(self.matrix + self.shift * sparse.eye_array(n)))
+
+    def _scaled(self) -> sparse.csr_array:
+        rates = self.generator.rates[self.kept][:, self.kept].tocoo()
+        factor = exponential(self.log_roots[rates.row] - self.log_roots[rates.col], rates.data)
+        scaled = sparse.csr_array((-rates.data * factor, (rates.row, rates.col)), shape=rates.shape)
+        return sparse.csr_array(0.5 * (scaled + scaled.T)) if self.generator.reversible else scaled
+
+    @cached_property
+    def right(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Rates (count,) and vectors (n, count)."""
+        return self._found(self.solver.solve)
+
+    @cached_property
+    def left(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        return self.right if self.generator.reversible else self._found(self.solver.solve_transposed)
+
+    def _found(self, solve: Callable[[Floats], Floats]) -> tuple[NDArray[Any], NDArray[Any]]:
+        n = len(self.kept)
+        inverse = linalg.LinearOperator((n, n), matvec=solve, dtype=np.float64)
+        start = np.random.default_rng(0).normal(size=n)  # the eigensolver's own is drawn anew each time
+        if self.generator.reversible:
+            gains, vectors = linalg.eigsh(inverse, k=self.count, which="LM", v0=start)
+        else:
+            # the rates nearest to zero need not have the least real parts: a few more are looked at
+            gains, vectors = linalg.eigs(inverse, k=min(n - 2, 2 * self.count + 2), which="LM", v0=start)
+        rates = 1 / gains - self.shift
+        order = np.lexsort((-np.imag(rates), np.abs(_rounded(np.imag(rates))), _rounded(np.real(rates))))[: self.count]
+        return rates[order], vectors[:, order] / _largest(vectors[:, order])
+
+    @cached_property
+    def values(self) -> NDArray[Any]:
+        """The rates (count,), as real numbers if they are."""
+        rates = self.right[0]
+        real = np.all(np.abs(np.imag(rates)) <= 1e-9 * np.abs(rates) + ROUNDING * self.largest)
+        return np.where(np.abs(rates) <= ROUNDING * self.largest, 0.0, np.real(rates) if real else rates)
+
+    def shapes(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Functions and densities (count, *shape)."""
+        keep: Callable[..., Any] = np.real if np.isrealobj(self.values) else np.asarray
+        masses = keep(self.left[1]) * np.exp(self.log_roots)[:, None]
+        masses[:, 0] /= masses[:, 0].sum()
+        weight = np.abs(masses[:, 0])
+        functions = self._continued(keep(self.right[1]), weight)
+        functions /= np.sqrt(weight @ np.abs(functions) ** 2)
+        overlap = np.einsum("nk,nk->k", masses, functions)
+        functions[:, 0] /= overlap[0]
+        masses[:, 1:] /= overlap[1:]
+        return self._on_grid(functions, np.nan), self._on_grid(masses / self._volumes[:, None], 0.0)
+
+    @property
+    def _volumes(self) -> Floats:
+        return self.generator.volumes[self.kept]
+
+    def _on_grid(self, columns: NDArray[Any], elsewhere: float) -> NDArray[Any]:
+        grid = self.generator.grid
+        cells = np.full((columns.shape[1], grid.size), elsewhere, dtype=columns.dtype)
+        cells[:, self.kept] = columns.T
+        return cells.reshape(-1, *grid.shape)
+
+    def _continued(self, vectors: NDArray[Any], weight: Floats) -> NDArray[Any]:
+        """Vectors divided by S; where that divides rounding errors by hardly any mass, -Q f = lambda f is solved again."""
+        faint = weight < FAINT * self._volumes * (weight / self._volumes).max()
+        with np.errstate(over="ignore"):
+            functions = np.where(faint[:, None], 0.0, vectors * np.exp(-self.log_roots)[:, None])
+        if not np.any(faint):
+            return functions
+        rows = self.generator.rates[self.kept][faint][:, self.kept]
+        solver = Solver(sparse.csr_array(-rows[:, faint]))
+        source = rows[:, ~faint] @ functions[~faint]
+        for _ in range(3):  # paths leave such places at once: lambda hardly matters
+            b = source + self.values * functions[faint]
+            functions[faint] = np.stack([_solved(solver, column) for column in b.T], axis=1)
+        return functions
+
+
+def _solved(solver: Solver, b: NDArray[Any]) -> NDArray[Any]:
+    return solver.solve(b) if np.isrealobj(b) else solver.solve(b.real.copy()) + 1j * solver.solve(b.imag.copy())
+
+
+def _rounded(values: Floats) -> Floats:
+    """To 8 digits, so that the two of a pair are equal."""
+    size = 10.0 ** np.floor(np.log10(np.maximum(np.abs(values), 1e-300)))
+    return np.asarray(np.round(values / size, 8) * size)
+
+
+def _largest(vectors: NDArray[Any]) -> NDArray[Any]:
+    """The component of each column that is largest in size."""
+    return np.take_along_axis(vectors, np.argmax(np.abs(vectors), axis=0)[None], axis=0)
+
+
+def connected(generator: Generator) -> Integers:
+    """The cells of the large parts of the grid."""
+    _, label = csgraph.connected_components(generator.rates, directed=False)
+    sizes = np.bincount(label)
+    return np.flatnonzero((sizes >= SMALLEST_PART * sizes.max())[label])
