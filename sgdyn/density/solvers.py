@@ -184,7 +184,7 @@ def factor_count(matrix: sparse.csr_array) -> float:
     apart = np.abs(matrix.indices - row)
     apart = apart[apart > 0]
     if not len(apart) or n < 1000:
-        return 8.0 * matrix.nnz
+        return 8.0 * float(matrix.nnz)
     layers = n / max(1.0, float(np.quantile(apart, 0.7)))
     dimension = float(np.clip(np.log(n) / np.log(max(layers, 2.0)), 1.0, 3.0))
     plane, space = np.log(5.9 * (n / 2500) ** 0.19), np.log(13.3 * (n / 1728) ** 0.55)

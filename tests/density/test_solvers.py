@@ -123,7 +123,9 @@ def test_iterations_that_stop_short_say_how_far_they_came(monkeypatch):
     matrix, masses, x = escaping(problem, sg.Grid(axes))
     monkeypatch.setattr(solvers, "MOST_ITERATIONS", 2)
     for given in (None, masses):
-        with pytest.raises(sg.NotConvergedError, match=r"relative residual .* after 2 multigrid cycles.*type a coarser"):
+        with pytest.raises(
+            sg.NotConvergedError, match=r"relative residual .* after 2 multigrid cycles.*type a coarser"
+        ):
             solver(monkeypatch, matrix, given, False).solve(np.ones(len(x)))
 
 
