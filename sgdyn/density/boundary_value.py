@@ -42,7 +42,7 @@ def _ended(generator: Generator, region: Any) -> Cut:
     """The process ended at a region, or at absorbing walls alone."""
     if region is not None:
         return cut(generator, [region])
-    if not any(side == "absorbing" for pair in generator.grid.boundary for side in pair):
+    if not absorbs(generator):
         raise ValueError(
             "got no region and no absorbing wall, expected somewhere to arrive; type a region such as lambda x: x[0] > 0.9, "
             'or Grid(..., boundary="absorbing")'
@@ -55,7 +55,7 @@ def _passage(generator: Generator, region: Any, count: int) -> Solution:
     u, n = np.ones(len(ended.free)), np.arange(1, count + 1)
     columns = []
     for k in n:
-        u = ended.solve(k * np.where(ended.ending, u, 0.0))
+        u = ended.solve(k * ended.room * np.where(ended.ending, u, 0.0))
         columns.append(np.where(ended.certain, u, np.inf))
     values = np.stack(columns, axis=-1) if count > 1 else columns[0]
     ends = np.zeros((len(ended.regions), count)) if count > 1 else np.zeros(len(ended.regions))
@@ -90,11 +90,20 @@ def _solution(
 
 
 def stationary_log_masses(generator: Generator) -> Floats:
-    """log of the stationary masses (cells,), up to a constant; -inf where there is none."""
+    """log of the stationary masses (cells,), up to a constant. Raises ValueError for absorbing walls."""
+    if absorbs(generator):
+        raise ValueError(
+            "got absorbing walls, which leave nothing stationary, expected reflecting or periodic ones; "
+            "type committor(a, b) or quasi_stationary() for what paths do before they leave"
+        )
     if generator.log_masses is not None:
         return generator.log_masses
-    with np.errstate(divide="ignore"):
-        return np.asarray(np.log(generator.stationary().masses.ravel()))
+    masses = generator.stationary().masses.ravel()
+    return np.asarray(np.log(np.maximum(masses, masses[masses > 0].min())))
+
+
+def absorbs(generator: Generator) -> bool:
+    return any(side == "absorbing" for pair in generator.grid.boundary for side in pair)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,8 +114,10 @@ class QuasiStationary:
     rate: Estimate
 
     def plot(self, ax: Any = None) -> Any:
-        """The density (see `Density.plot`)."""
-        return self.density.plot(ax)
+        """The density (see `sgdyn.plot`)."""
+        from sgdyn import plot
+
+        return plot.figure(self, ax=ax)
 
 
 def quasi_stationary(generator: Generator, region: Any) -> QuasiStationary:
@@ -116,23 +127,27 @@ def quasi_stationary(generator: Generator, region: Any) -> QuasiStationary:
         k = ended.free[np.argmin(ended.ending)]
         x = generator.grid.centers.reshape(-1, generator.grid.dim)[k]
         raise ValueError(f"got a region that is never reached from {x}, expected one that ends all paths")
-    masses, _ = _leading(ended)
-    values = ended.spread(masses, np.zeros(len(ended.regions))) / generator.volumes
-    rate = refined(generator, lambda g: _leading(ended if g is generator else _ended(g, region))[1])
+    density, _ = _leading(ended)
+    values = ended.spread(density, np.zeros(len(ended.regions)))
+    rate = refined(generator, lambda g: _leading(ended if g is generator else _ended(g, region))[1], irregular=True)
     return QuasiStationary(Density(generator.grid, values.reshape(generator.grid.shape)), rate)
 
 
 def _leading(ended: Cut) -> tuple[Floats, float]:
-    """Masses (free,) that sum to 1 and decay at one rate, the slowest: Perron's vector of the inverse."""
-    n, transposed = len(ended.free), ended.solver.solve_transposed
+    """The density (free,) of mass 1 that decays at one rate, the slowest: Perron's vector of the inverse."""
+    n, volume = len(ended.free), ended.room
     masses = np.full(n, 1.0 / n)
+
+    def later(masses: Floats) -> Floats:
+        return volume * ended.solver.solve_transposed(masses)
+
     if n > 2:
-        inverse = linalg.LinearOperator((n, n), matvec=transposed, dtype=np.float64)
+        inverse = linalg.LinearOperator((n, n), matvec=later, dtype=np.float64)
         vector = linalg.eigs(inverse, k=1, which="LM", v0=masses)[1][:, 0]
         masses = np.abs(np.real(vector / vector[np.argmax(np.abs(vector))]))
     # positive sums lose no digits: two more steps make small masses right, too
     for _ in range(2):
         masses = masses / masses.sum()
-        later = transposed(masses)
-        rate, masses = 1.0 / later.sum(), later
-    return masses / masses.sum(), float(rate)
+        masses, rate = later(masses), 1.0 / later(masses).sum()
+    density = masses / (volume * ended.generator.volumes[ended.free])
+    return density / (density @ ended.generator.volumes[ended.free]), float(rate)

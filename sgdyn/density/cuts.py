@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse import csgraph
 
+from sgdyn.density.crossings import Level, between, crossings, wrapped
 from sgdyn.density.generator import Generator, bernoulli
 from sgdyn.density.grid import Grid
 from sgdyn.density.solvers import Solver
@@ -23,7 +24,6 @@ Bools = NDArray[np.bool_]
 
 CLOSEST = 1e-10
 """The shortest cut in lengths of an edge: a cell whose centre lies on the boundary ends there, without infinite rates."""
-HALVINGS = 46
 NOWHERE = -1
 
 
@@ -64,6 +64,10 @@ class Cut:
     def grid(self) -> Grid:
         return self.generator.grid
 
+    def level(self, k: int) -> Level:
+        """A function of points (n, dim) that is positive inside a region, around periodic axes too."""
+        return _level(self.regions[k], self.grid)
+
     @cached_property
     def free(self) -> Integers:
         """The numbers of the free cells."""
@@ -89,6 +93,27 @@ class Cut:
         n, row = len(self.free), self.number[self.steps.origin]
         hits = [self.ends == k for k in range(len(self.regions))]
         return np.array([np.bincount(row[hit], self.rates[hit], n) for hit in hits]).reshape(-1, n).T
+
+    @cached_property
+    def room(self) -> Floats:
+        """The share (free,) of each cell's second derivatives that its cut ways see: sum_e s_e theta_e (e.n)²/sum_e s_e (e.n)², n the normal.
+
+        With it as the volume of the cell, sources are as consistent beside a boundary as elsewhere.
+        """
+        s, hit = self.steps, (self.ends != NOWHERE) & (self.steps.strength > 0)
+        room = np.ones(self.grid.size)
+        x = self.grid.centers.reshape(-1, self.grid.dim)
+        for k, region in enumerate(self.regions):
+            beside = np.zeros(self.grid.size, dtype=bool)
+            beside[s.origin[hit & (self.ends == k)]] = True
+            rows = np.flatnonzero(beside[s.origin])
+            slope = np.zeros_like(x)
+            slope[beside] = _slope(region, self.grid, np.flatnonzero(beside))
+            weight = s.strength[rows] * np.einsum("nd,nd->n", s.dx[rows], slope[s.origin[rows]]) ** 2
+            whole = np.bincount(s.origin[rows], weight, len(x))
+            cut = np.bincount(s.origin[rows], weight * self.theta[rows], len(x))
+            room = np.where(whole > 0, np.minimum(room, cut / np.where(whole > 0, whole, 1.0)), room)
+        return room[self.free]
 
     @cached_property
     def lost(self) -> Floats:
@@ -166,6 +191,22 @@ def cut(generator: Generator, regions: Sequence[Any], log_masses: Floats | None 
     return Cut(generator, given, owner, steps, ends, theta, rates, bridged)
 
 
+def _level(region: Region, grid: Grid) -> Level:
+    level = region.level()
+    return lambda x: np.asarray(level(wrapped(grid, x))[..., 0])
+
+
+def _slope(region: Region, grid: Grid, cells: Integers) -> Floats:
+    """The gradient (n, dim) of a region's level at cells, by differences over a thousandth of their widths."""
+    x, place = grid.centers.reshape(-1, grid.dim)[cells], np.unravel_index(cells, grid.shape)
+    level, slope = _level(region, grid), np.empty((len(cells), grid.dim))
+    for k in range(grid.dim):
+        small = 1e-3 * grid.widths[k][place[k]]
+        step = small[:, None] * np.eye(grid.dim)[k]
+        slope[:, k] = (level(x + step) - level(x - step)) / (2 * small)
+    return slope
+
+
 def _shape(grid: Grid) -> str:
     return "x".join(map(str, grid.shape))
 
@@ -227,7 +268,7 @@ def _rates(generator: Generator, steps: Steps, ends: Integers, theta: Floats, lo
     climb, hit = steps.climb.copy(), np.flatnonzero((ends != NOWHERE) & (steps.strength > 0))
     x = generator.grid.centers.reshape(-1, generator.grid.dim)
     climb[hit] = generator.edge_forces.climb(x[steps.origin[hit]], theta[hit, None] * steps.dx[hit])
-    # before absorbing walls the way is already cut, and what is carried does not depend on how far the boundary is
+    # what is carried across a face does not depend on how far behind it the boundary is
     rates = steps.strength * bernoulli(climb) / theta + steps.carried
     if log_masses is None or generator.log_masses is not None:
         return rates
@@ -246,8 +287,7 @@ def _ends(grid: Grid, regions: tuple[Region, ...], owner: Integers, steps: Steps
     ends, theta = np.full(len(pieces), NOWHERE), np.ones(len(pieces))
     first = np.full(len(pieces), np.inf)
     for k, region in enumerate(regions):
-        level = region.level()
-        share = crossings(lambda p, level=level: level(wrapped(grid, p))[..., 0], x[steps.origin], steps.dx, pieces)  # type: ignore[misc]
+        share = crossings(_level(region, grid), x[steps.origin], steps.dx, pieces)
         sooner = share < first
         ends[sooner], first[sooner] = k, share[sooner]
     # a centre that lies on the boundary to rounding belongs to its own cell
@@ -255,39 +295,3 @@ def _ends(grid: Grid, regions: tuple[Region, ...], owner: Integers, steps: Steps
     ends[missed], first[missed] = owner[steps.target[missed]], 1.0
     theta[ends != NOWHERE] = np.clip(first[ends != NOWHERE], CLOSEST, 1.0)
     return ends, theta
-
-
-def crossings(level: Callable[[Floats], Floats], x: Floats, dx: Floats, pieces: Integers) -> Floats:
-    """The share of each segment x + s dx at which a level first becomes positive, looked for at the ends of its pieces; inf where never."""
-    share, open_ = np.full(len(x), np.inf), np.arange(len(x))
-    for k in range(1, int(pieces.max(initial=0)) + 1):
-        open_ = open_[pieces[open_] >= k]
-        inside = level(x[open_] + (k / pieces[open_])[:, None] * dx[open_]) > 0
-        hit = open_[inside]
-        share[hit] = _root(level, x[hit], dx[hit], (k - 1) / pieces[hit], k / pieces[hit])
-        open_ = open_[~inside]
-    return share
-
-
-def _root(level: Callable[[Floats], Floats], x: Floats, dx: Floats, low: Floats, high: Floats) -> Floats:
-    """Bisection: levels of joined comparisons have kinks."""
-    for _ in range(HALVINGS if len(x) else 0):
-        middle = 0.5 * (low + high)
-        inside = level(x + middle[:, None] * dx) > 0
-        low, high = np.where(inside, low, middle), np.where(inside, middle, high)
-    return high
-
-
-def wrapped(grid: Grid, x: Floats) -> Floats:
-    """Points (..., dim) brought into the box along periodic axes."""
-    if not any(grid.periodic):
-        return x
-    low, high = (np.array([e[end] for e in grid.edges]) for end in (0, -1))
-    return np.where(np.array(grid.periodic), low + np.mod(x - low, high - low), x)
-
-
-def between(grid: Grid, x: Floats, y: Floats) -> Floats:
-    """The shortest ways from points x to y, around periodic axes where that is shorter."""
-    way = y - x
-    length = np.array([e[-1] - e[0] for e in grid.edges])
-    return np.where(np.array(grid.periodic), way - length * np.rint(way / length), way)

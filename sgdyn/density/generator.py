@@ -56,6 +56,11 @@ class Generator:
         """The same process on half the cells along each axis, with which errors are found."""
         return assembled(self.problem, self.grid.coarser(), self.forces)
 
+    @cached_property
+    def medium(self) -> Generator:
+        """The same process on two thirds of the cells along each axis, with which errors that may cancel by chance are checked."""
+        return assembled(self.problem, self.grid.coarser(1.5), self.forces)
+
     @property
     def edge_forces(self) -> Forces:
         """What acts along the edges: all but the flow that a stream function carries across the faces."""

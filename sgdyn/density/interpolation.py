@@ -8,7 +8,8 @@ from itertools import combinations_with_replacement
 import numpy as np
 from numpy.typing import NDArray
 
-from sgdyn.density.cuts import NOWHERE, Cut, between, wrapped
+from sgdyn.density.crossings import between, crossings
+from sgdyn.density.cuts import NOWHERE, Cut
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.intp]
@@ -16,7 +17,9 @@ Bools = NDArray[np.bool_]
 
 REACH = 3
 """Cells on each side from which values near a boundary are taken."""
-GLANCES = np.arange(1, 8) / 8
+GLANCES = 8
+ARRIVED = 1e-6
+"""A boundary point is in sight if nothing is crossed on the way there but the last of it."""
 
 
 class Interpolation:
@@ -88,12 +91,14 @@ class Interpolation:
             return np.asarray(self.values[here])
         width = np.array([w[i] for w, i in zip(self.grid.widths, home, strict=True)])
         away, values = self._in_sight(x, home, width)
-        degree = next(p for p in (3, 2, 1, 0) if p == 0 or len(values) >= 1.5 * len(_powers(len(x), p)))
-        if not len(values):
-            return np.full(self.values.shape[1], np.nan)
-        basis = np.stack([np.prod(away[:, list(p)], axis=1) for p in _powers(len(x), degree)], axis=1)
         weight = 1 / (0.1 + np.sum(away**2, axis=1))
-        return np.asarray(np.linalg.lstsq(basis * weight[:, None], values * weight[:, None], rcond=None)[0][0])
+        for degree in (3, 2, 1, 0):
+            basis = np.stack([np.prod(away[:, list(p)], axis=1) for p in _powers(len(x), degree)], axis=1)
+            if len(values) >= basis.shape[1]:
+                fit, _, rank, _ = np.linalg.lstsq(basis * weight[:, None], values * weight[:, None], rcond=1e-9)
+                if rank == basis.shape[1]:
+                    return np.asarray(fit[0])
+        return np.full(self.values.shape[1], np.nan)
 
     def _in_sight(self, x: Floats, home: Integers, width: Floats) -> tuple[Floats, Floats]:
         """Ways in cells (n, dim) from x to usable cells and boundary points near it, and the values there."""
@@ -105,10 +110,9 @@ class Interpolation:
         centers = self.grid.centers.reshape(-1, len(x))[cells]
         way = between(self.grid, x, np.concatenate([centers, points[near]]))
         values = np.concatenate([self.values[cells], self.ends[region[near]].reshape(-1, self.values.shape[1])])
-        along = wrapped(self.grid, x + GLANCES[:, None, None] * way)
-        seen = np.ones(len(way), dtype=bool)
-        for r in self.cut.regions:
-            seen &= ~r.contains(along).any(axis=0)
+        seen, start, pieces = np.ones(len(way), dtype=bool), np.broadcast_to(x, way.shape), np.full(len(way), GLANCES)
+        for k in range(len(self.cut.regions)):
+            seen &= crossings(self.cut.level(k), start, way, pieces) > 1 - ARRIVED
         return way[seen] / width, values[seen]
 
     def _window(self, axis: int, i: int) -> Integers:

@@ -24,19 +24,21 @@ def rate(generator: Generator, a: Any, b: Any, once_in_a: bool = False) -> Estim
     """See `Generator.rate`."""
 
     def quantity(g: Generator) -> float:
-        found = _Transitions(g, a, b)
+        found = Transitions(g, a, b)
         return found.frequency / found.share if once_in_a else found.frequency
 
-    return refined(generator, quantity)
+    return refined(generator, quantity, irregular=True)
 
 
 def reactive_current(generator: Generator, a: Any, b: Any) -> Current:
     """See `Generator.reactive_current`."""
-    return _Transitions(generator, a, b).current()
+    return Transitions(generator, a, b).current()
 
 
 @dataclass(frozen=True, eq=False)
-class _Transitions:
+class Transitions:
+    """How a generator goes from region a to region b."""
+
     generator: Generator
     a: Any
     b: Any

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sgdyn.density.generator import Generator
 from sgdyn.estimate import Estimate
@@ -14,20 +15,28 @@ ROUNDING = 1e-12
 """The relative error that two grids which agree by chance still have."""
 
 
-def refined(generator: Generator, quantity: Callable[[Generator], Any], order: int = 2) -> Estimate:
+def refined(
+    generator: Generator, quantity: Callable[[Generator], Any], order: int = 2, *, irregular: bool = False
+) -> Estimate:
     """A quantity of a generator, with its error from the grid of half as many cells along each axis.
 
         value = fine + (fine - coarse)/(r^p - 1),   error = |fine - coarse|/(r^p - 1),
 
-    r the ratio of cell widths, p = `order`, or 1 where the drift is carried upwind or D had to be thickened. `quantity` returns a number
-    or an array. Raises ValueError if the grid has no coarser one. Source: Richardson 1911.
+    r the ratio of cell widths, p = `order`, or 1 where the drift is carried upwind or D had to be thickened. Errors that are `irregular`,
+    because boundaries lie anywhere between the cells, may cancel by chance: then the error is the larger one of this grid and of a third,
+    of two thirds as many cells. `quantity` returns a number or an array. Raises ValueError if the grid has no coarser one.
+    Source: Richardson 1911.
     """
-    fine, coarse = (np.asarray(quantity(g)) for g in (generator, generator.coarse))
-    gain = ratio(generator) ** (order if is_smooth(generator) else 1) - 1
+    others = (generator.coarse, generator.medium) if irregular else (generator.coarse,)
+    fine, power = np.asarray(quantity(generator)), order if is_smooth(generator) else 1
+    steps = [_step(fine, np.asarray(quantity(g)), ratio(generator, g) ** power - 1) for g in others]
+    error = np.max(np.abs(steps), axis=0) + ROUNDING * np.abs(np.where(np.isfinite(fine), fine, 0.0))
+    return Estimate((fine + steps[0])[()], error[()], method(generator), warnings=doubts(generator))
+
+
+def _step(fine: NDArray[Any], coarse: NDArray[Any], gain: float) -> NDArray[Any]:
     with np.errstate(invalid="ignore"):
-        step = np.where(fine == coarse, 0.0, (fine - coarse) / gain)
-    error = np.abs(step) + ROUNDING * np.abs(np.where(np.isfinite(fine), fine, 0.0))
-    return Estimate((fine + step)[()], error[()], method(generator), warnings=doubts(generator))
+        return np.where(fine == coarse, 0.0, (fine - coarse) / gain)
 
 
 def is_smooth(generator: Generator) -> bool:
@@ -35,13 +44,13 @@ def is_smooth(generator: Generator) -> bool:
     return (generator.faces is None or generator.faces.upwinded == 0) and generator.lattice.added == 0
 
 
-def ratio(generator: Generator) -> float:
-    """Widths of the coarse cells over those of the fine."""
-    fine, coarse = generator.grid.shape, generator.coarse.grid.shape
-    r = float(np.exp(np.mean([np.log(n / m) for n, m in zip(fine, coarse, strict=True)])))
+def ratio(generator: Generator, other: Generator) -> float:
+    """Widths of the cells of a coarser grid over those of the generator."""
+    shapes = zip(generator.grid.shape, other.grid.shape, strict=True)
+    r = float(np.exp(np.mean([np.log(n / m) for n, m in shapes])))
     if r <= 1:
         raise ValueError(
-            f"got a grid of {cells(generator)} cells, expected more: errors come from a grid of half as many"
+            f"got a grid of {cells(generator)} cells, expected more: errors come from coarser grids; type at least 4 cells along an axis"
         )
     return r
 

@@ -40,9 +40,16 @@ class Solution:
         return self.cut.grid
 
     @cached_property
-    def coarse(self) -> Solution:
-        """The same on half the cells along each axis."""
-        return self.again(self.cut.generator.coarse)
+    def _elsewhere(self) -> dict[Generator, Solution]:
+        return {}
+
+    def _on(self, generator: Generator) -> Solution:
+        """The same on another grid, solved once."""
+        if generator is self.cut.generator:
+            return self
+        if generator not in self._elsewhere:
+            self._elsewhere[generator] = self.again(generator)
+        return self._elsewhere[generator]
 
     def at(self, x: ArrayLike) -> Estimate:
         """The values (...) or (..., m) at points (..., dim), cubic between cells, with errors from two grids.
@@ -53,8 +60,7 @@ class Solution:
         if any(np.any(i < 0) for i in self.grid.index(points)):
             low, high = (np.array([e[end] for e in self.grid.edges]) for end in (0, -1))
             raise ValueError(f"got points beyond the box from {low} to {high}, expected x inside; type a larger Grid")
-        generator = self.cut.generator
-        found = refined(generator, lambda g: (self if g is generator else self.coarse).interpolated(points))
+        found = refined(self.cut.generator, lambda g: self._on(g).interpolated(points), irregular=True)
         value = np.clip(found.value, *self.bounds)
         return replace(found, value=value if np.ndim(value) else float(value))
 

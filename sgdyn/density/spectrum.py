@@ -29,6 +29,7 @@ SMALLEST_PART = 0.1
 """Parts of the grid with fewer cells than this share of the largest part are corners that no edge reaches, not processes of their own."""
 FAINT = 1e-16
 """Where the stationary density is below this share of its largest value, eigenfunctions are continued by their own equation."""
+MOST_TURNS = 60
 ROUNDING = 1e-14
 """Rates below this share of the largest cannot be told from zero."""
 
@@ -124,8 +125,8 @@ class Modes:
         masses[:, 0] /= masses[:, 0].sum()
         weight = np.abs(masses[:, 0])
         functions = self._continued(keep(self.right[1]), weight)
-        functions /= np.sqrt(weight @ np.abs(functions) ** 2)
-        overlap = np.einsum("nk,nk->k", masses, functions)
+        functions /= np.sqrt(weight @ np.abs(np.nan_to_num(functions)) ** 2)
+        overlap = np.einsum("nk,nk->k", masses, np.nan_to_num(functions))
         functions[:, 0] /= overlap[0]
         masses[:, 1:] /= overlap[1:]
         return self._on_grid(functions, np.nan), self._on_grid(masses / self._volumes[:, None], 0.0)
@@ -150,9 +151,14 @@ class Modes:
         rows = self.generator.rates[self.kept][faint][:, self.kept]
         solver = Solver(sparse.csr_array(-rows[:, faint]))
         source = rows[:, ~faint] @ functions[~faint]
-        for _ in range(3):  # paths leave such places at once: lambda hardly matters
+        for _ in range(MOST_TURNS):
             b = source + self.values * functions[faint]
-            functions[faint] = np.stack([_solved(solver, column) for column in b.T], axis=1)
+            found = np.stack([_solved(solver, column) for column in b.T], axis=1)
+            change = np.abs(found - functions[faint]).max(axis=0) > 1e-9 * np.abs(found).max(axis=0)
+            functions[faint] = found
+            if not np.any(change):
+                break
+        functions[np.ix_(faint, change)] = np.nan  # paths stay there for longer than 1/lambda
         return functions
 
 
