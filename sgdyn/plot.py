@@ -257,7 +257,18 @@ def circulation(comparison: Any, ax: Axes | None = None) -> Axes:
     return ax
 
 
+def _crosscheck(check: Any, ax: Axes) -> None:
+    best = check.best.estimate
+    for k, row in enumerate(check.rows):
+        size = np.hypot(row.estimate.error, 0.0 if row is check.best else best.error)
+        gap = np.ravel(np.asarray(row.estimate.value) - best.value)
+        ax.errorbar(gap, np.full(len(gap), k), xerr=np.ravel(size), fmt="o", ms=4, color=BLUE, capsize=2)
+    ax.axvline(0, color="black", lw=0.8)
+    ax.set_yticks(range(len(check.rows)), [row.theory for row in check.rows])
+    ax.set(xlabel=f"deviation from {check.best.theory}", title=check.quantity.replace("_", " "))
+
+
 _PICTURES: dict[str, Callable[[Any, Axes], None]] = {
     "Potential": _potential, "Landscape": _landscape, "Ensemble": _ensemble, "Estimate": _estimate, "Density": _density, "LinearStationary": _linear,
-    "Spectrum": _spectrum, "Recording": _recording, "Comparison": _comparison, **PICTURES, **MAPS,
+    "Spectrum": _spectrum, "Recording": _recording, "Comparison": _comparison, "Crosscheck": _crosscheck, **PICTURES, **MAPS,
 }  # fmt: skip
