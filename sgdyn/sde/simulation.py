@@ -53,7 +53,7 @@ def simulate(
     changes no number. refine: each step's increment is the sum of this many finer ones, so that runs with equal dt/refine see the same
     Brownian path. first_path: the number of the first path. Ctrl-C returns the times that are done, with `complete=False`.
     device: "cuda" for Euler-Maruyama steps on a GPU, equal to the CPU's to rounding (see `sgdyn.sde.cuda`). precision: "float32" for
-    points that are rounded to float32 after every step, about twice as fast where drifts are costly; on the CPU for noise="single" and
+    points that are rounded to float32 after every step, about twice as fast where drifts are costly; on the CPU for noise="single" or "weak" and
     Euler-Maruyama, SRA1, SRA3 and ShARK steps of formulas with constant diagonal D, and Euler-Maruyama's of linear processes up to dimension 16. The points come back as float64.
     executor: any `concurrent.futures` executor (threads, processes, Dask's), over which portions of the paths are spread. checkpoint: a
     folder in which the run is kept, to go on from there to the identical result. into: an array (path, time, component) to write to,

@@ -19,7 +19,7 @@ from sgdyn.sde.methods.plan import Plan
 from sgdyn.sde.observables import Observable, Setting
 from sgdyn.sde.portions import portions
 from sgdyn.sde.simulation import slices
-from sgdyn.sde.walkers import WIDTH, Clock, Confinement, Course, Walkers, Workers
+from sgdyn.sde.walkers import WIDEST, WIDTH, Clock, Confinement, Course, Walkers, Workers
 
 Floats = NDArray[np.float64]
 
@@ -100,7 +100,7 @@ class Tally:
         n = len(self.start)
         course = Course(self.plan, self.clock)
         widest, narrow = course.width(self.process.dim, n, 1), few.way(course, n, 1)[1]
-        self.width = narrow or max(WIDTH, min(widest, math.ceil(n / GROUPS) // WIDTH * WIDTH))
+        self.width = narrow or max(WIDTH, min(widest, WIDEST, math.ceil(n / GROUPS) // WIDTH * WIDTH))
         units = math.ceil(n / self.width)
         once = any(o.once for o in self.observables.values())
         self.by_path = units < GROUPS

@@ -37,7 +37,7 @@ NO_RECORDS = np.zeros((1, 0, 0))
 CACHE_BYTES = 64 * 1024
 LEAN_CACHE_BYTES = 256 * 1024
 WIDTH = 4 * LANES
-WIDEST = 384
+WIDEST, WIDEST_LEAN = 384, 768
 CALLS = 8
 """Paths that cost as much as the calls for a block do."""
 
@@ -118,11 +118,9 @@ class Course:
         unit = WIDTH if self.clock.random.split or lean.suits(self) else WIDTH // 2
         rows = dim + plan.room + plan.rows + (group + 2) * self.normals + 5
         share = math.ceil(paths / threads)
-        room = LEAN_CACHE_BYTES if lean.suits(self) else CACHE_BYTES
-        fits = (
-            room // (8 * rows) if dim <= UNROLLED else WIDEST
-        )  # beyond, steps are matrix products, which want many columns
-        widest = max(unit, min(WIDEST, fits, share + unit - 1) // unit * unit)
+        room, most = (LEAN_CACHE_BYTES, WIDEST_LEAN) if lean.suits(self) else (CACHE_BYTES, WIDEST)
+        fits = room // (8 * rows) if dim <= UNROLLED else most  # beyond, steps are matrix products: many columns
+        widest = max(unit, min(most, fits, share + unit - 1) // unit * unit)
         widths = range(widest, 3 * widest // 4 - 1, -unit)
         return min(widths, key=lambda width: math.ceil(share / width) * (width + CALLS))  # the last block is filled up
 
