@@ -144,7 +144,7 @@ class Modes:
     def _continued(self, vectors: NDArray[Any], weight: Floats) -> NDArray[Any]:
         """Vectors divided by S; where that divides rounding errors by hardly any mass, -Q f = lambda f is solved again."""
         faint = weight < FAINT * self._volumes * (weight / self._volumes).max()
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             functions = np.where(faint[:, None], 0.0, vectors * np.exp(-self.log_roots)[:, None])
         if not np.any(faint):
             return functions
