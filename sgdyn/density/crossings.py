@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sgdyn.density.grid import Grid
+from sgdyn.region import Region
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.intp]
@@ -87,3 +88,20 @@ def between(grid: Grid, x: Floats, y: Floats) -> Floats:
     way = y - x
     length = np.array([e[-1] - e[0] for e in grid.edges])
     return np.where(np.array(grid.periodic), way - length * np.rint(way / length), way)
+
+
+def level_on(region: Region, grid: Grid) -> Level:
+    """A function of points (n, dim) that is positive inside a region, around periodic axes too."""
+    level = region.level()
+    return lambda x: np.asarray(level(wrapped(grid, x))[..., 0])
+
+
+def slope_on(region: Region, grid: Grid, cells: Integers) -> Floats:
+    """The gradient (n, dim) of a region's level at cells, by differences over a thousandth of their widths."""
+    x, place = grid.centers.reshape(-1, grid.dim)[cells], np.unravel_index(cells, grid.shape)
+    level, slope = level_on(region, grid), np.empty((len(cells), grid.dim))
+    for k in range(grid.dim):
+        small = 1e-3 * grid.widths[k][place[k]]
+        step = small[:, None] * np.eye(grid.dim)[k]
+        slope[:, k] = (level(x + step) - level(x - step)) / (2 * small)
+    return slope

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse import csgraph
 
-from sgdyn.density.crossings import Level, between, crossings, wrapped
+from sgdyn.density.crossings import Level, between, crossings, level_on, slope_on
 from sgdyn.density.generator import Generator, bernoulli
 from sgdyn.density.grid import Grid
 from sgdyn.density.solvers import Solver
@@ -66,7 +66,7 @@ class Cut:
 
     def level(self, k: int) -> Level:
         """A function of points (n, dim) that is positive inside a region, around periodic axes too."""
-        return _level(self.regions[k], self.grid)
+        return level_on(self.regions[k], self.grid)
 
     @cached_property
     def free(self) -> Integers:
@@ -108,7 +108,7 @@ class Cut:
             beside[s.origin[hit & (self.ends == k)]] = True
             rows = np.flatnonzero(beside[s.origin])
             slope = np.zeros_like(x)
-            slope[beside] = _slope(region, self.grid, np.flatnonzero(beside))
+            slope[beside] = slope_on(region, self.grid, np.flatnonzero(beside))
             weight = s.strength[rows] * np.einsum("nd,nd->n", s.dx[rows], slope[s.origin[rows]]) ** 2
             whole = np.bincount(s.origin[rows], weight, len(x))
             cut = np.bincount(s.origin[rows], weight * self.theta[rows], len(x))
@@ -148,7 +148,14 @@ class Cut:
     def solver(self) -> Solver:
         """Of -Q on the free cells from which paths can end."""
         kept = np.flatnonzero(self.ending)
-        return Solver(sparse.csr_array(-self.inner[kept][:, kept]))
+        return Solver(sparse.csr_array(-self.inner[kept][:, kept]), self._balancing(self.free[kept]))
+
+    def _balancing(self, cells: Integers) -> Floats | None:
+        """Masses in detailed balance, if there are and floats hold them."""
+        log = self.generator.log_masses
+        if log is None or not self.generator.reversible or np.ptp(log[cells]) > 600:
+            return None
+        return np.asarray(np.exp(log[cells] - log[cells].max()))
 
     def solve(self, b: Floats) -> Floats:
         """u (free, ...) of -Q u = b; NaN where paths cannot end."""
@@ -189,22 +196,6 @@ def cut(generator: Generator, regions: Sequence[Any], log_masses: Floats | None 
             )
     rates = _rates(generator, steps, ends, theta, log_masses)
     return Cut(generator, given, owner, steps, ends, theta, rates, bridged)
-
-
-def _level(region: Region, grid: Grid) -> Level:
-    level = region.level()
-    return lambda x: np.asarray(level(wrapped(grid, x))[..., 0])
-
-
-def _slope(region: Region, grid: Grid, cells: Integers) -> Floats:
-    """The gradient (n, dim) of a region's level at cells, by differences over a thousandth of their widths."""
-    x, place = grid.centers.reshape(-1, grid.dim)[cells], np.unravel_index(cells, grid.shape)
-    level, slope = _level(region, grid), np.empty((len(cells), grid.dim))
-    for k in range(grid.dim):
-        small = 1e-3 * grid.widths[k][place[k]]
-        step = small[:, None] * np.eye(grid.dim)[k]
-        slope[:, k] = (level(x + step) - level(x - step)) / (2 * small)
-    return slope
 
 
 def _shape(grid: Grid) -> str:
@@ -287,7 +278,7 @@ def _ends(grid: Grid, regions: tuple[Region, ...], owner: Integers, steps: Steps
     ends, theta = np.full(len(pieces), NOWHERE), np.ones(len(pieces))
     first = np.full(len(pieces), np.inf)
     for k, region in enumerate(regions):
-        share = crossings(_level(region, grid), x[steps.origin], steps.dx, pieces)
+        share = crossings(level_on(region, grid), x[steps.origin], steps.dx, pieces)
         sooner = share < first
         ends[sooner], first[sooner] = k, share[sooner]
     # a centre that lies on the boundary to rounding belongs to its own cell
