@@ -1,12 +1,14 @@
-"""Fokker-Planck solvers side by side: `python benchmarks/fokker_planck.py`.
+"""Fokker-Planck solvers side by side: `python -m benchmarks.fokker_planck`.
 
 The double well U = (x² - 1)² + 2 y² at T = 1/3 in the box [-2, 2]² with reflecting walls and D = [[1, .8], [.8, 1]], drift -D grad U: the
 stationary density (exactly exp(-U/T)) and the density at t = 1 from a normal density at (-1, 0) of width .3. Errors are L1 distances at the
-midpoints of the cells; the reference at t = 1 is ours, extrapolated from 200² and 300² cells. CPU seconds of one process.
+midpoints of the cells; the reference at t = 1 is ours, extrapolated from 200² and 300² cells. CPU seconds of one process;
+not counted are imports and what py-pde takes to compile for a new equation (a minute and more).
 """
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable
 from functools import cache
@@ -37,10 +39,17 @@ def trough(x):
 PROBLEM = sg.Langevin.gibbs(double_well, T=T, D=D)
 
 
+REPEATS = 5
+
+
 def timed(run: Callable[[], Any]) -> tuple[Any, float]:
-    begin = time.process_time()
-    found = run()
-    return found, time.process_time() - begin
+    """What it returns, and its CPU time: the median of five where it is short."""
+    times: list[float] = []
+    while len(times) < REPEATS and sum(times) < 0.5:
+        begin = time.process_time()
+        found = run()
+        times.append(time.process_time() - begin)
+    return found, statistics.median(times)
 
 
 def grid(n: int) -> sg.Grid:
@@ -187,7 +196,9 @@ def sizes() -> list[str]:
         generator, assembly = timed(lambda: _assembled(problem, cells))  # noqa: B023
         well = [-1.0] + [0.0] * (cells.dim - 1)
         found, solution = timed(lambda: generator.mean_first_passage(lambda x: x[0] > 1, well))  # noqa: B023
-        lines.append(f"| {name} | {assembly:.2f} s | {solution:.2f} s with its error, from two to three grids | {found} |")
+        lines.append(
+            f"| {name} | {assembly:.2f} s | {solution:.2f} s with its error, from two to three grids | {found} |"
+        )
         print(lines[-1], flush=True)
     return [*lines, "", "High-precision value for the D of above (p-FEM): 51.7101035064."]
 
@@ -202,7 +213,7 @@ def main() -> None:
     ours(20)  # what is slow to import is imported
     head = ["| | cells | steady: s | L1 error | t = 1: s | L1 error |", "|---|---|---|---|---|---|"]
     print(*head, sep="\n")
-    rows = [row("sgdyn", n, *ours(n)) for n in (20, 26, 32, 40, 50, 70, 100, 200)]
+    rows = [row("sgdyn", n, *ours(n)) for n in (13, 16, 20, 26, 32, 40, 50, 70, 100, 200)]
     for name, operator in (("SciPy, 9 points", nine_points), ("SciPy, lattice", lattice)):
         rows += [row(name, n, *plain(operator, n)) for n in (50, 100, 200)]
     skipped = []
