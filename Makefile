@@ -24,6 +24,7 @@ check: $(VENV)/.tested
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/sde.py
 	$(BIN)/python benchmarks/cache.py
+	$(BIN)/python -m benchmarks.fokker_planck
 
 pictures: $(VENV)/.installed
 	$(BIN)/python docs/make_pictures.py

@@ -1,0 +1,234 @@
+"""Fokker-Planck solvers side by side: `python -m benchmarks.fokker_planck`.
+
+The double well U = (x² - 1)² + 2 y² at T = 1/3 in the box [-2, 2]² with reflecting walls and D = [[1, .8], [.8, 1]], drift -D grad U: the
+stationary density (exactly exp(-U/T)) and the density at t = 1 from a normal density at (-1, 0) of width .3. Errors are L1 distances at the
+midpoints of the cells; the reference at t = 1 is ours, extrapolated from 200² and 300² cells. CPU seconds of one process;
+not counted are imports and what py-pde takes to compile for a new equation (a minute and more).
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from scipy.interpolate import RectBivariateSpline
+from scipy.sparse import linalg
+
+import sgdyn as sg
+from benchmarks.peers import fokker_planck as peers
+
+D, T, BOX = peers.D, peers.T, peers.BOX
+
+
+@sg.potential(dim=2)
+def double_well(x):
+    return (x[0] ** 2 - 1) ** 2 + 2 * x[1] ** 2
+
+
+@sg.potential(dim=3)
+def trough(x):
+    return (x[0] ** 2 - 1) ** 2 + 2 * x[1] ** 2 + 2 * x[2] ** 2
+
+
+PROBLEM = sg.Langevin.gibbs(double_well, T=T, D=D)
+
+
+REPEATS = 5
+
+
+def timed(run: Callable[[], Any]) -> tuple[Any, float]:
+    """What it returns, and its CPU time: the median of five where it is short."""
+    times: list[float] = []
+    while len(times) < REPEATS and sum(times) < 0.5:
+        begin = time.process_time()
+        found = run()
+        times.append(time.process_time() - begin)
+    return found, statistics.median(times)
+
+
+def grid(n: int) -> sg.Grid:
+    return sg.Grid([(-BOX, BOX, n)] * 2)
+
+
+def gibbs(n: int) -> Any:
+    weights = np.exp(-double_well(grid(n).centers) / T)
+    return weights / weights.sum() / (2 * BOX / n) ** 2
+
+
+def ours(n: int) -> tuple[Any, Any]:
+    cells = grid(n)
+    steady = lambda: sg.fokker_planck(PROBLEM, cells).stationary().values  # noqa: E731
+    moved = lambda: sg.fokker_planck(PROBLEM, cells).evolve(sg.Density(cells, peers.start(n)), 1.0).values  # noqa: E731
+    return timed(steady), timed(moved)
+
+
+@cache
+def reference() -> Any:
+    """p/exp(-U/T) at t = 1, smooth in x and y."""
+    splines = []
+    for n in (200, 300):
+        values = ours(n)[1][0] / gibbs(n)
+        splines.append(RectBivariateSpline(*grid(n).midpoints, values, kx=5, ky=5, s=0))
+    coarse, fine = splines
+    return lambda x: fine(x, x) + (fine(x, x) - coarse(x, x)) / (1.5**2 - 1)
+
+
+def error_at_one(values: Any) -> float:
+    n = len(values)
+    exact = reference()(grid(n).midpoints[0]) * gibbs(n)
+    return float(np.abs(values - exact).sum() * (2 * BOX / n) ** 2)
+
+
+def error_of_steady(values: Any) -> float:
+    return float(np.abs(values - gibbs(len(values))).sum() * (2 * BOX / len(values)) ** 2)
+
+
+def plain(operator: Callable[[int], Any], n: int) -> tuple[Any, Any]:
+    """What anyone would write with SciPy: a null vector by one factorisation, 100 steps of TR-BDF2."""
+
+    def steady() -> Any:
+        L = operator(n).tocsr()
+        pinned, rest = L.shape[0] // 2, np.delete(np.arange(L.shape[0]), L.shape[0] // 2)
+        side = -L[rest][:, [pinned]].toarray().ravel()
+        p = np.insert(linalg.splu(L[rest][:, rest].tocsc()).solve(side), pinned, 1.0)
+        return (p / p.sum()).reshape(n, n) / (2 * BOX / n) ** 2
+
+    def moved() -> Any:
+        L, g, dt = operator(n), 2 - np.sqrt(2), 0.01
+        factors = linalg.splu((sparse.eye_array(n * n) - 0.5 * g * dt * L).tocsc())
+        p = peers.start(n).ravel()
+        for _ in range(100):
+            q = factors.solve(p + 0.5 * g * dt * (L @ p))
+            p = factors.solve(q / (g * (2 - g)) - p * (1 - g) ** 2 / (g * (2 - g)))
+        return p.reshape(n, n)
+
+    return timed(steady), timed(moved)
+
+
+def nine_points(n: int) -> Any:
+    """Central differences of the flux T D grad p + D grad U p on faces: conserves mass, keeps neither sign nor exp(-U/T)."""
+    h = 2 * BOX / n
+    edges = np.linspace(-BOX, BOX, n + 1)[1:-1]
+    centers = grid(n).midpoints[0]
+    step = sparse.diags_array([-np.ones(n - 1), np.ones(n - 1)], offsets=[0, 1], shape=(n - 1, n)) / h
+    mean = abs(step) * (0.5 * h)
+    slope = sparse.diags_array([-np.ones(n - 1), np.ones(n - 1)], offsets=[-1, 1]).tolil() / (2 * h)
+    slope[0, :2], slope[-1, -2:] = [-1 / h, 1 / h], [-1 / h, 1 / h]
+    one = sparse.eye_array(n)
+    total = None
+    for axis in (0, 1):
+        sides = (lambda a, b: sparse.kron(a, b)) if axis == 0 else (lambda a, b: sparse.kron(b, a))
+        mesh = np.meshgrid(edges, centers, indexing="ij") if axis == 0 else np.meshgrid(centers, edges, indexing="ij")
+        force = double_well.grad(np.stack(mesh, -1)) @ D[axis]
+        flux = T * (D[axis, axis] * sides(step, one) + D[0, 1] * sides(mean, slope))
+        flux = flux + sparse.diags_array(force.ravel()) @ sides(mean, one)
+        part = -sides(step.T, one) @ flux
+        total = part if total is None else total + part
+    return total.tocsr()
+
+
+def lattice(n: int) -> Any:
+    """Scharfetter-Gummel rates along (1, 0), (0, 1), (1, 1), of which D = .2 e1 e1' + .2 e2 e2' + .8 (e1 + e2)(e1 + e2)'."""
+    h, number = 2 * BOX / n, np.arange(n * n).reshape(n, n)
+    U = double_well(grid(n).centers)
+    parts = []
+    for (a, b), weight in (((1, 0), 0.2), ((0, 1), 0.2), ((1, 1), 0.8)):
+        here, there = np.s_[: n - a, : n - b], np.s_[a:, b:]
+        w = ((U[there] - U[here]) / T).ravel()
+        safe = np.where(np.abs(w) < 1e-8, 1e-8, w)
+        forth = weight * T / h**2 * safe / np.expm1(safe)
+        parts.append((number[here].ravel(), number[there].ravel(), forth, forth * np.exp(w)))
+    i, j, forth, back = (np.concatenate(p) for p in zip(*parts, strict=True))
+    L = sparse.csr_array((np.r_[forth, back], (np.r_[j, i], np.r_[i, j])), shape=(n * n,) * 2)
+    return L - sparse.diags_array(np.asarray(L.sum(axis=0)).ravel())
+
+
+def row(name: str, n: int, steady: Any, moved: Any) -> tuple[str, int, float | None, float | None, float, float]:
+    found = (
+        name, n, None if steady is None else steady[1], None if steady is None else error_of_steady(steady[0]), moved[1], error_at_one(moved[0]),
+    )  # fmt: skip
+    print(shown(found), flush=True)
+    return found
+
+
+def shown(found: tuple[Any, ...]) -> str:
+    name, n, steady, off, moved, error = found
+    first = "- | -" if steady is None else f"{steady:.3g} | {off:.1e}"
+    return f"| {name} | {n}² | {first} | {moved:.3g} | {error:.1e} |"
+
+
+def ratios(rows: list[tuple[Any, ...]]) -> list[str]:
+    """Against each: the time it takes over that of our quickest run that is at least as exact."""
+    mine = [r for r in rows if r[0] == "sgdyn"]
+    lines = []
+    for name, n, steady, off, moved, error in rows:
+        if name == "sgdyn":
+            continue
+        quick = min((r for r in mine if r[5] <= error), key=lambda r: r[4])
+        text = f"- {name}, {n}²: t = 1 at equal error takes {moved / quick[4]:.0f} times as long as ours on {quick[1]}² cells"
+        if steady is not None:
+            near = min((r for r in mine if r[3] <= max(off, 1e-11)), key=lambda r: r[2])
+            same = next(r for r in mine if r[1] == n)
+            text += f"; the steady state {steady / near[2]:.0f} times ({steady / same[2]:.0f} times on the same grid)"
+        lines.append(text)
+    return lines
+
+
+def sizes() -> list[str]:
+    """Assembly of large grids, and passage times on them."""
+    turning = sg.Langevin.gibbs(
+        double_well, T=T, D=lambda x: np.array([[1.02 + np.cos(3 * x[0]), np.sin(3 * x[0])], [np.sin(3 * x[0]), 1.02 - np.cos(3 * x[0])]])
+    )  # fmt: skip
+    full = sg.Langevin.gibbs(trough, T=T, D=[[1, 0.6, 0.4], [0.6, 1, 0.3], [0.4, 0.3, 1]])
+    lines = ["| | assemble | mean passage time to x > 1 | |", "|---|---|---|---|"]
+    for name, problem, cells in (
+        ("100², D of above", PROBLEM, grid(100)),
+        ("400², D of above", PROBLEM, grid(400)),
+        ("400², D(x) turns, 1 : 100", turning, grid(400)),
+        ("64³, full D", full, sg.Grid([(-BOX, BOX, 64)] * 3)),
+    ):
+        generator, assembly = timed(lambda: _assembled(problem, cells))  # noqa: B023
+        well = [-1.0] + [0.0] * (cells.dim - 1)
+        found, solution = timed(lambda: generator.mean_first_passage(lambda x: x[0] > 1, well))  # noqa: B023
+        lines.append(
+            f"| {name} | {assembly:.2f} s | {solution:.2f} s with its error, from two to three grids | {found} |"
+        )
+        print(lines[-1], flush=True)
+    return [*lines, "", "High-precision value for the D of above (p-FEM): 51.7101035064."]
+
+
+def _assembled(problem: Any, cells: sg.Grid) -> Any:
+    generator = sg.fokker_planck(problem, cells)
+    assert generator.rates.nnz
+    return generator
+
+
+def main() -> None:
+    ours(20)  # what is slow to import is imported
+    head = ["| | cells | steady: s | L1 error | t = 1: s | L1 error |", "|---|---|---|---|---|---|"]
+    print(*head, sep="\n")
+    rows = [row("sgdyn", n, *ours(n)) for n in (13, 16, 20, 26, 32, 40, 50, 70, 100, 200)]
+    for name, operator in (("SciPy, 9 points", nine_points), ("SciPy, lattice", lattice)):
+        rows += [row(name, n, *plain(operator, n)) for n in (50, 100, 200)]
+    skipped = []
+    for name, peer, counts in (("FiPy", peers.fipy, (50, 100)), ("py-pde", peers.pypde, (50, 100))):
+        try:
+            rows += [row(name, n, *peer(n)) for n in counts]
+        except ImportError as missing:
+            skipped.append(f"{name}: skipped ({missing})")
+    skipped.append("fplanck: skipped; it has no D with elements off the diagonal")
+    text = "\n".join([
+        (__doc__ or "").strip().split("\n\n", 1)[1], "", *head, *map(shown, rows), "", *ratios(rows), "", *(f"{line}  " for line in skipped), "", *sizes(), "",
+    ])  # fmt: skip
+    print(*ratios(rows), *skipped, sep="\n")
+    (Path(__file__).parent / "results" / "fokker_planck.md").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
