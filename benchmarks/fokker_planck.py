@@ -170,7 +170,7 @@ def ratios(rows: list[tuple[Any, ...]]) -> list[str]:
     for name, n, steady, off, moved, error in rows:
         if name == "sgdyn":
             continue
-        quick = min((r for r in mine if r[5] <= error), key=lambda r: r[4])
+        quick = min((r for r in mine if r[5] <= 1.02 * error), key=lambda r: r[4])
         text = f"- {name}, {n}²: t = 1 at equal error takes {moved / quick[4]:.0f} times as long as ours on {quick[1]}² cells"
         if steady is not None:
             near = min((r for r in mine if r[3] <= max(off, 1e-11)), key=lambda r: r[2])

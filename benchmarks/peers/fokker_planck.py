@@ -25,7 +25,7 @@ def fipy(n: int) -> Any:
     """Implicit steps (its terms off the diagonal are explicit: two sweeps a step, three for the steady state), exponential convection."""
     from fipy import CellVariable, DiffusionTerm, ExponentialConvectionTerm, FaceVariable, Grid2D, TransientTerm
 
-    mesh = Grid2D(nx=n, ny=n, dx=2 * BOX / n, dy=2 * BOX / n) + ((-BOX,), (-BOX,))
+    mesh = Grid2D(nx=n, ny=n, dx=2 * BOX / n, dy=2 * BOX / n) + ((-BOX,), (-BOX,))  # noqa: RUF005
     speed = FaceVariable(mesh=mesh, rank=1, value=_force(*np.asarray(mesh.faceCenters)))
     speed.setValue(0.0, where=mesh.exteriorFaces)
 
