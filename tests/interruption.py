@@ -4,12 +4,24 @@ import _thread
 import threading
 from contextlib import contextmanager
 
+AGAIN = 20.0
+"""Python loses an interrupt that comes in a finalizer, as there are many while something is compiled."""
+
 
 @contextmanager
 def interrupted_after(seconds):
-    timer = threading.Timer(seconds, _thread.interrupt_main)
-    timer.start()
+    over = threading.Event()
+
+    def interrupt():
+        pause = seconds
+        while not over.wait(pause):
+            _thread.interrupt_main()
+            pause = AGAIN
+
+    thread = threading.Thread(target=interrupt, daemon=True)
+    thread.start()
     try:
         yield
     finally:
-        timer.cancel()
+        over.set()
+        thread.join()

@@ -206,7 +206,7 @@ def test_last_exits_and_maxima_of_brownian_motion():
 
 
 def test_ctrl_c_returns_what_the_finished_paths_say():
-    with interrupted_after(1.5), pytest.warns(UserWarning, match="interrupted"):
+    with interrupted_after(2.5), pytest.warns(UserWarning, match="interrupted"):
         found = sg.observe(
             PLANE, [0.0, 0.0], {"c": sg.Covariance()}, t=5, dt=0.002, n_paths=3_000_000, after=1, every=10, seed=1
         )
