@@ -10,6 +10,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from sgdyn import checks
 from sgdyn.density.distribution import Density
 from sgdyn.density.flows.energies import Energy
 from sgdyn.problem import Langevin
@@ -24,8 +25,11 @@ class GaussianState:
     mean: Floats
     covariance: Floats
 
-    def cov(self) -> Floats:
-        return self.covariance
+    def __post_init__(self) -> None:
+        mean = np.atleast_1d(checks.finite("mean", self.mean))
+        cov = checks.positive_semidefinite("cov", np.atleast_2d(checks.finite("cov", self.covariance)), mean.size)
+        object.__setattr__(self, "mean", mean)
+        object.__setattr__(self, "covariance", cov)
 
 
 @dataclass(frozen=True, eq=False)

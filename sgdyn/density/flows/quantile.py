@@ -1,0 +1,5 @@
+"""Gradient flows in one dimension, by quantiles."""
+
+
+class Quantile:
+    """."""
