@@ -86,7 +86,7 @@ class Descent:
 
     def _level(self, cloud: Sample) -> Floats:
         """The log density in units of z."""
-        return cloud.log_density + np.linalg.slogdet(self.root)[1]
+        return np.asarray(cloud.log_density + np.linalg.slogdet(self.root)[1])
 
 
 def best_affine(descent: Descent, first: Parameters) -> tuple[Parameters, int, float]:
