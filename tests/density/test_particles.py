@@ -163,6 +163,30 @@ def test_what_is_refused_says_what_to_type():
         Particles().start(sg.Langevin(well, 0.3), "here", energy, SEED)
 
 
+def test_a_curved_double_well_falls_as_on_a_grid():
+    """Against `Entropic` with half the temperature, whose energies are right to 2e-3; the maps are a family that is good to 3 %."""
+    problem, cov = sg.Langevin.gibbs(well, 0.3, [[1.0, 0.3], [0.3, 0.5]]), 0.2 * np.eye(2)
+    grid = sg.Grid([(-2.2, 2.2, 40), (-2, 2, 40)])
+    values = np.exp(-np.sum(grid.centers**2, axis=-1) / 0.4)
+    rho = sg.Density(grid, values / np.sum(values * grid.volumes))
+    cloud = sg.jko(problem, GaussianState(np.zeros(2), cov), tau=0.1, n=3, method=Particles(4000, units=16), seed=3)
+    known = sg.jko(problem, rho, tau=0.1, n=3, method=sg.Entropic(0.15))
+    assert cloud.energies[0] - cloud.energies[-1] == pytest.approx(known.energies[0] - known.energies[-1], rel=0.03)
+    np.testing.assert_allclose(cloud.w2, known.w2, rtol=0.05)
+    np.testing.assert_allclose(cloud[-1].cov(), known[-1].cov(), atol=0.03)
+
+
+def test_a_flow_goes_on_from_its_folder_to_the_identical_result(tmp_path):
+    start = GaussianState(np.zeros(2), 0.2 * np.eye(2))
+    common = {"tau": 0.1, "method": Particles(300, units=4), "seed": 3}
+    problem = sg.Langevin(well, 0.3)
+    sg.jko(problem, start, n=1, checkpoint=tmp_path, **common)
+    resumed = sg.jko(problem, start, n=3, checkpoint=tmp_path, **common)
+    whole = sg.jko(problem, start, n=3, **common)
+    np.testing.assert_array_equal(whole.energies, resumed.energies)
+    np.testing.assert_array_equal(whole[-1].points, resumed[-1].points)
+
+
 def test_a_mixture_in_fifty_dimensions_against_its_exact_energy_and_a_long_simulation():
     """U = -log of two normal densities of weight 0.3 and 0.7: F at rest is -T log Z = -25 log 2 pi exactly."""
     d, weight = 50, 0.3
