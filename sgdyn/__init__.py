@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from sgdyn.density.distribution import Density, gaussian
     from sgdyn.density.evolution import Evolution
     from sgdyn.density.flows.energies import Energy, Entropy, Interaction, PorousMedium, PotentialEnergy
+    from sgdyn.density.flows.entropic import Entropic
     from sgdyn.density.flows.flow import Cloud, Flow, GaussianState
     from sgdyn.density.flows.gaussians import Gaussian
+    from sgdyn.density.flows.particles import Particles
     from sgdyn.density.flows.quantile import Quantile
     from sgdyn.density.flows.stepping import jko
     from sgdyn.density.generator import Generator, fokker_planck
@@ -75,10 +77,11 @@ _PLACES = {
     "Generator": "density.generator", "fokker_planck": "density.generator", "Energy": "density.flows.energies",
     "Entropy": "density.flows.energies", "Interaction": "density.flows.energies", "PorousMedium": "density.flows.energies",
     "PotentialEnergy": "density.flows.energies", "Cloud": "density.flows.flow", "Flow": "density.flows.flow",
-    "GaussianState": "density.flows.flow", "Gaussian": "density.flows.gaussians", "Quantile": "density.flows.quantile",
-    "jko": "density.flows.stepping", "Crosscheck": "crosschecks", "crosscheck": "crosschecks", "Chebyshev": "density.collocation",
-    "chebyshev": "density.collocation", "Current": "density.currents", "QuasiStationary": "density.boundary_value",
-    "RelaxationSpectrum": "density.spectrum", "Solution": "density.solution",
+    "GaussianState": "density.flows.flow", "Gaussian": "density.flows.gaussians", "Entropic": "density.flows.entropic",
+    "Particles": "density.flows.particles", "Quantile": "density.flows.quantile", "jko": "density.flows.stepping",
+    "Crosscheck": "crosschecks", "crosscheck": "crosschecks", "Chebyshev": "density.collocation", "chebyshev": "density.collocation",
+    "Current": "density.currents", "QuasiStationary": "density.boundary_value", "RelaxationSpectrum": "density.spectrum",
+    "Solution": "density.solution",
     "BlowUpError": "errors", "BranchError": "errors", "CensoredError": "errors", "NotConvergedError": "errors",
     "mean_first_passage_1d": "escape.quadrature", "Estimate": "estimate",
     "LowRank": "noise", "nearest_covariance": "noise", "noise_from_functions": "noise",
@@ -101,14 +104,14 @@ _ROOMS = ("datasets", "fit", "landscapes", "nets", "plot")
 __all__ = [
     "BAOAB", "GJF", "MALA", "OBABO", "RI6", "SRA1", "SRA3", "SRI2", "SRIW1", "SRS2", "Adaptive", "Autocovariance", "Average", "BlowUpError",
     "BranchError", "CensoredError", "Chebyshev", "Cloud", "CompoundPoisson", "Covariance", "Crosscheck", "Current", "Density",
-    "DiscreteSGD", "Energy", "Ensemble", "Entropy", "Estimate", "EulerMaruyama", "Evolution", "ExactLinear", "Flow", "Gaussian",
-    "GaussianState", "Generator", "Grid", "Heun", "Histogram", "Interaction", "Langevin", "LastExit", "LevyEuler", "LinearStationary",
-    "LowRank", "Maximum", "Milstein", "Momentum", "NotConvergedError", "Observations", "PorousMedium", "Potential", "PotentialEnergy",
-    "Quantile", "QuasiStationary", "Region", "RelaxationSpectrum", "ResampledSGDMap", "SGDMap", "ShARK", "Solution", "Splitting",
-    "StochasticHeavyBall", "TamedEuler", "Theta", "box", "chebyshev", "crosscheck", "datasets", "discrete_sgd", "factor",
-    "first_passage", "fit", "fokker_planck", "gaussian", "jko", "ladder", "landscapes", "linear_stationary", "mean_first_passage_1d",
-    "nearest_covariance", "nets", "noise_from_functions", "normals", "observe", "plot", "potential", "quadratic", "sgd", "simulate",
-    "stratonovich", "tabulated",
+    "DiscreteSGD", "Energy", "Ensemble", "Entropic", "Entropy", "Estimate", "EulerMaruyama", "Evolution", "ExactLinear", "Flow",
+    "Gaussian", "GaussianState", "Generator", "Grid", "Heun", "Histogram", "Interaction", "Langevin", "LastExit", "LevyEuler",
+    "LinearStationary", "LowRank", "Maximum", "Milstein", "Momentum", "NotConvergedError", "Observations", "Particles", "PorousMedium",
+    "Potential", "PotentialEnergy", "Quantile", "QuasiStationary", "Region", "RelaxationSpectrum", "ResampledSGDMap", "SGDMap", "ShARK",
+    "Solution", "Splitting", "StochasticHeavyBall", "TamedEuler", "Theta", "box", "chebyshev", "crosscheck", "datasets", "discrete_sgd",
+    "factor", "first_passage", "fit", "fokker_planck", "gaussian", "jko", "ladder", "landscapes", "linear_stationary",
+    "mean_first_passage_1d", "nearest_covariance", "nets", "noise_from_functions", "normals", "observe", "plot", "potential",
+    "quadratic", "sgd", "simulate", "stratonovich", "tabulated",
 ]  # fmt: skip
 
 
