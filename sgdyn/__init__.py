@@ -14,7 +14,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from sgdyn import datasets, fit, landscapes, nets, plot
-    from sgdyn.density.distribution import Density
+    from sgdyn.density.distribution import Density, gaussian
+    from sgdyn.density.evolution import Evolution
     from sgdyn.density.generator import Generator, fokker_planck
     from sgdyn.density.grid import Grid
     from sgdyn.errors import BlowUpError, BranchError, CensoredError, NotConvergedError
@@ -59,7 +60,7 @@ if TYPE_CHECKING:
     from sgdyn.tabulation import tabulated
 
 _PLACES = {
-    "Density": "density.distribution", "Grid": "density.grid", "Generator": "density.generator", "fokker_planck": "density.generator",
+    "Density": "density.distribution", "gaussian": "density.distribution", "Evolution": "density.evolution", "Grid": "density.grid", "Generator": "density.generator", "fokker_planck": "density.generator",
     "BlowUpError": "errors", "BranchError": "errors", "CensoredError": "errors", "NotConvergedError": "errors",
     "mean_first_passage_1d": "escape.quadrature", "Estimate": "estimate",
     "LowRank": "noise", "nearest_covariance": "noise", "noise_from_functions": "noise",
@@ -82,9 +83,10 @@ _ROOMS = ("datasets", "fit", "landscapes", "nets", "plot")
 __all__ = [
     "BAOAB", "GJF", "MALA", "OBABO", "RI6", "SRA1", "SRA3", "SRI2", "SRIW1", "SRS2", "Adaptive", "Autocovariance", "Average", "BlowUpError",
     "BranchError", "CensoredError", "CompoundPoisson", "Covariance", "Density", "DiscreteSGD", "Ensemble", "Estimate", "EulerMaruyama",
-    "ExactLinear", "Generator", "Grid", "Heun", "Histogram", "Langevin", "LastExit", "LevyEuler", "LinearStationary", "LowRank", "Maximum",
+    "Evolution", "ExactLinear", "Generator", "Grid", "Heun", "Histogram", "Langevin", "LastExit", "LevyEuler", "LinearStationary", "LowRank", "Maximum",
     "Milstein", "Momentum", "NotConvergedError", "Observations", "Potential", "Region", "ResampledSGDMap", "SGDMap", "ShARK",
     "Splitting", "StochasticHeavyBall", "TamedEuler", "Theta", "box", "datasets", "discrete_sgd", "factor", "first_passage", "fit", "fokker_planck",
+    "gaussian",
     "ladder", "landscapes", "linear_stationary", "mean_first_passage_1d", "nearest_covariance", "nets", "noise_from_functions",
     "normals", "observe", "plot", "potential", "quadratic", "sgd", "simulate", "stratonovich", "tabulated",
 ]  # fmt: skip

@@ -10,6 +10,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from sgdyn.density.pictures import PICTURES
 from sgdyn.problem import Momentum
 
 STYLE = {
@@ -257,5 +258,5 @@ def circulation(comparison: Any, ax: Axes | None = None) -> Axes:
 
 _PICTURES: dict[str, Callable[[Any, Axes], None]] = {
     "Potential": _potential, "Landscape": _landscape, "Ensemble": _ensemble, "Estimate": _estimate, "Density": _density, "LinearStationary": _linear,
-    "Spectrum": _spectrum, "Recording": _recording, "Comparison": _comparison,
+    "Spectrum": _spectrum, "Recording": _recording, "Comparison": _comparison, **PICTURES,
 }  # fmt: skip

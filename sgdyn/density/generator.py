@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from sgdyn.density.advection import Faces, circulation, known, upwinded
@@ -15,6 +16,11 @@ from sgdyn.density.forces import Forces, forces
 from sgdyn.density.grid import Grid
 from sgdyn.density.lattice import Lattice, lattice
 from sgdyn.problem import Langevin, Momentum
+
+if TYPE_CHECKING:
+    from sgdyn.density.currents import Current
+    from sgdyn.density.distribution import Density
+    from sgdyn.estimate import Estimate
 
 Floats = NDArray[np.float64]
 
@@ -46,6 +52,11 @@ class Generator:
     def reversible(self) -> bool:
         """Whether the rates obey detailed balance with exp(-Psi)."""
         return self.log_masses is not None and self.faces is None
+
+    @cached_property
+    def coarse(self) -> Generator:
+        """The same process on half as many cells along each axis."""
+        return fokker_planck(self.problem, self.grid.coarser(2))
 
     @cached_property
     def volumes(self) -> Floats:
@@ -82,6 +93,38 @@ class Generator:
         if self.faces is not None:
             np.add.at(out, self.faces.last, self.faces.out)
         return out
+
+    def stationary(self) -> Density:
+        """The stationary density: exp(-Psi) where it is known, else the null vector of Q' (see `stationary`)."""
+        from sgdyn.density.stationary import stationary
+
+        return stationary(self)
+
+    def box_error(self, growth: float = 0.2) -> float:
+        """How much the stationary density changes, in L1, if the box grows by a fifth (see `stationary.box_error`)."""
+        from sgdyn.density.stationary import box_error
+
+        return box_error(self, growth)
+
+    def evolve(
+        self, rho: Any, t: ArrayLike, temperature: Callable[[float], float] | None = None, tolerance: float = 1e-4
+    ) -> Any:
+        """The density at the time t, or an `Evolution` for an array of times (see `evolution.evolve`)."""
+        from sgdyn.density.evolution import evolve
+
+        return evolve(self, rho, t, temperature, tolerance)
+
+    def current(self, rho: Density | None = None) -> Current:
+        """The probability current of a density, of the stationary one by default (see `currents.current`)."""
+        from sgdyn.density.currents import current
+
+        return current(self, rho)
+
+    def entropy_production(self) -> Estimate:
+        """E[v' D^+ v]/T of the stationary current velocity v, per unit time (see `currents.entropy_production`)."""
+        from sgdyn.density.currents import entropy_production
+
+        return entropy_production(self)
 
 
 def fokker_planck(problem: Langevin | Momentum, grid: Grid) -> Generator:

@@ -1,0 +1,186 @@
+"""Stationary densities of generators."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse import csgraph
+
+from sgdyn import checks
+from sgdyn.density.distribution import Density
+from sgdyn.density.grid import Grid
+from sgdyn.density.solvers import Solver
+from sgdyn.errors import NotConvergedError
+
+if TYPE_CHECKING:
+    from sgdyn.density.generator import Generator
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.intp]
+
+STRAY = 1e-3
+"""The largest share of the cells, besides the main part, that may stand alone and be dropped."""
+NOTICED = 1e-4
+"""The density at a wall, as a share of the largest, from which on it is mentioned."""
+RESIDUAL = 1e-8
+
+
+def stationary(generator: Generator) -> Density:
+    """The density with Q' m = 0, of mass one.
+
+    Known masses (detailed balance, or a curl that keeps them) are exact to rounding. Otherwise one equation is dropped and the rest, an
+    M-matrix, is solved: no mass is negative. `solver_error` is |Q' m|_1 over twice the sum of all flows. `warnings` tell of cells that were
+    dropped and of mass at reflecting walls. Raises ValueError for absorbing walls and where several parts of the box never meet.
+    """
+    _check_walls(generator)
+    part, dropped = _recurrent(generator)
+    masses, logs = np.zeros(generator.grid.size), None
+    if generator.log_masses is not None:
+        logs = generator.log_masses[part] - generator.log_masses[part].max()
+        logs = logs - np.log(np.exp(logs).sum())
+        masses[part] = np.exp(logs)
+    else:
+        masses[part] = _null_vector(sparse.csr_array(generator.rates[part][:, part]))
+    residual = _residual(generator.rates, masses)
+    if not residual <= RESIDUAL:
+        raise NotConvergedError(
+            f"got a relative residual |Q' m| of {residual:.2g}, expected at most {RESIDUAL:g}: parts of the box exchange too little mass to be weighed; "
+            "type a higher T, or generator.evolve(rho, t)"
+        )
+    grid = generator.grid
+    known = None if logs is None else _spread(logs, part, generator).reshape(grid.shape)
+    values = (masses / generator.volumes).reshape(grid.shape)
+    warnings = dropped + _at_walls(grid, values)
+    return Density(grid, values, solver_error=residual, warnings=warnings, log_values=known)
+
+
+def _check_walls(generator: Generator) -> None:
+    if any(side == "absorbing" for pair in generator.grid.boundary for side in pair):
+        raise ValueError(
+            "got absorbing walls, over which all mass leaves in the end, expected none; type generator.quasi_stationary() for the density of "
+            'what has not left, or a Grid(..., boundary="reflecting")'
+        )
+
+
+def _spread(logs: Floats, part: Integers, generator: Generator) -> Floats:
+    """log density in all cells, -inf in those that were dropped."""
+    spread = np.full(generator.grid.size, -np.inf)
+    spread[part] = logs - np.log(generator.volumes[part])
+    return spread
+
+
+def _recurrent(generator: Generator) -> tuple[Integers, tuple[str, ...]]:
+    """The cells that keep the mass: the one part of the box that nothing leaves, or all but a few stray cells."""
+    rates = generator.rates
+    count, label = csgraph.connected_components(rates, directed=True, connection="strong")
+    if count == 1:
+        return np.arange(generator.grid.size), ()
+    links = rates.tocoo()
+    leaving = label[links.row[(label[links.row] != label[links.col]) & (links.data > 0)]]
+    closed = np.setdiff1d(np.arange(count), leaving)
+    sizes = np.bincount(label)[closed]
+    main, stray = closed[np.argmax(sizes)], int(sizes.sum() - sizes.max())
+    if stray > max(4, STRAY * generator.grid.size):
+        raise ValueError(
+            f"got {len(closed)} parts of the box that no path leaves, the largest of {sizes.max()} of {generator.grid.size} cells, expected one: "
+            "any mixture of their densities is stationary; type a D with noise in all directions (LowRank(V, s, floor=...)), or "
+            "generator.evolve(rho, t) for the mixture that a start leads to"
+        )
+    warnings = (f"{stray} cells that nothing connects to the others were dropped",) if stray else ()
+    return np.flatnonzero(label == main), warnings
+
+
+def _null_vector(rates: sparse.csr_array) -> Floats:
+    """Masses of an irreducible chain, normalised."""
+    if rates.shape[0] == 1:
+        return np.ones(1)
+    masses = np.ones(rates.shape[0])
+    for gathered in (
+        _settled,
+        _late,
+    ):  # the first is cheap, the second sees exchanges that are rarer than rounding can weigh
+        masses = _pinned(rates, int(np.argmax(gathered(rates))))
+        largest = int(np.argmax(masses))
+        if masses[largest] > 1e3:  # errors grow with the time to come back to the pinned cell, of mass one
+            masses = _pinned(rates, largest)
+        if _residual(rates, masses) <= RESIDUAL:
+            break
+    return np.asarray(masses / masses.sum())
+
+
+def _residual(rates: sparse.csr_array, masses: Floats) -> float:
+    """|Q' m|_1 over all flows."""
+    return float(np.abs(rates.T @ masses).sum() / (2 * np.abs(rates.diagonal()) @ masses))
+
+
+def _settled(rates: sparse.csr_array, steps: int = 100) -> Floats:
+    """Where mass gathers first: some jumps from the same mass everywhere."""
+    jump, masses, fastest = rates.T.tocsr(), np.ones(rates.shape[0]), float(-rates.diagonal().min())
+    for _ in range(steps):
+        masses = masses + (jump @ masses) / fastest
+    return np.asarray(masses)
+
+
+def _late(rates: sparse.csr_array) -> Floats:
+    """Where mass gathers after some 1e12 jumps: a resolvent."""
+    shift = 1e-12 * float(-rates.diagonal().min())
+    solver = Solver(sparse.csr_array(shift * sparse.eye_array(rates.shape[0]) - rates))
+    return solver.solve_transposed(np.ones(rates.shape[0]))
+
+
+def _pinned(rates: sparse.csr_array, cell: int) -> Floats:
+    """Q' m = 0 with mass one in a cell, whose own equation is dropped."""
+    rest = np.delete(np.arange(rates.shape[0]), cell)
+    source = rates[[cell]].toarray().ravel()[rest]
+    solver = Solver(sparse.csr_array(-rates[rest][:, rest]))
+    return np.insert(np.maximum(solver.solve_transposed(source), 0.0), cell, 1.0)
+
+
+def _at_walls(grid: Grid, values: Floats) -> tuple[str, ...]:
+    """A warning where the density has not died out at reflecting walls."""
+    edge = np.zeros(grid.shape, dtype=bool)
+    for axis, pair in enumerate(grid.boundary):
+        for end, side in zip((0, -1), pair, strict=True):
+            if side == "reflecting":
+                edge[(slice(None),) * axis + (end,)] = True
+    if not np.any(edge) or values[edge].max() <= NOTICED * values.max():
+        return ()
+    share = float((values * grid.volumes)[edge].sum())
+    return (
+        f"{100 * share:.2g} % of the mass lies in the cells at reflecting walls; if these only end the box, type generator.box_error() for "
+        "what they change",
+    )
+
+
+def box_error(generator: Generator, growth: float = 0.2) -> float:
+    """The L1 difference between the stationary densities of the box and of one that is larger by `growth`, with cells of the same size.
+
+    Between 0 and 2; mass beyond the smaller box counts. Raises ValueError for absorbing walls.
+    """
+    _check_walls(generator)
+    from sgdyn.density.generator import fokker_planck
+
+    larger, inside = _grown(generator.grid, checks.positive("growth", growth))
+    masses = stationary(fokker_planck(generator.problem, larger)).masses
+    beyond = masses.sum() - masses[inside].sum()
+    return float(np.abs(masses[inside] - stationary(generator).masses).sum() + beyond)
+
+
+def _grown(grid: Grid, growth: float) -> tuple[Grid, tuple[slice, ...]]:
+    """A grid with more cells on either side, and where the old one lies in it."""
+    axes: list[Floats | tuple[float, float, int]] = []
+    inside = []
+    for axis, edges, periodic in zip(grid.axes, grid.edges, grid.periodic, strict=True):
+        n = len(edges) - 1
+        more = 0 if periodic else max(1, round(0.5 * growth * n))
+        inside.append(slice(more, more + n))
+        first, last = edges[1] - edges[0], edges[-1] - edges[-2]
+        if len(axis) == 3:
+            axes.append((edges[0] - more * first, edges[-1] + more * last, n + 2 * more))
+        else:
+            steps = np.arange(1, more + 1)
+            axes.append(np.concatenate([edges[0] - first * steps[::-1], edges, edges[-1] + last * steps]))
+    return Grid(axes, grid.boundary), tuple(inside)
