@@ -36,9 +36,11 @@ def stationary(generator: Generator) -> Density:
     dropped and of mass at reflecting walls. Raises ValueError for absorbing walls and where several parts of the box never meet.
     """
     _check_walls(generator)
-    part, dropped = _recurrent(generator)
+    part, stray = _recurrent(generator)
     masses, logs = np.zeros(generator.grid.size), None
     if generator.log_masses is not None:
+        # cells whose rates in are below the smallest float keep their masses
+        part = np.setdiff1d(np.arange(generator.grid.size), stray)
         logs = generator.log_masses[part] - generator.log_masses[part].max()
         logs = logs - np.log(np.exp(logs).sum())
         masses[part] = np.exp(logs)
@@ -53,6 +55,7 @@ def stationary(generator: Generator) -> Density:
     grid = generator.grid
     known = None if logs is None else _spread(logs, part, generator).reshape(grid.shape)
     values = (masses / generator.volumes).reshape(grid.shape)
+    dropped = (f"{len(stray)} cells that nothing connects to the others were dropped",) if len(stray) else ()
     warnings = dropped + _at_walls(grid, values)
     return Density(grid, values, solver_error=residual, warnings=warnings, log_values=known)
 
@@ -72,25 +75,25 @@ def _spread(logs: Floats, part: Integers, generator: Generator) -> Floats:
     return spread
 
 
-def _recurrent(generator: Generator) -> tuple[Integers, tuple[str, ...]]:
-    """The cells that keep the mass: the one part of the box that nothing leaves, or all but a few stray cells."""
+def _recurrent(generator: Generator) -> tuple[Integers, Integers]:
+    """The part of the box that nothing leaves, and the few stray cells that nothing leaves either."""
     rates = generator.rates
     count, label = csgraph.connected_components(rates, directed=True, connection="strong")
     if count == 1:
-        return np.arange(generator.grid.size), ()
+        return np.arange(generator.grid.size), np.zeros(0, dtype=np.intp)
     links = rates.tocoo()
     leaving = label[links.row[(label[links.row] != label[links.col]) & (links.data > 0)]]
     closed = np.setdiff1d(np.arange(count), leaving)
     sizes = np.bincount(label)[closed]
-    main, stray = closed[np.argmax(sizes)], int(sizes.sum() - sizes.max())
-    if stray > max(4, STRAY * generator.grid.size):
+    main = closed[np.argmax(sizes)]
+    stray = np.flatnonzero(np.isin(label, closed) & (label != main))
+    if len(stray) > max(4, STRAY * generator.grid.size):
         raise ValueError(
             f"got {len(closed)} parts of the box that no path leaves, the largest of {sizes.max()} of {generator.grid.size} cells, expected one: "
             "any mixture of their densities is stationary; type a D with noise in all directions (LowRank(V, s, floor=...)), or "
             "generator.evolve(rho, t) for the mixture that a start leads to"
         )
-    warnings = (f"{stray} cells that nothing connects to the others were dropped",) if stray else ()
-    return np.flatnonzero(label == main), warnings
+    return np.flatnonzero(label == main), stray
 
 
 def _null_vector(rates: sparse.csr_array) -> Floats:
@@ -98,10 +101,8 @@ def _null_vector(rates: sparse.csr_array) -> Floats:
     if rates.shape[0] == 1:
         return np.ones(1)
     masses = np.ones(rates.shape[0])
-    for gathered in (
-        _settled,
-        _late,
-    ):  # the first is cheap, the second sees exchanges that are rarer than rounding can weigh
+    # the first guess is cheap, the second sees exchanges that are rarer than rounding can weigh
+    for gathered in (_settled, _late):
         masses = _pinned(rates, int(np.argmax(gathered(rates))))
         largest = int(np.argmax(masses))
         if masses[largest] > 1e3:  # errors grow with the time to come back to the pinned cell, of mass one

@@ -1,5 +1,7 @@
 """Stationary densities: known, solved for, refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -142,3 +144,16 @@ def test_a_box_that_is_too_small_says_so():
     assert large.box_error() < 1e-9
     uneven = sg.fokker_planck(process, sg.Grid([np.sinh(np.linspace(-1.5, 1.5, 60))]))
     assert uneven.box_error() == pytest.approx(uneven.box_error(0.4), rel=0.2)
+
+
+def test_stray_cells_are_dropped_and_reported():
+    """Two corners without edges, as strong anisotropy makes them."""
+    generator = sg.fokker_planck(sg.landscapes.maier_stein().problem(T=0.1), sg.Grid([(-2, 2, 40)] * 2))
+    e, corners = generator.lattice.edges, [0, generator.grid.size - 1]
+    kept = ~(np.isin(e.i, corners) | np.isin(e.j, corners))
+    fewer = replace(e, i=e.i[kept], j=e.j[kept], dx=e.dx[kept], strength=e.strength[kept])
+    lonely = replace(
+        generator, lattice=replace(generator.lattice, edges=fewer), climb=generator.climb[kept]
+    ).stationary()
+    assert lonely.warnings[0].startswith("2 cells") and lonely.masses[0, 0] == 0.0
+    np.testing.assert_allclose(lonely.masses, generator.stationary().masses, atol=1e-12)

@@ -25,11 +25,16 @@ def test_entropies_of_normal_densities():
 
 
 def test_relative_entropy_beyond_the_smallest_float():
-    """At T = 0.005 the stationary density at the walls is e^-1000 and has no float; its logarithm is known."""
+    """At T = 0.005 the stationary density at the walls is e^-1000 and has no float; its logarithm is known.
+
+    So it is where the cells are so wide that rates towards the walls have no float either.
+    """
     grid = sg.Grid([(-3.2, 3.2, 200)])
     problem = sg.Langevin(sg.quadratic([1.0]), T=0.005)
     still = sg.fokker_planck(problem, grid).stationary()
     assert still.values.min() == 0.0
+    wide = sg.Grid([(-12.0, 12.0, 21)])
+    assert np.isfinite(sg.gaussian(wide, [-8.0], [4.0]).kl(sg.fokker_planck(problem, wide).stationary()))
     rho = sg.gaussian(grid, [-2.0], [0.2])
     exact = 2.1 / 0.005 + 0.5 * np.log(2 * np.pi * 0.005) - rho.entropy()
     assert rho.kl(still) == pytest.approx(exact, rel=0.02)
