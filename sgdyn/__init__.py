@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from sgdyn import datasets, fit, landscapes, nets, plot
     from sgdyn.density.distribution import Density, gaussian
     from sgdyn.density.evolution import Evolution
+    from sgdyn.density.flows.energies import Energy, Entropy, Interaction, PorousMedium, PotentialEnergy
+    from sgdyn.density.flows.flow import Cloud, Flow, GaussianState
+    from sgdyn.density.flows.gaussians import Gaussian
+    from sgdyn.density.flows.quantile import Quantile
+    from sgdyn.density.flows.stepping import jko
     from sgdyn.density.generator import Generator, fokker_planck
     from sgdyn.density.grid import Grid
     from sgdyn.errors import BlowUpError, BranchError, CensoredError, NotConvergedError
@@ -61,6 +66,10 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "Density": "density.distribution", "gaussian": "density.distribution", "Evolution": "density.evolution", "Grid": "density.grid", "Generator": "density.generator", "fokker_planck": "density.generator",
+    "Energy": "density.flows.energies", "Entropy": "density.flows.energies", "Interaction": "density.flows.energies",
+    "PorousMedium": "density.flows.energies", "PotentialEnergy": "density.flows.energies", "Cloud": "density.flows.flow",
+    "Flow": "density.flows.flow", "GaussianState": "density.flows.flow", "Gaussian": "density.flows.gaussians",
+    "Quantile": "density.flows.quantile", "jko": "density.flows.stepping",
     "BlowUpError": "errors", "BranchError": "errors", "CensoredError": "errors", "NotConvergedError": "errors",
     "mean_first_passage_1d": "escape.quadrature", "Estimate": "estimate",
     "LowRank": "noise", "nearest_covariance": "noise", "noise_from_functions": "noise",
@@ -82,13 +91,13 @@ _ROOMS = ("datasets", "fit", "landscapes", "nets", "plot")
 
 __all__ = [
     "BAOAB", "GJF", "MALA", "OBABO", "RI6", "SRA1", "SRA3", "SRI2", "SRIW1", "SRS2", "Adaptive", "Autocovariance", "Average", "BlowUpError",
-    "BranchError", "CensoredError", "CompoundPoisson", "Covariance", "Density", "DiscreteSGD", "Ensemble", "Estimate", "EulerMaruyama",
-    "Evolution", "ExactLinear", "Generator", "Grid", "Heun", "Histogram", "Langevin", "LastExit", "LevyEuler", "LinearStationary", "LowRank", "Maximum",
-    "Milstein", "Momentum", "NotConvergedError", "Observations", "Potential", "Region", "ResampledSGDMap", "SGDMap", "ShARK",
-    "Splitting", "StochasticHeavyBall", "TamedEuler", "Theta", "box", "datasets", "discrete_sgd", "factor", "first_passage", "fit", "fokker_planck",
-    "gaussian",
-    "ladder", "landscapes", "linear_stationary", "mean_first_passage_1d", "nearest_covariance", "nets", "noise_from_functions",
-    "normals", "observe", "plot", "potential", "quadratic", "sgd", "simulate", "stratonovich", "tabulated",
+    "BranchError", "CensoredError", "Cloud", "CompoundPoisson", "Covariance", "Density", "DiscreteSGD", "Energy", "Ensemble", "Entropy",
+    "Estimate", "EulerMaruyama", "Evolution", "ExactLinear", "Flow", "Gaussian", "GaussianState", "Generator", "Grid", "Heun", "Histogram",
+    "Interaction", "Langevin", "LastExit", "LevyEuler", "LinearStationary", "LowRank", "Maximum", "Milstein", "Momentum",
+    "NotConvergedError", "Observations", "PorousMedium", "Potential", "PotentialEnergy", "Quantile", "Region", "ResampledSGDMap", "SGDMap",
+    "ShARK", "Splitting", "StochasticHeavyBall", "TamedEuler", "Theta", "box", "datasets", "discrete_sgd", "factor", "first_passage", "fit",
+    "fokker_planck", "gaussian", "jko", "ladder", "landscapes", "linear_stationary", "mean_first_passage_1d", "nearest_covariance", "nets",
+    "noise_from_functions", "normals", "observe", "plot", "potential", "quadratic", "sgd", "simulate", "stratonovich", "tabulated",
 ]  # fmt: skip
 
 

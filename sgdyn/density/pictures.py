@@ -32,16 +32,9 @@ def current(flow: Any, ax: Any) -> None:
 
 def evolution(course: Any, ax: Any) -> None:
     """Curves at some of the times; in two dimensions the last density and contours of the first."""
-    grid = course.generator.grid
+    grid = course[0].grid
     if grid.dim == 1:
-        some = np.unique(np.linspace(0, len(course) - 1, min(SHOWN, len(course))).round().astype(int))
-        for k in some:
-            shade = 0.15 + 0.75 * k / max(len(course) - 1, 1)
-            ax.plot(
-                grid.midpoints[0], course[k].values, color=(0.0, 0.45 * shade, shade), label=f"t = {course.times[k]:g}"
-            )
-        ax.set(xlabel="$x$", ylabel="density")
-        ax.legend()
+        curves(course.times, [(rho.grid.midpoints[0], rho.values) for rho in course], ax)
         return
     if grid.dim != 2:
         raise TypeError(f"got densities in dimension {grid.dim}, expected 1 or 2; type course[-1].marginal(0, 1)")
@@ -53,4 +46,57 @@ def evolution(course: Any, ax: Any) -> None:
     ax.set(xlabel="$x_0$", ylabel="$x_1$", title=f"t = {course.times[-1]:g} (lines: t = {course.times[0]:g})")
 
 
-PICTURES = {"Current": current, "Evolution": evolution}
+def curves(times: Any, lines: list[tuple[Any, Any]], ax: Any) -> None:
+    """Some of the densities in one dimension, from early (dark) to late."""
+    last = len(lines) - 1
+    for k in np.unique(np.linspace(0, last, min(SHOWN, last + 1)).round().astype(int)):
+        shade = 0.15 + 0.75 * k / max(last, 1)
+        ax.plot(*lines[k], color=(0.0, 0.45 * shade, shade), label=f"t = {times[k]:g}")
+    ax.set(xlabel="$x$", ylabel="density")
+    ax.legend()
+
+
+def flow(result: Any, ax: Any) -> None:
+    """Densities in one or two dimensions with the energy in a corner; the energy alone in more."""
+    first, d = result[0], result.problem.dim
+    if hasattr(first, "grid") and d <= 2:
+        evolution(result, ax)
+    elif hasattr(first, "covariance") and d == 1:
+        curves(result.times, [_bell(float(rho.mean[0]), float(rho.covariance[0, 0]) ** 0.5) for rho in result], ax)
+    elif hasattr(first, "points") and d <= 2:
+        _cloud(result, ax)
+    else:
+        decay(result, ax)
+        return
+    decay(result, ax.inset_axes((0.62, 0.12, 0.34, 0.26) if d == 2 else (0.1, 0.66, 0.3, 0.3)))
+
+
+def decay(result: Any, ax: Any) -> None:
+    """The energy after each step, and on a grid that of the Fokker-Planck equation beside it."""
+    some = np.isfinite(result.energies)
+    ax.plot(result.times[some], result.energies[some], "o-", ms=2, color="#0072b2", label=type(result.method).__name__)
+    exact = result.continuous
+    if exact is not None:
+        ax.plot(result.times, exact, "--", color="#d55e00", label="Fokker-Planck")
+        ax.legend()
+    ax.set(xlabel="time", ylabel="energy")
+
+
+def _bell(mean: float, deviation: float) -> tuple[Any, Any]:
+    y = np.linspace(-4, 4, 161)
+    height = np.exp(-0.5 * y * y) / max(deviation * np.sqrt(2 * np.pi), 1e-300)
+    return mean + deviation * y, height
+
+
+def _cloud(result: Any, ax: Any) -> None:
+    if result.problem.dim == 1:
+        ax.hist(result[-1].points[:, 0], bins=60, density=True, color="#0072b2")
+        ax.set(xlabel="$x$", ylabel="density", title=f"t = {result.times[-1]:g}")
+        return
+    for k, color in ((0, "#d55e00"), (-1, "#0072b2")):
+        ax.plot(*result[k].points.T, ".", ms=2, color=color, label=f"t = {result.times[k]:g}")
+    ax.set(xlabel="$x_0$", ylabel="$x_1$")
+    ax.legend()
+
+
+PICTURES = {"Current": current, "Evolution": evolution, "Flow": flow}

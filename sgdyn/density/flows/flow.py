@@ -10,6 +10,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from sgdyn import checks
 from sgdyn.density.distribution import Density
 from sgdyn.density.flows.energies import Energy
 from sgdyn.problem import Langevin
@@ -24,8 +25,11 @@ class GaussianState:
     mean: Floats
     covariance: Floats
 
-    def cov(self) -> Floats:
-        return self.covariance
+    def __post_init__(self) -> None:
+        mean = np.atleast_1d(checks.finite("mean", self.mean))
+        cov = checks.positive_semidefinite("cov", np.atleast_2d(checks.finite("cov", self.covariance)), mean.size)
+        object.__setattr__(self, "mean", mean)
+        object.__setattr__(self, "covariance", cov)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,10 +96,22 @@ class Flow(Sequence[Any]):
     def on_grid(self) -> bool:
         """Whether all densities live on one grid."""
         first = self.densities[0]
-        return isinstance(first, Density) and all(rho.grid == first.grid for rho in self.densities)
+        return isinstance(first, Density) and all(
+            rho.grid is first.grid or rho.grid == first.grid for rho in self.densities
+        )
+
+    @cached_property
+    def continuous(self) -> Floats | None:
+        """The energy (n + 1,) of the Fokker-Planck solution on the grid of the flow, None where there is no such grid or it is another equation."""
+        if not self.on_grid or not self.energy.is_free_energy or self.energy.temperature != self.problem.T:
+            return None
+        from sgdyn.density.generator import fokker_planck
+
+        course = fokker_planck(self.problem, self.densities[0].grid).evolve(self.densities[0], self.times)
+        return np.array([self.energy.value(rho) for rho in course])
 
     def plot(self, ax: Any = None) -> Any:
-        """Densities over time, or where they have no picture the decay of the energy (see `sgdyn.plot`)."""
+        """Densities over time with the decay of the energy in a corner; the energy alone beyond two dimensions (see `sgdyn.plot`)."""
         from sgdyn import plot
 
         return plot.figure(self, ax=ax)

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+import warnings
+from collections.abc import Callable
+from dataclasses import is_dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol, cast
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from sgdyn import checks
 from sgdyn.density.distribution import Density
-from sgdyn.density.flows.energies import Energy
+from sgdyn.density.flows import driving
+from sgdyn.density.flows.energies import Energy, as_energy
+from sgdyn.density.flows.flow import Cloud, Evidence, Flow, GaussianState
+from sgdyn.density.flows.records import Record
+from sgdyn.density.flows.stirring import Stirring
+from sgdyn.fields import Affine
+from sgdyn.noise import Varying
 from sgdyn.problem import Langevin
+from sgdyn.progress import progress
+from sgdyn.sde.checkpoint import described, digest
 
 Floats = NDArray[np.float64]
+
+PARTICLES = 1000
+"""Of a start that is no cloud."""
 
 
 class State(Protocol):
@@ -44,5 +61,159 @@ class Method(Protocol):
     def restore(self, state: Any, arrays: dict[str, NDArray[Any]]) -> Any:
         """The state whose `arrays()` these are, given the state at time 0: going on from it gives the identical bits."""
 
+
+class OnGrid(Method, Protocol):
+    """A method whose densities stay on one grid."""
+
     def moved(self, state: Any, density: Density) -> Any:
-        """The same state with another density on its grid, for split="curl". Only methods on grids have it."""
+        """The same state with another density on its grid, for split="curl"."""
+
+
+def jko(
+    problem: Langevin, rho0: Any, *, tau: float, n: int, method: Method | None = None, energy: Any = None, split: str | None = None,
+    seed: int | np.random.SeedSequence = 0, checkpoint: str | Path | None = None, show_progress: bool | None = None,
+) -> Flow:  # fmt: skip
+    """n steps of length tau of the scheme of Jordan, Kinderlehrer and Otto, each the minimum of energy and cost of transport:
+
+        rho_{k+1} = argmin F(rho) + W²(rho, rho_k)/(2 tau),   F = int V rho + T int rho log rho,   cost (x - y)' D^-1 (x - y)
+
+    For tau -> 0 this is the Fokker-Planck equation of a process with drift -D grad V + T div D: Gibbs processes (V = U), D = d I (V = U/d),
+    linear processes in detailed balance. energy: another F, such as `sg.PotentialEnergy(U) + sg.PorousMedium(2)`, whose flow in the metric of
+    the problem's D is wanted. rho0: a `Density`, `GaussianState(mean, cov)`, points (n, dim), or in one dimension anything with a quantile
+    function `ppf`, such as `scipy.stats.norm()`.
+    method: `Quantile` (1-D), `Graph` (grids), `Gaussian` (linear processes), `Particles`, `Entropic`; by default the first that fits of
+    Gaussian, Quantile, Graph, Particles. split="curl": for a curl beside the gradient part, each step is followed by the curl alone for the
+    time tau, through the faces of the grid (first order in tau). checkpoint: a folder that keeps the steps, to go on from there to the
+    identical result. Ctrl-C returns the steps that are done, with `complete=False`.
+
+    Returns a `Flow`. Raises ValueError for drifts that descend no free energy, and `NotConvergedError` where a step finds no minimum.
+    Sources: Jordan, Kinderlehrer, Otto, SIAM J. Math. Anal. 29, 1 (1998); Lisini, ESAIM: COCV 15, 712 (2009).
+    """
+    process = driving.checked(problem)
+    tau, n = checks.positive("tau", tau), checks.count("n", n)
+    if split not in (None, "curl"):
+        raise ValueError(f'got split={split!r}, expected None or "curl"')
+    descended = driving.free_energy(process, split) if energy is None else as_energy(energy)
+    start = _start(rho0, process.dim)
+    chosen = _default(process, start, descended) if method is None else _checked(method)
+    sequence = checks.seed_sequence(seed)
+    stir = _stirring(process, start, chosen, split)
+    settings = {"tau": tau, "split": split, "seed": str(sequence.entropy), "branch": list(sequence.spawn_key)}
+    record = Record(checkpoint, lambda: _identity(process, start, descended, chosen, settings))
+
+    def advance(state: Any) -> Any:
+        state = chosen.step(state, tau)
+        return state if stir is None else stir(state, tau)
+
+    with progress("jko", show_progress) as tell:
+        first = chosen.start(process, start, descended, sequence)
+        kept, complete = record.run(first, n, advance, chosen.restore, tell)
+    notes = _warnings(split, len(kept) - 1, n)
+    if not complete:
+        warnings.warn(notes[-1], stacklevel=2)
+    return Flow(
+        process,
+        descended,
+        tau,
+        chosen,
+        tuple(state.density for state in kept),
+        np.array([state.energy for state in kept]),
+        np.array([state.w2 for state in kept[1:]]),
+        tuple(Evidence(state.iterations, state.residual) for state in kept[1:]),
+        split,
+        complete,
+        notes,
+    )
+
+
+def _start(rho0: Any, dim: int) -> Any:
+    """A density on a grid, a normal density, a cloud, or something with quantiles."""
+    if isinstance(rho0, Density | GaussianState | Cloud) or (dim == 1 and hasattr(rho0, "ppf")):
+        start = rho0
+    elif isinstance(rho0, np.ndarray | list | tuple):
+        start = Cloud(checks.points(cast(ArrayLike, rho0), dim, "rho0"))
+    else:
+        raise TypeError(
+            f"got rho0 of type {type(rho0).__name__}, expected a Density, a GaussianState or points (n, {dim}); type sg.GaussianState(mean, cov)"
+        )
+    given = {
+        Density: lambda: start.grid.dim,
+        GaussianState: lambda: len(start.mean),
+        Cloud: lambda: start.points.shape[-1],
+    }
+    size = given[type(start)]() if type(start) in given else 1
+    if size != dim:
+        raise ValueError(f"got rho0 in dimension {size} for a process in dimension {dim}, expected the same")
+    if isinstance(start, Density) and (start.values.min() < 0 or not np.all(np.isfinite(start.values))):
+        raise ValueError(f"got rho0 with densities from {start.values.min():g}, expected finite numbers >= 0")
+    return start.normalised if isinstance(start, Density) else start
+
+
+def _checked(method: Any) -> Any:
+    if isinstance(method, type) or not (is_dataclass(method) and hasattr(method, "start") and hasattr(method, "step")):
+        raise TypeError(f"got method={method!r}, expected one of the methods; type sg.Quantile()")
+    return method
+
+
+def _default(problem: Langevin, rho0: Any, energy: Energy) -> Any:
+    """Gaussian for linear processes that start normal, Quantile in one dimension, Graph on a grid, Particles otherwise."""
+    linear = all(isinstance(U.grad, Affine) for U in energy.potentials) and energy.is_free_energy
+    if isinstance(rho0, GaussianState) and linear and not isinstance(problem.D, Varying):
+        return _named("gaussians", "Gaussian")()
+    if problem.dim == 1 and not isinstance(rho0, Cloud) and problem.curl is None:
+        return _named("quantile", "Quantile")()
+    if isinstance(rho0, Density):
+        return _named("graph", "Graph")()
+    return _named("particles", "Particles")(len(rho0.points) if isinstance(rho0, Cloud) else PARTICLES)
+
+
+def _named(module: str, name: str) -> Any:
+    # each method comes with its own heavy imports
+    return getattr(import_module(f"sgdyn.density.flows.{module}"), name)
+
+
+def _stirring(problem: Langevin, rho0: Any, method: Any, split: str | None) -> Callable[[Any, float], Any] | None:
+    """What follows each step: the curl alone."""
+    if split is None or problem.curl is None:
+        return None
+    if not isinstance(rho0, Density) or not hasattr(method, "moved"):
+        raise ValueError(
+            f'got split="curl" with {type(method).__name__} and a {type(rho0).__name__}, expected a Density on a grid; '
+            "type method=sg.Graph() and rho0=sg.gaussian(grid, mean, cov)"
+        )
+    stirring = Stirring.of(problem, rho0.grid)
+    return lambda state, tau: method.moved(state, stirring(state.density, tau))
+
+
+def _identity(problem: Langevin, rho0: Any, energy: Energy, method: Any, settings: dict[str, Any]) -> dict[str, Any]:
+    """What makes a flow this flow and no other."""
+    points = np.random.default_rng(0).normal(size=(16, problem.dim))
+    parts = [
+        problem.D(points),
+        energy.potential(points),
+        energy.grad(points),
+        *(W(points) for W in energy.interactions),
+    ]
+    if problem.curl is not None:
+        parts.append(problem.curl(points))
+    if isinstance(rho0, Density):
+        begun = [rho0.values, *rho0.grid.edges]
+    elif isinstance(rho0, GaussianState):
+        begun = [rho0.mean, rho0.covariance]
+    else:
+        begun = [rho0.points if isinstance(rho0, Cloud) else rho0.ppf(np.linspace(0.05, 0.95, 19))]
+    return {
+        "problem": digest(*(np.asarray(part) for part in parts)), "internals": [described(f) for f in energy.internals],
+        "rho0": digest(*begun), "method": described(method), **settings,
+    }  # fmt: skip
+
+
+def _warnings(split: str | None, reached: int, n: int) -> tuple[str, ...]:
+    found = []
+    if split == "curl":
+        found.append(
+            'split="curl": gradient step and curl in turns, an error of first order in tau; energies are those after the curl'
+        )
+    if reached < n:
+        found.append(f"interrupted: {reached} of {n} steps are done")
+    return tuple(found)
