@@ -17,6 +17,10 @@ from sgdyn.problem import Langevin, Momentum
 Floats = NDArray[np.float64]
 
 CERTAIN = 1e-12
+GAUSS = np.polynomial.legendre.leggauss(5)
+PANELS = 400
+STEP = 1e-5
+"""Of central differences, relative."""
 ELSEWHERE = "type sg.fokker_planck(problem, grid) or sg.simulate(problem, ...), which take any drift"
 
 
@@ -44,7 +48,7 @@ def free_energy(problem: Langevin, split: str | None) -> Energy:
 
     Raises ValueError for other drifts.
     """
-    if split is None and problem.U is not None and problem.curl is not None:
+    if split is None and problem.U is not None and problem.curl is not None and problem.dim > 1:
         raise ValueError(
             'got a process with a curl, which is no gradient flow; type split="curl" to take the curl in turns with the gradient part, or '
             + ELSEWHERE.removeprefix("type ")
@@ -60,8 +64,10 @@ def free_energy(problem: Langevin, split: str | None) -> Energy:
 
 
 def _potential(problem: Langevin) -> Potential | None:
-    """V: U of Gibbs processes, U/d for D = d I, a quadratic for linear processes in detailed balance."""
+    """V: U of Gibbs processes, U/d for D = d I, a quadratic for linear processes in detailed balance, any in one dimension."""
     U, D = problem.U, problem.D
+    if problem.dim == 1 and problem.curl is not None and U is not None:
+        return _on_a_line(problem)
     if U is not None and problem.is_gibbs:
         return U
     isotropic = D.isotropic if isinstance(D, Diagonal) else None
@@ -69,7 +75,7 @@ def _potential(problem: Langevin) -> Potential | None:
         return U if isotropic == 1.0 else scaled(U, 1 / isotropic)
     if isinstance(problem.drift, Affine) and not isinstance(D, Varying) and (problem.U is None or problem.curl is None):
         return _quadratic(problem, problem.drift)
-    return None
+    return _on_a_line(problem) if problem.dim == 1 else None
 
 
 def _quadratic(problem: Langevin, drift: Affine) -> Potential | None:
@@ -86,9 +92,32 @@ def _quadratic(problem: Langevin, drift: Affine) -> Potential | None:
 
 def scaled(U: Potential, factor: float) -> Potential:
     """factor U and its derivatives."""
-    return Potential(
-        U.dim,
-        *(multiple(factor, f) for f in (U.value, U.grad, U.hess, U.laplacian, U.laplacian_grad)),
-        {},
-        f"{factor:g} {U.name}",
+    value, grad, hess, laplacian, slope = (
+        multiple(factor, f) for f in (U.value, U.grad, U.hess, U.laplacian, U.laplacian_grad)
     )
+    return Potential(U.dim, value, grad, hess, laplacian, slope, {}, f"{factor:g} {U.name}")
+
+
+def _on_a_line(problem: Langevin) -> Potential:
+    """V with V' = -(b - T D')/D: in one dimension every drift has one. V by quadrature, V'' by central differences."""
+    T, D, drift = problem.T, problem.D, problem.drift
+
+    def grad(x: Floats) -> Floats:
+        return np.asarray((T * D.divergence(x) - drift(x)) / D(x)[..., 0])
+
+    def hess(x: Floats) -> Floats:
+        h = STEP * np.maximum(np.abs(x), 1.0)
+        return np.asarray((grad(x + h) - grad(x - h)) / (2 * h))[..., None]
+
+    def value(x: Floats) -> Floats:
+        # gaps of the places asked for are filled, so that a few Gauss points serve each
+        low, high = min(float(x.min()), 0.0), max(float(x.max()), 0.0)
+        places = np.unique(np.concatenate([x.ravel(), np.linspace(low, high, PANELS), [0.0]]))
+        half, rise = 0.5 * np.diff(places), np.zeros(len(places) - 1)
+        for node, weight in zip(*GAUSS, strict=True):
+            rise += weight * half * grad((places[:-1] + (1 + node) * half)[:, None])[:, 0]
+        total = np.concatenate([[0.0], np.cumsum(rise)])
+        total -= total[np.searchsorted(places, 0.0)]
+        return np.asarray(total[np.searchsorted(places, x[..., 0])])
+
+    return Potential.from_functions(value, grad, hess, dim=1, check=False)

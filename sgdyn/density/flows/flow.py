@@ -85,7 +85,7 @@ class Flow(Sequence[Any]):
 
     @cached_property
     def times(self) -> Floats:
-        return self.tau * np.arange(len(self.densities))
+        return np.asarray(self.tau * np.arange(len(self.densities)))
 
     @property
     def dissipation(self) -> Floats:

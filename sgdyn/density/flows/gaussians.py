@@ -37,7 +37,7 @@ class Gaussian:
 
     def step(self, state: Normal, tau: float) -> Normal:
         q, one = state.quadratics, np.eye(len(state.density.mean))
-        back = np.linalg.inv(q.root)
+        back = np.asarray(np.linalg.inv(q.root))
         mean, cov = back @ state.density.mean, _between(back, state.density.covariance)
         by_mean = _definite(one + tau * q.slope, tau)
         moved = np.linalg.solve(by_mean, mean - tau * q.offset)
@@ -69,7 +69,7 @@ def _spread(M: Floats, cov: Floats, heat: float) -> tuple[Floats, Floats]:
     return after, heat * _between(root, (axes / grown) @ axes.T) - (M - np.eye(len(M)))
 
 
-def _between(a: Floats, matrix: Floats) -> Floats:
+def _between(a: NDArray[Any], matrix: NDArray[Any]) -> Floats:
     """a matrix a', symmetric to the last bit."""
     product = a @ matrix @ a.T
     return np.asarray(0.5 * (product + product.T))
@@ -97,7 +97,7 @@ class _Quadratics:
                 "got an internal energy other than T int rho log rho for Gaussian, expected that one: no other keeps densities normal; "
                 "type method=sg.Quantile() or sg.Graph()"
             )
-        root = np.linalg.cholesky(problem.D(np.zeros(problem.dim)))
+        root = np.asarray(np.linalg.cholesky(problem.D(np.zeros(problem.dim))))
         matrices, offsets = (
             zip(*(_affine(U) for U in energy.potentials), strict=True) if energy.potentials else ((), ())
         )
@@ -113,7 +113,7 @@ class _Quadratics:
 
     def energy_of(self, rho: GaussianState) -> float:
         """V(m) + tr((H + K) S)/2 - T (log det(2 pi S) + d)/2; infinite where S is singular."""
-        d, y = len(rho.mean), _between(np.linalg.inv(self.root), rho.covariance)
+        d, y = len(rho.mean), _between(np.asarray(np.linalg.inv(self.root)), rho.covariance)
         volume = float(np.linalg.slogdet(2 * np.pi * rho.covariance)[1])
         level = float(self.energy.potential(rho.mean)) + 0.5 * float(np.sum((self.slope + self.pair) * y))
         return level - 0.5 * self.T * (volume + d) + 0.5 * sum(float(W(np.zeros(d))) for W in self.energy.interactions)

@@ -136,12 +136,13 @@ def _start(rho0: Any, dim: int) -> Any:
         raise TypeError(
             f"got rho0 of type {type(rho0).__name__}, expected a Density, a GaussianState or points (n, {dim}); type sg.GaussianState(mean, cov)"
         )
-    given = {
-        Density: lambda: start.grid.dim,
-        GaussianState: lambda: len(start.mean),
-        Cloud: lambda: start.points.shape[-1],
-    }
-    size = given[type(start)]() if type(start) in given else 1
+    size = 1
+    if isinstance(start, Density):
+        size = start.grid.dim
+    elif isinstance(start, GaussianState):
+        size = len(start.mean)
+    elif isinstance(start, Cloud):
+        size = start.points.shape[-1]
     if size != dim:
         raise ValueError(f"got rho0 in dimension {size} for a process in dimension {dim}, expected the same")
     if isinstance(start, Density) and (start.values.min() < 0 or not np.all(np.isfinite(start.values))):
@@ -160,7 +161,7 @@ def _default(problem: Langevin, rho0: Any, energy: Energy) -> Any:
     linear = all(isinstance(U.grad, Affine) for U in energy.potentials) and energy.is_free_energy
     if isinstance(rho0, GaussianState) and linear and not isinstance(problem.D, Varying):
         return _named("gaussians", "Gaussian")()
-    if problem.dim == 1 and not isinstance(rho0, Cloud) and problem.curl is None:
+    if problem.dim == 1 and not isinstance(rho0, Cloud):
         return _named("quantile", "Quantile")()
     if isinstance(rho0, Density):
         return _named("graph", "Graph")()
@@ -174,7 +175,7 @@ def _named(module: str, name: str) -> Any:
 
 def _stirring(problem: Langevin, rho0: Any, method: Any, split: str | None) -> Callable[[Any, float], Any] | None:
     """What follows each step: the curl alone."""
-    if split is None or problem.curl is None:
+    if split is None or problem.curl is None or problem.dim == 1:
         return None
     if not isinstance(rho0, Density) or not hasattr(method, "moved"):
         raise ValueError(
