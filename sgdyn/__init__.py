@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sgdyn.density.flows.energies import Energy, Entropy, Interaction, PorousMedium, PotentialEnergy
     from sgdyn.density.flows.flow import Cloud, Flow, GaussianState
     from sgdyn.density.flows.gaussians import Gaussian
+    from sgdyn.density.flows.graph import Graph
     from sgdyn.density.flows.quantile import Quantile
     from sgdyn.density.flows.stepping import jko
     from sgdyn.density.generator import Generator, fokker_planck
@@ -69,7 +70,7 @@ _PLACES = {
     "Energy": "density.flows.energies", "Entropy": "density.flows.energies", "Interaction": "density.flows.energies",
     "PorousMedium": "density.flows.energies", "PotentialEnergy": "density.flows.energies", "Cloud": "density.flows.flow",
     "Flow": "density.flows.flow", "GaussianState": "density.flows.flow", "Gaussian": "density.flows.gaussians",
-    "Quantile": "density.flows.quantile", "jko": "density.flows.stepping",
+    "Graph": "density.flows.graph", "Quantile": "density.flows.quantile", "jko": "density.flows.stepping",
     "BlowUpError": "errors", "BranchError": "errors", "CensoredError": "errors", "NotConvergedError": "errors",
     "mean_first_passage_1d": "escape.quadrature", "Estimate": "estimate",
     "LowRank": "noise", "nearest_covariance": "noise", "noise_from_functions": "noise",
@@ -92,7 +93,7 @@ _ROOMS = ("datasets", "fit", "landscapes", "nets", "plot")
 __all__ = [
     "BAOAB", "GJF", "MALA", "OBABO", "RI6", "SRA1", "SRA3", "SRI2", "SRIW1", "SRS2", "Adaptive", "Autocovariance", "Average", "BlowUpError",
     "BranchError", "CensoredError", "Cloud", "CompoundPoisson", "Covariance", "Density", "DiscreteSGD", "Energy", "Ensemble", "Entropy",
-    "Estimate", "EulerMaruyama", "Evolution", "ExactLinear", "Flow", "Gaussian", "GaussianState", "Generator", "Grid", "Heun", "Histogram",
+    "Estimate", "EulerMaruyama", "Evolution", "ExactLinear", "Flow", "Gaussian", "GaussianState", "Generator", "Graph", "Grid", "Heun", "Histogram",
     "Interaction", "Langevin", "LastExit", "LevyEuler", "LinearStationary", "LowRank", "Maximum", "Milstein", "Momentum",
     "NotConvergedError", "Observations", "PorousMedium", "Potential", "PotentialEnergy", "Quantile", "Region", "ResampledSGDMap", "SGDMap",
     "ShARK", "Splitting", "StochasticHeavyBall", "TamedEuler", "Theta", "box", "datasets", "discrete_sgd", "factor", "first_passage", "fit",
