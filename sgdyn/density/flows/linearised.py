@@ -20,6 +20,8 @@ BEND = 0.5
 """Where the mobility bends the step by more than this, it is taken from the predictor."""
 EMPTY = -680.0
 """The smallest logarithm of a mass whose root can be divided by."""
+PRECISE, COARSEST = 1e-13, 1e-11
+"""The share of the mass that equations may lack, and the most that is allowed for rounding."""
 STALE = 14
 """After so many iterations the factors of another matrix serve no longer."""
 
@@ -62,13 +64,12 @@ class Descent:
     def __call__(self, masses: Floats) -> Step:
         point = _Point(self, masses, *self._weights(self.predicted(masses)))
         newton = _Newton(point)
-        tolerance = 1e-13 * masses.sum()
         for k in range(ITERATIONS):
-            if point.left <= tolerance:
+            if point.left <= point.tolerance:
                 return Step(point.masses(masses.sum()), point.squared, k, point.left)
             point = newton.improved(point)
         raise NotConvergedError(
-            f"got a residual of {point.left:.2g} after {ITERATIONS} Newton iterations, expected {tolerance:.2g}; type a smaller tau"
+            f"got a residual of {point.left:.2g} after {ITERATIONS} Newton iterations, expected {point.tolerance:.2g}; type a smaller tau"
         )
 
     def mobility(self, masses: Floats) -> Floats:
@@ -92,6 +93,13 @@ def roots(log_masses: Floats) -> Floats:
     return np.asarray(np.exp(0.5 * np.maximum(log_masses, EMPTY)))
 
 
+def precision(network: Network, mobility: Floats, psi: Floats, total: float) -> float:
+    """The L1 residual that counts as solved: what rounding leaves of flows down the differences of psi, but never more than COARSEST."""
+    size = np.abs(psi)
+    rounding = 2 * float(np.finfo(float).eps * (mobility @ (size[network.i] + size[network.j])))
+    return min(PRECISE * total + rounding, COARSEST * total)
+
+
 class _Point:
     """log u and psi with the residuals of both equations."""
 
@@ -109,6 +117,8 @@ class _Point:
         self.potential = s * (log_u - psi) - net.gather(half * self.upper * sj, half * self.lower * si)
         self.merit = float(np.sqrt(self.flow @ self.flow + self.potential @ self.potential))
         self.left = float(np.abs(self.flow * s).sum() + np.abs(self.potential * s).sum())
+
+        self.tolerance = precision(net, self.mobility, psi, float(start.sum()))
 
     @property
     def squared(self) -> float:
@@ -143,7 +153,7 @@ class _Newton:
         while share > 1e-4:
             with np.errstate(over="ignore", invalid="ignore"):
                 new = point.moved(share * change / point.s, share * psi / point.s)
-            if new.merit < (1 - 0.1 * share) * point.merit or new.left < 1e-13 * point.start.sum():
+            if new.merit < (1 - 0.1 * share) * point.merit or new.left < new.tolerance:
                 return new
             share *= 0.5
         return new

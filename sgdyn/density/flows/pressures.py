@@ -74,7 +74,8 @@ def _inverse_slope(energy: Energy, slope: Floats) -> Floats:
 class Compression:
     """p = argmin F(p) + W²(p, q)/(2 tau) with the mobility K (rho_i + rho_j)/2 at the new density, which for rho² is that of the porous medium.
 
-    It is linear in p, so that the dual is free of constraints and smooth: Newton's method on
+    A potential that empties cells needs a little entropy beside f (measured: T = 1e-3 converges, without the Newton steps stall).
+    The mobility is linear in p, so that the dual is free of constraints and smooth: Newton's method on
 
         F*(v(psi)) - q.psi,   v_i = psi_i + tau/4 sum_j K_ij (psi_i - psi_j)²/volume_i,   p = grad F*(v).
 
@@ -115,9 +116,9 @@ class Compression:
                 return Step(found * (masses.sum() / found.sum()), squared, k, size)
             hessian = bend.T @ sparse.diags_array(energy.response(v)) @ bend + net.laplacian(self.tau * mobility)
             step = self._solved(sparse.csr_array(hessian), left)
-            psi, now = lowered(level, psi, step, now, float(left @ step))
+            psi, now = lowered(level, psi, step, now, left)
         raise NotConvergedError(
-            f"got a residual of {size:.2g} after {ITERATIONS} Newton iterations, expected {tolerance:.2g}; type a smaller tau"
+            f"got a residual of {size:.2g} after {ITERATIONS} Newton iterations, expected {tolerance:.2g}; type + sg.Entropy(1e-3) where a potential drives mass out of cells, or a smaller tau"
         )
 
     def _bend(self, psi: Floats) -> sparse.csr_array:

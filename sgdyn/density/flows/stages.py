@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from sgdyn.density.flows.linearised import STALE, Step
+from sgdyn.density.flows.linearised import STALE, Step, precision
 from sgdyn.density.flows.network import Map, Network, conjugate_gradients, factors
 from sgdyn.errors import NotConvergedError
 
@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 STAGES = ((5.0,), (-2.0, 6.0), (-2.0, 3 / 14, 44 / 7))
 """gamma_mi of the stages m: with them sum_mi gamma_mi (|p_m - p_i|² - |p_(m-1) - p_i|²) >= LEAST |p_3 - p_0|²."""
 LEAST = 0.2
-ITERATIONS = 60
+ITERATIONS = 400
 
 
 class Conjugate(Protocol):
@@ -116,7 +116,6 @@ def minimised(
     """
     laplacian = network.laplacian(mobility)
     strength = laplacian.diagonal()
-    tolerance = 1e-13 * float(np.abs(target).sum())
 
     def level(psi: Floats) -> float:
         return energy.value(psi) - float(target @ psi) + 0.5 * float(mobility @ network.rise(psi) ** 2)
@@ -125,6 +124,7 @@ def minimised(
     for k in range(ITERATIONS):
         left = energy.masses(psi) - target + laplacian @ psi
         size = float(np.abs(left).sum())
+        tolerance = precision(network, mobility, psi, float(np.abs(target).sum()))
         if size <= tolerance or (size < 100 * tolerance and size >= 0.5 * least):
             return psi, k, size
         least = min(least, size)
@@ -135,17 +135,23 @@ def minimised(
             hessian.__matmul__, -left / s, inverse.of(hessian, s), 1e-4 if k < 2 else 1e-6
         )
         inverse.used(count)
-        psi, now = lowered(level, psi, step / s, now, float(left @ (step / s)))
+        psi, now = lowered(level, psi, _careful(step / s, left), now, left)
     raise NotConvergedError(
         f"got a residual of {least:.2g} after {ITERATIONS} Newton iterations, expected {tolerance:.2g}; type a smaller tau"
     )
 
 
+def _careful(step: Floats, left: Floats) -> Floats:
+    """The step with its upward part as a change of exp(psi), so that cells to be filled do not overshoot; as it is where that is no descent."""
+    change = np.where(step > 0, np.log1p(np.maximum(step, 0)), step)
+    return change if float(left @ change) < 0 else step
+
+
 def lowered(
-    level: Callable[[Floats], float], psi: Floats, step: Floats, now: float, slope: float
+    level: Callable[[Floats], float], psi: Floats, step: Floats, now: float, left: Floats
 ) -> tuple[Floats, float]:
-    """A step along a direction of descent, halved until the convex function falls."""
-    share = 1.0
+    """A step along a direction of descent, halved until the convex function with the gradient `left` falls."""
+    share, slope = 1.0, float(left @ step)
     while True:
         with np.errstate(over="ignore", invalid="ignore"):
             new = level(psi + share * step)
