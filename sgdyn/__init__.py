@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sgdyn.density.flows.entropic import Entropic
     from sgdyn.density.flows.flow import Cloud, Flow, GaussianState
     from sgdyn.density.flows.gaussians import Gaussian
+    from sgdyn.density.flows.graph import Graph
     from sgdyn.density.flows.particles import Particles
     from sgdyn.density.flows.quantile import Quantile
     from sgdyn.density.flows.stepping import jko
@@ -77,11 +78,11 @@ _PLACES = {
     "Generator": "density.generator", "fokker_planck": "density.generator", "Energy": "density.flows.energies",
     "Entropy": "density.flows.energies", "Interaction": "density.flows.energies", "PorousMedium": "density.flows.energies",
     "PotentialEnergy": "density.flows.energies", "Cloud": "density.flows.flow", "Flow": "density.flows.flow",
-    "GaussianState": "density.flows.flow", "Gaussian": "density.flows.gaussians", "Entropic": "density.flows.entropic",
-    "Particles": "density.flows.particles", "Quantile": "density.flows.quantile", "jko": "density.flows.stepping",
-    "Crosscheck": "crosschecks", "crosscheck": "crosschecks", "Chebyshev": "density.collocation", "chebyshev": "density.collocation",
-    "Current": "density.currents", "QuasiStationary": "density.boundary_value", "RelaxationSpectrum": "density.spectrum",
-    "Solution": "density.solution",
+    "GaussianState": "density.flows.flow", "Gaussian": "density.flows.gaussians", "Graph": "density.flows.graph",
+    "Quantile": "density.flows.quantile", "jko": "density.flows.stepping", "Entropic": "density.flows.entropic",
+    "Particles": "density.flows.particles", "Crosscheck": "crosschecks", "crosscheck": "crosschecks", "Chebyshev": "density.collocation",
+    "chebyshev": "density.collocation", "Current": "density.currents", "QuasiStationary": "density.boundary_value",
+    "RelaxationSpectrum": "density.spectrum", "Solution": "density.solution",
     "BlowUpError": "errors", "BranchError": "errors", "CensoredError": "errors", "NotConvergedError": "errors",
     "mean_first_passage_1d": "escape.quadrature", "Estimate": "estimate",
     "LowRank": "noise", "nearest_covariance": "noise", "noise_from_functions": "noise",
@@ -105,7 +106,7 @@ __all__ = [
     "BAOAB", "GJF", "MALA", "OBABO", "RI6", "SRA1", "SRA3", "SRI2", "SRIW1", "SRS2", "Adaptive", "Autocovariance", "Average", "BlowUpError",
     "BranchError", "CensoredError", "Chebyshev", "Cloud", "CompoundPoisson", "Covariance", "Crosscheck", "Current", "Density",
     "DiscreteSGD", "Energy", "Ensemble", "Entropic", "Entropy", "Estimate", "EulerMaruyama", "Evolution", "ExactLinear", "Flow",
-    "Gaussian", "GaussianState", "Generator", "Grid", "Heun", "Histogram", "Interaction", "Langevin", "LastExit", "LevyEuler",
+    "Gaussian", "GaussianState", "Generator", "Graph", "Grid", "Heun", "Histogram", "Interaction", "Langevin", "LastExit", "LevyEuler",
     "LinearStationary", "LowRank", "Maximum", "Milstein", "Momentum", "NotConvergedError", "Observations", "Particles", "PorousMedium",
     "Potential", "PotentialEnergy", "Quantile", "QuasiStationary", "Region", "RelaxationSpectrum", "ResampledSGDMap", "SGDMap", "ShARK",
     "Solution", "Splitting", "StochasticHeavyBall", "TamedEuler", "Theta", "box", "chebyshev", "crosscheck", "datasets", "discrete_sgd",
