@@ -187,6 +187,7 @@ def test_a_flow_goes_on_from_its_folder_to_the_identical_result(tmp_path):
     np.testing.assert_array_equal(whole[-1].points, resumed[-1].points)
 
 
+@pytest.mark.slow
 def test_a_mixture_in_fifty_dimensions_against_its_exact_energy_and_a_long_simulation():
     """U = -log of two normal densities of weight 0.3 and 0.7: F at rest is -T log Z = -25 log 2 pi exactly."""
     d, weight = 50, 0.3
