@@ -185,9 +185,11 @@ def ratios(rows: list[tuple[Any, ...]]) -> list[str]:
         quick = min((r for r in mine if r[5] <= 1.02 * error), key=lambda r: r[4])
         text = f"- {name}, {n}²: t = 1 at equal error takes {moved / quick[4]:.2g} times as long as ours on {quick[1]}² cells"
         if steady is not None:
-            near = min((r for r in mine if r[3] <= max(off, 1e-11)), key=lambda r: r[2])
-            same = next(r for r in mine if r[1] == n)
-            text += f"; the steady state {steady / near[2]:.2g} times ({steady / same[2]:.2g} times on the same grid)"
+            same = steady / next(r for r in mine if r[1] == n)[2]
+            near = min((r for r in mine if r[3] <= off), key=lambda r: r[2], default=None)
+            # where both errors are rounding, grids of different size are not to be compared
+            text += f"; the steady state {same:.2g} times on the same grid"
+            text += "" if off < 1e-10 or near is None else f", {steady / near[2]:.2g} times at equal error"
         lines.append(text)
     return lines
 

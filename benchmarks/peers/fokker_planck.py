@@ -60,8 +60,8 @@ def pypde(n: int) -> Any:
     dt = min(0.375 * (2 * BOX / n) ** 2, 1.6e-3)
 
     state = ScalarField(grid, start(n))
-    step = EulerSolver(equation).make_stepper(state, dt)
     begin = time.process_time()
+    step = EulerSolver(equation).make_stepper(state, dt)
     step(state.copy(), 0.0, 2 * dt)  # compiles
     print(f"py-pde compiled for {time.process_time() - begin:.0f} s")
     begin = time.process_time()
