@@ -44,9 +44,11 @@ def check(device: str, precision: str, process: Langevin, method: Any, course: C
 def _check_device(device: str, precision: str) -> None:
     if device not in ("cpu", "cuda"):
         raise ValueError(f"got device={device!r}, expected 'cpu' or 'cuda'")
-    if precision not in ("float64", "float32") or (device == "cpu" and precision != "float64"):
+    if precision not in ("float64", "float32"):
+        raise ValueError(f"got precision={precision!r}, expected 'float64' or 'float32'; type precision='float64'")
+    if device == "cpu" and precision != "float64":
         raise ValueError(
-            f"got precision={precision!r} on device={device!r}, expected 'float64', or on device='cuda' also 'float32'; "
+            f"got precision={precision!r} on device={device!r}, expected 'float64', or here on device='cuda' also 'float32'; "
             "type precision='float64'"
         )
     if device == "cuda" and not _available():

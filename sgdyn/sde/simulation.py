@@ -31,7 +31,7 @@ Floats = NDArray[np.float64]
 
 MOST_PATHS = 2**40
 """Paths of one run: more would take years, and NumPy counts bytes up to 2^63."""
-SLICE_WORK = 1e8
+SLICE_WORK, SLICE_NUMBERS = 1e8, 4e6
 """Component-steps between two looks at the clock, at Ctrl-C and at NaN: a tenth of a second."""
 
 
@@ -169,13 +169,12 @@ class _Walk:
         now, done = checkpoint.resume(moving, x, done)
         whole = True
         try:
-            for first, count in slices(int(kept[-1]), start.size, now):
+            while now < kept[-1]:
+                first, count = now, self._stretch(now, done)
                 wanted = kept[done:][kept[done:] <= first + count]
                 whole = False
-                fresh = moving.advance(first, count, wanted)
-                if len(wanted):
-                    x[:, done : done + len(wanted)] = fresh
-                if not absorbs(self.course.confinement):
+                moving.write(moving.advance(first, count, wanted), x, done)
+                if not (absorbs(self.course.confinement) or moving.finite()):
                     diagnosis.check_finite(
                         self.process, self.course, moving.points(), start, self.numbers, first + count
                     )
@@ -188,6 +187,13 @@ class _Walk:
         if whole:
             checkpoint.keep(moving, x, now, done, always=True)
         return done
+
+    def _stretch(self, now: int, done: int) -> int:
+        """Steps that are short enough to react between them, and keep no more points than fit into little memory."""
+        size = max(self.start.size, 1)
+        longest = max(16, int(SLICE_WORK / size))
+        following = self.kept[done : done + max(1, int(SLICE_NUMBERS / size))]
+        return int(min(longest, following[-1] - now))
 
     def elsewhere(
         self, executor: Executor, options: dict[str, Any], x: Any, checkpoint: Any, tell: Progress
@@ -306,7 +312,7 @@ def saved_steps(save: int | ArrayLike, steps: int, dt: float) -> Steps:
         or np.any(np.diff(times) <= 0)
     ):
         raise ValueError(f"got save={times}, expected increasing times between 0 and {steps * dt:g}")
-    return np.round(times / dt).astype(np.int64)
+    return np.minimum(np.round(times / dt).astype(np.int64), steps)  # half a step beyond t counts as t
 
 
 def refuse_unstable(process: Langevin, dt: float, method: Method) -> None:

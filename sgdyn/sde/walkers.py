@@ -132,11 +132,13 @@ def into_blocks(
 
     split: even before odd path numbers in every sixteen, as some fillers want them.
     """
-    missing = -len(x) % width
-    x = np.concatenate([x, np.repeat(x[-1:], missing, axis=0)])
-    paths = np.concatenate([paths, np.repeat(paths[-1:], missing)])
-    blocks = aligned((len(x) // width, x.shape[1], width), precision)
-    blocks[:] = x.reshape(-1, width, x.shape[1]).transpose(0, 2, 1)
+    n, dim, full = len(x), x.shape[1], len(x) // width
+    blocks = aligned((-(-n // width), dim, width), precision)
+    blocks[:full] = x[: full * width].reshape(full, width, dim).transpose(0, 2, 1)
+    if full < len(blocks):
+        rest = n - full * width
+        blocks[full, :, :rest], blocks[full, :, rest:] = x[full * width :].T, x[-1][:, None]
+        paths = np.concatenate([paths, np.repeat(paths[-1:], width - rest)])
     ordered = paths.reshape(-1, LANES, 2).transpose(0, 2, 1) if split else paths
     return blocks, np.ascontiguousarray(ordered.reshape(-1, 1, width))
 
@@ -193,26 +195,47 @@ class Walkers:
         self.lean = lean.suits(course) and width != narrow
         self._fixed, self._callbacks = (lean.arguments(course), []) if self.lean else _arguments(course, random, width)
 
-    def advance(self, first: int, count: int, kept: Steps = NO_STEPS) -> Floats:
-        """Take `count` steps from the step `first`; returns the points (n, kept, dim) after each of the `kept` step numbers."""
+    def advance(self, first: int, count: int, kept: Steps = NO_STEPS) -> NDArray[Any]:
+        """Take `count` steps from the step `first`; returns the points (blocks, kept, dim, width) after each of the `kept` step numbers.
+
+        If only the last step is kept, they are the points of the walkers themselves, which the next step moves.
+        """
         blocks, dim, width = self.x.shape
-        out = np.empty((blocks, len(kept), dim, width), self.x.dtype)
+        last = len(kept) == 1 and kept[0] == first + count
+        kept = NO_STEPS if last else kept
+        room = np.empty((blocks, len(kept), dim, width), self.x.dtype)
+        out = self.x[:, None] if last else room
         clock = self.course.clock
         now, rest = (first, count, clock.between(first, count)), (*clock.key, kept)
         if self.lean:
             plain = lean.WALKS[self.course.precision].compiled
             self.workers.spread(
-                lambda x, paths, y: plain(*self._fixed, x, paths, *now, *rest, y), self.x, self.paths, out
+                lambda x, paths, y: plain(*self._fixed, x, paths, *now, *rest, y), self.x, self.paths, room
             )
         else:
             engine, unused = walk.compiled, (NO_RECORDS,) * (SLOTS - len(self.records))
             self.workers.spread(
                 lambda x, paths, y, *records: engine(*self._fixed, (*records, *unused), x, paths, *now, clock.refine, *rest, y),
-                self.x, self.paths, out, *self.records,
+                self.x, self.paths, room, *self.records,
             )  # fmt: skip
         for callback in self._callbacks:
             callback.check()
-        return out.transpose(0, 3, 1, 2).reshape(blocks * width, len(kept), dim)[: self.n]
+        return out
+
+    def write(self, blocks: NDArray[Any], x: Any, done: int) -> None:
+        """Put points (blocks, kept, dim, width) into x (n, saved, dim) from the saved time `done` on."""
+        kept, width = slice(done, done + blocks.shape[1]), blocks.shape[3]
+        if not isinstance(x, np.ndarray):  # one write for each chunk of an array on disk
+            paths = blocks.transpose(0, 3, 1, 2)
+            x[:, kept] = paths.reshape(-1, *paths.shape[2:])[: self.n]
+            return
+        for number, block in enumerate(blocks):
+            place = slice(number * width, min((number + 1) * width, self.n))
+            x[place, kept] = block[:, :, : place.stop - place.start].transpose(2, 0, 1)
+
+    def finite(self) -> bool:
+        """Whether all points are finite numbers, as far as a sum can tell."""
+        return bool(np.isfinite(self.x.sum()))
 
     def set_points(self, points: Floats) -> None:
         """Put the paths at points (n, dim)."""

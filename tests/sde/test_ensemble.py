@@ -1,5 +1,8 @@
 """Ensembles: reproducible whatever the threads, blocks and slices; right by law; errors that cover."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -227,6 +230,41 @@ def test_leaving_a_table_is_named():
     U = sg.tabulated(grid, -(grid.centers[..., 0] ** 2))
     with pytest.raises(sg.BlowUpError, match="widen its table"):
         sg.simulate(sg.Langevin(U, T=0.1), [0.0], t=10, dt=0.01, n_paths=5, seed=1)
+
+
+def test_times_up_to_half_a_step_beyond_the_end_are_the_end():
+    process = sg.Langevin.linear([[1.0]], T=1.0)
+    found = sg.simulate(process, [0.0], t=3, dt=1, save=[3.5], seed=0, temperature=lambda t: 0.1)
+    np.testing.assert_array_equal(found.t, [3.0])
+    np.testing.assert_array_equal(found.x, sg.simulate(process, [0.0], t=3, dt=1, seed=0, temperature=lambda t: 0.1).x)
+    with pytest.raises(ValueError, match="increasing times"):
+        sg.simulate(process, [0.0], t=3, dt=1, save=[3.6], seed=0)
+    with pytest.raises(ValueError, match="expected 'float64' or 'float32'"):
+        sg.simulate(process, [0.0], t=3, dt=1, seed=0, precision="f16")
+
+
+def test_stored_paths_cost_their_own_size():
+    """In a process of its own, above what is there before: 122 MB of paths, and no second copy of them."""
+    script = """
+import resource, numpy as np, sgdyn as sg
+process = sg.Langevin.linear([[1.0]], T=1.0)
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+sg.simulate(process, [0.0], t=0.02, dt=0.01, n_paths=1000, save=3, seed=0)
+before = peak()
+found = sg.simulate(process, [0.0], t=4, dt=0.01, n_paths=40_000, save=401, seed=0)
+print(peak() - before - found.x.nbytes / 2**20)
+"""
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert float(told.stdout) < 60
+
+
+@pytest.mark.parametrize("paths", [3, 2000])
+def test_what_is_saved_does_not_depend_on_the_slices(paths, monkeypatch):
+    options = {"t": 1.0, "dt": 0.01, "n_paths": paths, "save": 37, "seed": 4}
+    whole = sg.simulate(PROCESSES["scalar"], [0.1, 0.2], **options).x
+    for numbers in (1, 3 * 2 * paths):
+        monkeypatch.setattr(simulation, "SLICE_NUMBERS", numbers)
+        np.testing.assert_array_equal(sg.simulate(PROCESSES["scalar"], [0.1, 0.2], **options).x, whole)
 
 
 def test_ctrl_c_returns_the_times_that_are_done():
