@@ -21,7 +21,7 @@ from sgdyn.sde.methods.euler_maruyama import EulerMaruyama
 from sgdyn.sde.methods.plan import Method
 from sgdyn.sde.observables import Observable
 from sgdyn.sde.portions import Task, portions, spread
-from sgdyn.sde.simulation import check_schedule, checked_process, refuse_unstable, starting_points, temperatures
+from sgdyn.sde.requests import check_schedule, checked_process, refuse_unstable, starting_points, temperatures
 from sgdyn.sde.tally import Span, Sums, Tally
 from sgdyn.sde.variates import variates
 from sgdyn.sde.walkers import Clock, Confinement, Course, thread_pool

@@ -22,7 +22,7 @@ from sgdyn.sde.methods.choice import OTHER_PROCESSES, check_method, check_variat
 from sgdyn.sde.methods.euler_maruyama import EulerMaruyama
 from sgdyn.sde.methods.plan import Method
 from sgdyn.sde.portions import Task, portions, spread
-from sgdyn.sde.simulation import checked_process, refuse_unstable, starting_points
+from sgdyn.sde.requests import checked_process, refuse_unstable, starting_points
 from sgdyn.sde.variates import variates
 from sgdyn.sde.walkers import Clock, Confinement, Course, Walkers, Watch, Workers, thread_pool
 from sgdyn.sde.watchers import arrivals, bridged_arrivals
