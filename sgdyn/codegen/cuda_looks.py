@@ -135,19 +135,22 @@ def _first(k: int, look: Look, values: Values) -> list[str]:
 
 
 def _lagged(k: int, look: Look, values: Values) -> list[str]:
-    """The ring of values stands in the record below the sums, the products below that: both are too many for registers."""
+    """As `watchers.lagged_products`; all but the sums stands in the record below them, too much for registers."""
     m, (lags, memory) = look.size, look.layout
+    heads = m + memory * m
     ring = f"{m} + looked % {memory}*{m}"
     return [
         *_sums(k, look, values),
         *(f"record_{k}[{ring} + {i}, p] = gap_{k}_{i}" for i in range(m)),
         f"for lag in range({lags}):",
         f"    past = looked - int(constants_{k}[{m} + lag])",
+        "    if past == -1:",
+        *(f"        record_{k}[{heads + i} + lag*{m}, p] = {_state(k, i)}" for i in range(m)),
         "    if past >= 0:",
         f"        for one in range({m}):",
         f"            now = record_{k}[{ring} + one, p]",
         f"            for other in range({m}):",
-        f"                record_{k}[{m + memory * m} + (lag*{m} + one)*{m} + other, p] += now*record_{k}[{m} + past % {memory}*{m} + other, p]",
+        f"                record_{k}[{heads + lags * m} + (lag*{m} + one)*{m} + other, p] += now*record_{k}[{m} + past % {memory}*{m} + other, p]",
     ]
 
 

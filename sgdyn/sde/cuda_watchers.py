@@ -118,16 +118,14 @@ def _of_paths(totals: Floats, looks: int) -> Floats:
 def _autocovariance(observable: Any, setting: Setting, dt: float) -> DeviceLook:
     lags, shift = observable._looks(setting), setting.shift(observable.f)
     m, memory = len(shift), int(lags[-1]) + 1
-
-    def samples(totals: Floats, looks: int) -> Floats:
-        if lags[-1] >= looks:
-            raise ValueError(f"got a lag of {lags[-1]} looks of {looks}, expected fewer; type a longer t")
-        pairs = np.repeat(looks - lags, m * m)
-        return np.concatenate([totals[:m] / looks, totals[-len(pairs) :] / pairs[:, None]]).T
-
     look, values = _look("lagged", setting.quantity(observable.f), m, (len(lags), memory))
-    rows = m + memory * m + len(lags) * m * m
-    return DeviceLook(look, samples, values, np.concatenate([shift, lags]), np.zeros(rows))
+    return DeviceLook(
+        look,
+        lambda totals, looks: observable.averages(totals, setting, looks),
+        values,
+        np.concatenate([shift, lags]),
+        np.zeros(m + (memory + len(lags)) * m + len(lags) * m * m),
+    )
 
 
 def _histogram(observable: Any, setting: Setting, dt: float) -> DeviceLook:

@@ -201,7 +201,7 @@ class Splitting(Observable):
 
 @dataclass(frozen=True)
 class Autocovariance(Observable):
-    """C(lag)_ij = E[f_i(t + lag) f_j(t)] - E[f_i] E[f_j] at some lags, as an Estimate (lags, m, m); f is x itself by default.
+    """C(lag)_ij = E[f_i(t + lag) f_j(t)] - E[f_i(t + lag)] E[f_j(t)] at some lags, as an Estimate (lags, m, m); f is x itself by default.
 
     Its antisymmetric part vanishes in equilibrium. The memory of the last lag is kept for every path of a block.
     """
@@ -225,7 +225,7 @@ class Autocovariance(Observable):
     def watch(self, setting: Setting) -> Watch:
         quantity, lags, shift = setting.quantity(self.f), self._looks(setting), setting.shift(self.f)
         m = len(shift)
-        rows = 1 + m + (int(lags[-1]) + 1) * m + len(lags) * m * m
+        rows = 1 + m + (int(lags[-1]) + 1 + len(lags)) * m + len(lags) * m * m
         return Watch(
             watchers.lagged_products,
             setting.every,
@@ -235,17 +235,28 @@ class Autocovariance(Observable):
         )
 
     def samples(self, record: Floats, setting: Setting, looks: int) -> Floats:
-        lags = self._looks(setting)
-        m = len(setting.shift(self.f))
+        return self.averages(record[1:], setting, looks)
+
+    def averages(self, record: Floats, setting: Setting, looks: int) -> Floats:
+        """Averages (n, lags m (2 + m)) over pairs: of the late values, of the early ones, of products.
+
+        Each pair's own: what all values average to differs from it at the ends, and products about a distant shift would show it.
+        """
+        lags, m, n = self._looks(setting), len(setting.shift(self.f)), record.shape[1]
         if lags[-1] >= looks:
             raise ValueError(f"got a lag of {lags[-1]} looks of {looks}, expected fewer; type a longer t")
-        pairs = np.repeat(looks - lags, m * m)
-        return np.concatenate([record[1 : 1 + m] / looks, record[-len(pairs) :] / pairs[:, None]]).T
+        memory, count = int(lags[-1]) + 1, len(lags)
+        total, ring, heads, products = np.split(record, np.cumsum([m, memory * m, count * m]))
+        latest = ring.reshape(memory, m, n)[np.arange(looks - 1, looks - memory, -1) % memory]
+        tails = np.cumsum(np.concatenate([np.zeros((1, m, n)), latest]), axis=0)[lags]
+        late, early = total - heads.reshape(count, m, n), total - tails
+        sums = np.concatenate([late, early, products.reshape(count, m * m, n)], axis=1)
+        return (sums / (looks - lags)[:, None, None]).reshape(-1, n).T
 
     def value(self, mean: Floats, setting: Setting) -> Floats:
-        lags = len(self._looks(setting))
         m = len(setting.shift(self.f))
-        return mean[m:].reshape(lags, m, m) - np.outer(mean[:m], mean[:m])
+        late, early, products = np.split(mean.reshape(-1, m * (2 + m)), [m, 2 * m], axis=1)
+        return products.reshape(-1, m, m) - late[:, :, None] * early[:, None, :]
 
 
 @dataclass(frozen=True)

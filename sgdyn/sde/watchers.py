@@ -162,7 +162,7 @@ def counts(x: Any, step: Any, dt: Any, field: Any, psi: Any, spare: Any, record:
 def lagged_products(x: Any, step: Any, dt: Any, field: Any, psi: Any, spare: Any, record: Any) -> Any:
     """Sums of f_i(t) f_j(t - lag). Own parameters: (shift (m,), lags (l,), m, l); lags in looks, increasing, of which the last sets the memory.
 
-    record: (looks so far; sums (m); the ring of values (last lag + 1, m); products (l, m, m)).
+    record: (looks so far; sums (m); the ring of values (last lag + 1, m); sums of the first `lag` values (l, m); products (l, m, m)).
     """
     size = len(psi)
     m, lags = int(psi[size - 2]), int(psi[size - 1])
@@ -176,10 +176,13 @@ def lagged_products(x: Any, step: Any, dt: Any, field: Any, psi: Any, spare: Any
             value = load(now, i, p) - shift[i]
             store(now, i, p, value)
             add_to(record, 1 + i, p, value)
+    heads = 1 + m + memory * m
     for k in range(lags):
+        if looks + 1 == int(lag[k]):
+            record[heads + k * m : heads + (k + 1) * m] = record[1 : 1 + m]
         if looks >= int(lag[k]):
             past = ring[((looks - int(lag[k])) % memory) * m :]
-            first = 1 + m + memory * m + k * m * m
+            first = heads + lags * m + k * m * m
             for i in range(m):
                 for j in range(m):
                     for p in range(0, x.shape[1], LANES):

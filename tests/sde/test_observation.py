@@ -43,10 +43,13 @@ def test_observables_are_what_stored_paths_give():
     np.testing.assert_allclose(found["density"].masses, counted / len(flat), atol=1e-12)
     assert found["density"].outside == pytest.approx(1 - counted.sum() / len(flat))
     for k, lag in enumerate([0, 1, 4]):
-        products = np.einsum("pti,ptj->ij", x[:, lag:], x[:, : x.shape[1] - lag]) / (len(x) * (x.shape[1] - lag))
-        np.testing.assert_allclose(
-            found["lagged"].value[k], products - np.outer(flat.mean(axis=0), flat.mean(axis=0)), rtol=1e-9
-        )
+        np.testing.assert_allclose(found["lagged"].value[k], lagged(x, lag), rtol=1e-9)
+
+
+def lagged(x, lag):
+    """The covariances of late values with early ones, of paths (n, times, m)."""
+    late, early = (part.reshape(-1, x.shape[2]) for part in (x[:, lag:], x[:, : x.shape[1] - lag]))
+    return np.cov(late.T, early.T, bias=True)[: x.shape[2], x.shape[2] :]
 
 
 def bits(found):
@@ -165,6 +168,20 @@ def test_lagged_covariances_show_the_circulation():
     assert np.all(np.abs(found.value - exact) < 4 * found.error + 0.004)
     odd = found.value[0] - found.value[0].T
     assert abs(odd[0, 1]) > 5 * found.error[0, 0, 1] and np.sign(odd[0, 1]) == np.sign((exact[0] - exact[0].T)[0, 1])
+
+
+def test_lagged_covariances_do_not_know_where_the_paths_began():
+    """The steps are linear: from x0 far away they go to the same places but for rounding. Long lags, and stretches of time of few paths."""
+    lags, given = sg.Autocovariance([0.0, 1.0, 10.0]), {"dt": 0.01, "every": 10, "seed": 0}
+    process = sg.Langevin.linear([[1.0]], T=1.0)
+    for settings in ({"t": 70, "after": 50, "n_paths": 200}, {"t": 700, "after": 50, "n_paths": 1}):
+        far, near = (sg.observe(process, [x0], {"c": lags}, **settings, **given)["c"] for x0 in (1e3, 0.0))
+        np.testing.assert_allclose(far.value, near.value, rtol=0, atol=1e-8)
+        np.testing.assert_allclose(far.error, near.error, rtol=0, atol=1e-8)
+        assert abs(near.value[1, 0, 0] - np.exp(-1)) < 4 * near.error[1, 0, 0]
+    settings = {"t": 60, "after": 50, "n_paths": 40}
+    far, near = (sg.observe(PLANE, x0, {"c": lags}, **settings, **given)["c"] for x0 in ([1e3, -400.0], [0.0, 0.0]))
+    np.testing.assert_allclose(far.value, near.value, rtol=0, atol=1e-8)
 
 
 def test_splitting_probability_of_brownian_motion():
