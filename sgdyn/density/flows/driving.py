@@ -43,16 +43,22 @@ def checked(problem: Any) -> Langevin:
     return problem
 
 
-def free_energy(problem: Langevin, split: str | None) -> Energy:
-    """int V rho + T int rho log rho with drift -D grad V + T div D (+ the curl, where it is split off).
+def check_curl(problem: Langevin, split: str | None, given: bool) -> None:
+    """Raise ValueError for a curl that nobody would take care of; in one dimension it is part of the free energy, unless that was given."""
+    if problem.U is None or problem.curl is None or (problem.dim == 1 and not given):
+        return
+    if split is None or problem.dim == 1:
+        raise ValueError(
+            'got a process with a curl, which is no gradient flow, expected one without; type split="curl" to take gradient part and curl in '
+            "turns, or " + ELSEWHERE.removeprefix("type ")
+        )
+
+
+def free_energy(problem: Langevin) -> Energy:
+    """int V rho + T int rho log rho with drift -D grad V + T div D, beside a curl.
 
     Raises ValueError for other drifts.
     """
-    if split is None and problem.U is not None and problem.curl is not None and problem.dim > 1:
-        raise ValueError(
-            'got a process with a curl, which is no gradient flow; type split="curl" to take the curl in turns with the gradient part, or '
-            + ELSEWHERE.removeprefix("type ")
-        )
     V = _potential(problem)
     if V is None:
         raise ValueError(

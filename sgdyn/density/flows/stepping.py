@@ -93,7 +93,8 @@ def jko(
     tau, n = checks.positive("tau", tau), checks.count("n", n)
     if split not in (None, "curl"):
         raise ValueError(f'got split={split!r}, expected None or "curl"')
-    descended = driving.free_energy(process, split) if energy is None else as_energy(energy)
+    driving.check_curl(process, split, energy is not None)
+    descended = driving.free_energy(process) if energy is None else as_energy(energy)
     start = _start(rho0, process.dim)
     chosen = _default(process, start, descended) if method is None else _checked(method)
     sequence = checks.seed_sequence(seed)

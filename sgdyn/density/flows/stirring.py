@@ -11,7 +11,6 @@ from scipy import sparse
 from sgdyn.density.advection import circulation, upwinded
 from sgdyn.density.distribution import Density
 from sgdyn.density.exponential import Exponential
-from sgdyn.density.forces import forces
 from sgdyn.density.generator import fokker_planck
 from sgdyn.density.grid import Grid
 from sgdyn.problem import Langevin
@@ -48,8 +47,3 @@ class Stirring:
         """The density after the time tau."""
         (masses,), _ = self.flow(rho.masses.ravel(), np.array([tau]))
         return Density(rho.grid, masses.reshape(rho.grid.shape) / rho.grid.volumes)
-
-
-def has_curl(problem: Langevin) -> bool:
-    """Whether there is anything to stir with."""
-    return forces(problem).rest is not None
