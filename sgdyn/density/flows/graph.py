@@ -33,7 +33,8 @@ class Graph:
     `pressures`); each step lowers the energy by at least w2²/(2 tau). order=2: three minimisations in the metric of half a step (`stages`);
     each step lowers the energy by at least 0.2 w2²/(2 tau). Nothing becomes negative and mass is kept to rounding.
 
-    Porous media in a potential need a little `Entropy` beside: in cells that empty the Newton steps stall, which is said.
+    Porous media without a potential spread well; in a potential that empties cells the Newton steps can stall (`NotConvergedError`) unless
+    there is `Entropy` beside.
 
     Raises ValueError for walls that are not closed, interactions, and other orders. Sources: Maas, J. Funct. Anal. 261 (2011); Cances,
     Gallouet, Todeschi, Numer. Math. 146 (2020); Zaitzeff, Esedoglu, Garikipati, SIAM J. Numer. Anal. 58 (2020).

@@ -74,7 +74,7 @@ def _inverse_slope(energy: Energy, slope: Floats) -> Floats:
 class Compression:
     """p = argmin F(p) + W²(p, q)/(2 tau) with the mobility K (rho_i + rho_j)/2 at the new density, which for rho² is that of the porous medium.
 
-    A potential that empties cells needs a little entropy beside f (measured: T = 1e-3 converges, without the Newton steps stall).
+    Where a potential empties cells Newton's method can stall on the kink of F* at rho = 0, and says so; entropy beside f smooths it.
     The mobility is linear in p, so that the dual is free of constraints and smooth: Newton's method on
 
         F*(v(psi)) - q.psi,   v_i = psi_i + tau/4 sum_j K_ij (psi_i - psi_j)²/volume_i,   p = grad F*(v).
@@ -118,7 +118,7 @@ class Compression:
             step = self._solved(sparse.csr_array(hessian), left)
             psi, now = lowered(level, psi, step, now, left)
         raise NotConvergedError(
-            f"got a residual of {size:.2g} after {ITERATIONS} Newton iterations, expected {tolerance:.2g}; type + sg.Entropy(1e-3) where a potential drives mass out of cells, or a smaller tau"
+            f"got a residual of {size:.2g} after {ITERATIONS} Newton iterations, expected {tolerance:.2g}; where a potential empties cells type a larger + sg.Entropy(T), or a smaller tau"
         )
 
     def _bend(self, psi: Floats) -> sparse.csr_array:
@@ -135,4 +135,9 @@ class Compression:
         s = np.sqrt(diagonal + ease)
         scale = sparse.diags_array(1 / s)
         scaled = sparse.csr_array(scale @ (hessian + sparse.diags_array(ease)) @ scale)
-        return np.asarray(factors(scaled).solve(-left / s) / s)
+        try:
+            return np.asarray(factors(scaled).solve(-left / s) / s)
+        except RuntimeError as error:  # SuperLU's word for a singular matrix
+            raise NotConvergedError(
+                "got a singular Hessian, expected a positive one: where a potential empties cells type a larger + sg.Entropy(T), or a smaller tau"
+            ) from error
