@@ -14,6 +14,8 @@ from sgdyn.sde.walkers import Course, Walkers, thread_pool
 
 Floats = NDArray[np.float64]
 COARSE = 1000
+SUSPECTS, JACOBIANS = 256, 40_000
+"""At most so many paths, or so many numbers in the Jacobians of their drifts, are looked at together."""
 
 
 def check_finite(process: Langevin, course: Course, x: Floats, start: Floats, numbers: Any, step: int) -> None:
@@ -26,24 +28,67 @@ def check_finite(process: Langevin, course: Course, x: Floats, start: Floats, nu
 
 
 def check_arrivals(
-    process: Langevin, course: Course, x: Floats, start: Floats, numbers: Any, times: Floats, step: int
+    process: Langevin,
+    course: Course,
+    before: tuple[Floats, int],
+    x: Floats,
+    start: Floats,
+    numbers: Any,
+    times: Floats,
 ) -> None:
-    """Raise `BlowUpError` if the path that has gone farthest arrived by unstable steps; times < 0 are no arrivals."""
-    distance = np.where(times >= 0, np.sum(np.abs(x), axis=-1), -1.0)
-    i, dt = int(np.argmax(np.where(np.isnan(distance), np.inf, distance))), course.clock.dt
-    if times[i] < 0 or not course.plan.explicit or dt / course.plan.divisions * _stiffness(process, x[i]) <= 2:
+    """Raise `BlowUpError` if one of the paths, which have just arrived, did so by unstable steps; before: their points at a step."""
+    dt, shortest = course.clock.dt, course.clock.dt / course.plan.divisions
+    if not course.plan.explicit or not len(times):
         return
-    trail, now = _last_steps(course, start[i], int(numbers[i]), round(times[i] / dt) - 1)
-    index, stable = _first_unstable(process, course, trail)
-    time = (now - len(trail) + 1 + index) * dt
-    if stable is not None and time < times[i]:
-        raise BlowUpError(
-            f"path {int(numbers[i])} reached the region because it blew up: from t={time:g} on, at x={np.array2string(trail[index], precision=4, threshold=6)}, "
-            f"the step dt={dt:g} is too large for the drift; type dt={stable:.2g}",
-            path=int(numbers[i]),
-            time=time,
-            dt=stable,
-        )
+    suspects = _farthest(x, times)
+    suspects = suspects[shortest * _stiffness(process, x[suspects]) > 2]
+    # A path may have arrived by stable steps and gone astray behind the border: what counts is the point from which it arrived.
+    for i in _stiff_before(process, course, before, numbers, times, suspects):
+        trail, now = _last_steps(course, start[i], int(numbers[i]), round(times[i] / dt) - 1)
+        index, stable = _first_unstable(process, course, trail)
+        if stable is not None:
+            time = (now - len(trail) + 1 + index) * dt
+            raise BlowUpError(
+                f"path {int(numbers[i])} reached the region because it blew up: from t={time:g} on, at x={np.array2string(trail[index], precision=4, threshold=6)}, "
+                f"the step dt={dt:g} is too large for the drift; type dt={stable:.2g}",
+                path=int(numbers[i]),
+                time=time,
+                dt=stable,
+            )
+
+
+def _farthest(x: Floats, times: Floats) -> NDArray[np.int64]:
+    """A bounded number of paths: half of them the farthest, the lost and early ones first, the others from all over."""
+    distance = np.sum(np.abs(x), axis=-1)
+    order = np.lexsort((times, -np.where(np.isnan(distance), np.inf, distance)))
+    most = max(4, min(SUSPECTS, JACOBIANS // x.shape[1] ** 2))
+    if len(order) <= most:
+        return order
+    half = most // 2
+    return np.concatenate([order[:half], order[np.linspace(half, len(order) - 1, most - half).astype(np.int64)]])
+
+
+def _stiff_before(
+    process: Langevin,
+    course: Course,
+    before: tuple[Floats, int],
+    numbers: Any,
+    times: Floats,
+    suspects: NDArray[np.int64],
+) -> list[int]:
+    """Those of the suspects whose last step before they arrived was unstable, walked again from their points before."""
+    if not len(suspects):
+        return []
+    now, steps = before[1], np.round(times[suspects] / course.clock.dt).astype(np.int64) - 1
+    points = np.empty((len(suspects), before[0].shape[1]))
+    with thread_pool(1) as workers:
+        moving = Walkers(replace(course, watches=()), before[0][suspects], numbers[suspects], workers)
+        for step in np.unique(steps):
+            moving.advance(now, int(step) - now)
+            now = int(step)
+            points[steps == step] = moving.points()[steps == step]
+    stiff = course.clock.dt / course.plan.divisions * _stiffness(process, points) > 2
+    return [int(i) for i in suspects[stiff]]
 
 
 def _explain(process: Langevin, course: Course, x0: Floats, path: int, lost: int, step: int) -> NoReturn:
@@ -107,10 +152,14 @@ def _smallest(D: Floats) -> float:
     return float(np.linalg.eigvalsh(D)[0]) if np.all(np.isfinite(D)) else float("nan")
 
 
-def _stiffness(process: Langevin, x: Floats) -> float:
-    """The largest singular value of the Jacobian of the drift, by differences; infinite where they are not finite."""
-    h = 1e-6 * (1 + np.abs(x))
-    shifts = np.diag(h)
+def _stiffness(process: Langevin, x: Floats) -> Any:
+    """The largest singular value of the Jacobian of the drift at x (..., dim), by differences; infinite where they are not finite."""
+    dim, h = x.shape[-1], 1e-6 * (1 + np.abs(x))
     with np.errstate(invalid="ignore", over="ignore"):
-        jacobian = (process.drift(x + shifts) - process.drift(x - shifts)) / (2 * h[:, None])
-    return float(np.linalg.norm(jacobian, 2)) if np.all(np.isfinite(jacobian)) else float("inf")
+        shifts = h[..., None] * np.eye(dim)
+        forward, backward = (
+            process.drift((x[..., None, :] + sign * shifts).reshape(-1, dim)).reshape(shifts.shape) for sign in (1, -1)
+        )
+        jacobian = (forward - backward) / (2 * h[..., None])
+    finite = np.all(np.isfinite(jacobian), axis=(-2, -1))
+    return np.where(finite, np.linalg.norm(np.where(finite[..., None, None], jacobian, 0.0), 2, axis=(-2, -1)), np.inf)

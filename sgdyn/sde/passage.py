@@ -56,6 +56,8 @@ def first_passage(
     """
     process, method = checked_process(problem), check_method(method)
     start = starting_points(x0, process.dim, 1000 if n_paths is None and np.ndim(x0) == 1 else n_paths)
+    if len(start) < 2:
+        raise ValueError(f"got n_paths={len(start)}, expected at least 2: one time has no error; type n_paths=1000")
     target = Region.of(region, process.dim)
     dt = checks.positive("dt", dt)
     refuse_unstable(process, dt, method)
@@ -82,34 +84,33 @@ def first_passage(
         raise ValueError(
             f"got {what} with device={device!r}, expected extrapolate=False and executor=None; type device='cpu'"
         )
-    if executor is not None:
-        options = {
-            "dt": dt, "t_max": t_max, "correction": correction, "extrapolate": extrapolate, "method": method, "noise": noise, "rng": rng,
-            "boundary": boundary, "seed": checks.seed_sequence(seed), "stream": stream, "threads": 1, "show_progress": False,
-        }  # fmt: skip
-        return _by_executor(executor, (problem, region), start, first_path, options, show_progress)
     check_variates(method, noise)
-    draw = (randomness.key(checks.seed_sequence(seed), stream), variates(noise, rng))
-    fractions = ((1, 2), (2, 1)) if extrapolate else ((1, 1),)
-    with thread_pool(threads) as workers, progress("first passage", show_progress) as tell:
-        found = []
-        for divisor, refine in fractions:
-            step = dt / divisor
-            limit = randomness.MAX_STEPS // 2 if t_max is None else checks.steps(t_max, step)
-            clock = Clock(step, refine, draw[0], np.array([process.T]), draw[1])
-            watch, warnings = _watch(process, target, step, correction)
-            course = Course(method.steps_of(problem, step), clock, (watch,), walls)
-            race = Race(process, course, start, limit, t_max is not None, tell, workers, first_path, precision)
-            if (device, precision) != ("cpu", "float64"):
-                from sgdyn.sde import cuda
-                from sgdyn.sde.cuda_passage import DeviceRace
-
-                cuda.check(device, precision, process, method, course)
-                race = DeviceRace(**vars(race))
-            found.append(race.run())
+    options: dict[str, Any] = {
+        "dt": dt, "t_max": t_max, "correction": correction, "extrapolate": extrapolate, "method": method, "noise": noise, "rng": rng,
+        "boundary": boundary, "seed": checks.seed_sequence(seed), "stream": stream, "device": device, "precision": precision,
+        "patience": np.inf if t_max is not None else HOPELESS_WORK / start.size,
+    }  # fmt: skip
+    with progress("first passage", show_progress) as tell:
+        if executor is None:
+            found = _times(problem, start, region, first_path, threads, tell, **options)
+        else:
+            found = _by_executor(executor, (problem, region), start, first_path, options, tell)
+    for times in found.times:
+        if np.isnan(times).any():
+            raise _censored(times, found.limit, f"by t={found.limit:g}")
     if extrapolate:
-        return of_samples(2 * found[1] - found[0], f"{len(start)} paths, dt={dt:g} and {dt / 2:g}, extrapolated")
-    return of_samples(found[0], f"{len(start)} paths, dt={dt:g}", warnings)
+        coarse, fine = found.times
+        return of_samples(2 * fine - coarse, f"{len(start)} paths, dt={dt:g} and {dt / 2:g}, extrapolated")
+    return of_samples(found.times[0], f"{len(start)} paths, dt={dt:g}", found.warnings)
+
+
+@dataclass
+class _Found:
+    """The times of some paths with dt (and with dt/2), up to the first with a NaN: such a path still waited at `limit`."""
+
+    times: list[Floats]
+    limit: float
+    warnings: tuple[str, ...]
 
 
 def _by_executor(
@@ -118,28 +119,69 @@ def _by_executor(
     start: Floats,
     first_path: int,
     options: dict[str, Any],
-    show_progress: bool | None,
-) -> Estimate:
+    tell: Progress,
+) -> _Found:
     """The times of portions of the paths, each found where the executor takes it."""
-    problem, region = what
-    tasks: list[Task] = [
-        (_times, (problem, start[begin:end], region), options | {"first_path": first_path + begin})
-        for begin, end in portions(len(start))
-    ]
-    with progress("first passage", show_progress) as tell:
-        found = list(spread(executor, tasks, tell))
-    if len(found) < len(tasks):
-        raise KeyboardInterrupt
-    times = np.concatenate([estimate[0] for estimate in found])
-    return of_samples(times, f"{len(times)} paths, {found[0][1].split(', ', 1)[1]}", found[0][2])
+    parts = portions(len(start))
+
+    def ask(numbers: list[int], **changes: Any) -> list[_Found]:
+        tasks: list[Task] = []
+        for begin, end in (parts[i] for i in numbers):
+            where = (*what[:1], start[begin:end], *what[1:], first_path + begin)
+            tasks.append((_times, where, options | changes))
+        answers = list(spread(executor, tasks, tell))
+        if len(answers) < len(tasks):
+            raise KeyboardInterrupt
+        return answers
+
+    found = ask(list(range(len(parts))))
+    silent = [i for i, part in enumerate(found) if np.isnan(part.times[-1]).all()]
+    if len(silent) < len(found) and np.isfinite(options["patience"]):
+        # The region can be reached, as other portions know, so that no portion need give up.
+        for i, part in zip(silent, ask(silent, patience=np.inf), strict=True):
+            found[i] = part
+    stages = min(len(part.times) for part in found)
+    times = [np.concatenate([part.times[stage] for part in found]) for stage in range(stages)]
+    return _Found(times, min(part.limit for part in found), found[0].warnings)
 
 
-def _times(problem: Any, x0: Floats, region: Any, **options: Any) -> tuple[Floats, str, tuple[str, ...]]:
-    """The arrival times of some paths, how they were found, and what to warn of."""
-    twice = np.repeat(x0, 2, axis=0)[: max(2, len(x0))] if len(x0) == 1 else x0  # one time has no error
-    estimate = first_passage(problem, twice, region, **options)
-    assert estimate.samples is not None
-    return estimate.samples[: len(x0)], estimate.method, estimate.warnings
+def _times(
+    problem: Any,
+    start: Floats,
+    region: Any,
+    first_path: int,
+    threads: int | None = 1,
+    tell: Progress = lambda _: None,
+    *,
+    seed: np.random.SeedSequence,
+    method: Method,
+    **options: Any,
+) -> _Found:
+    """The arrival times of some paths, whatever their number."""
+    process, walls = checked_process(problem), walls_of(options["boundary"], problem)
+    target = Region.of(region, process.dim)
+    key, kind = randomness.key(seed, options["stream"]), variates(options["noise"], options["rng"])
+    device, precision, t_max = options["device"], options["precision"], options["t_max"]
+    found = _Found([], np.inf, ())
+    with thread_pool(threads) as workers:
+        for divisor, refine in ((1, 2), (2, 1)) if options["extrapolate"] else ((1, 1),):
+            step = options["dt"] / divisor
+            limit = randomness.MAX_STEPS // 2 if t_max is None else checks.steps(t_max, step)
+            clock = Clock(step, refine, key, np.array([process.T]), kind)
+            watch, found.warnings = _watch(process, target, step, options["correction"])
+            course = Course(method.steps_of(problem, step), clock, (watch,), walls)
+            race = Race(process, course, start, limit, options["patience"], tell, workers, first_path, precision)
+            if (device, precision) != ("cpu", "float64"):
+                from sgdyn.sde import cuda
+                from sgdyn.sde.cuda_passage import DeviceRace
+
+                cuda.check(device, precision, process, method, course)
+                race = DeviceRace(**vars(race))
+            found.times.append(race.run())
+            if race.over:
+                found.limit = race.now * step
+                break
+    return found
 
 
 ARRIVAL = np.array([-1.0, 0.0])
@@ -167,30 +209,35 @@ def _watch(process: Langevin, target: Region, dt: float, correction: str | None)
 
 @dataclass
 class Race:
-    """Paths that walk until they arrive; those that have are taken out from time to time."""
+    """Paths that walk until they arrive; those that have are taken out from time to time.
+
+    It is over before all have arrived after `limit` steps, or after `patience` if none has.
+    """
 
     process: Langevin
     course: Course
     start: Floats
     limit: int
-    limited: bool
+    patience: float
     tell: Progress
     workers: Workers
     first_path: int
     precision: str
     now: int = 0
+    over: bool = False
     work: ClassVar[float] = WORK
 
     def run(self) -> Floats:
+        """The times of arrival, NaN for the paths that had not arrived when it was over."""
         times = np.full(len(self.start), np.nan)
         waiting = np.arange(len(self.start))
         x = self.start
         try:
-            while len(waiting):
+            while len(waiting) and not self.over:
                 waiting, x = self._lap(times, waiting, x)
                 self.tell(1 - len(waiting) / len(times))
         except KeyboardInterrupt as interrupt:
-            raise self._censored(times, "at Ctrl-C") from interrupt
+            raise _censored(times, self.now * self.course.clock.dt, "at Ctrl-C") from interrupt
         return times
 
     def _lap(self, times: Floats, waiting: Any, x: Floats) -> tuple[Any, Floats]:
@@ -200,15 +247,26 @@ class Race:
         arrived = np.zeros(len(waiting), dtype=bool)
         while arrived.mean() <= 1 - COMPACT_BELOW and not arrived.all():
             count = min(self._slice(len(waiting)), self.limit - self.now)
-            if count <= 0 or self._hopeless(times):
-                raise self._censored(times, f"by t={self.now * self.course.clock.dt:g}")
+            if count <= 0 or (self.now > self.patience and np.all(np.isnan(times))):
+                self.over = True
+                break
             moving.advance(self.now, count)
             self.workers.check()
+            before, first, seen = x, self.now, arrived
             self.now += count
             found, x = moving.recorded()[:, 0], moving.points()
             arrived = found >= 0
             times[waiting[arrived]] = found[arrived]
-            diagnosis.check_arrivals(self.process, self.course, x, self.start[waiting], numbers, found, self.now)
+            new = np.flatnonzero(arrived & ~seen)
+            diagnosis.check_arrivals(
+                self.process,
+                self.course,
+                (before[new], first),
+                x[new],
+                self.start[waiting[new]],
+                numbers[new],
+                found[new],
+            )
             diagnosis.check_finite(
                 self.process, self.course, np.where(arrived[:, None], 0.0, x), self.start[waiting], numbers, self.now
             )
@@ -221,18 +279,16 @@ class Race:
     def _slice(self, n: int) -> int:
         return int(max(16, min(max(FIRST_SLICE, self.now // 4), self.work / (n * self.process.dim))))
 
-    def _hopeless(self, times: Floats) -> bool:
-        return not self.limited and bool(np.all(np.isnan(times))) and self.now * self.start.size > HOPELESS_WORK
 
-    def _censored(self, times: Floats, when: str) -> CensoredError:
-        missing = int(np.isnan(times).sum())
-        limit = self.now * self.course.clock.dt
-        if missing == len(times):
-            message = f"none of {missing} paths had reached the region {when}; check that it can be reached, or type a larger t_max"
-        else:
-            rate = (np.nansum(times) + missing * limit) / (len(times) - missing)
-            message = (
-                f"{missing} of {len(times)} paths had not reached the region {when}; the mean of the others would be too small; type a larger "
-                f"t_max (if arrivals are a Poisson process, the mean is {rate:.4g})"
-            )
-        return CensoredError(message, times=times, waiting=missing, limit=limit)
+def _censored(times: Floats, limit: float, when: str) -> CensoredError:
+    """What says that the paths without a time, NaN, had not arrived at `limit`."""
+    missing = int(np.isnan(times).sum())
+    if missing == len(times):
+        message = f"none of {missing} paths had reached the region {when}; check that it can be reached, or type a larger t_max"
+    else:
+        rate = (np.nansum(times) + missing * limit) / (len(times) - missing)
+        message = (
+            f"{missing} of {len(times)} paths had not reached the region {when}; the mean of the others would be too small; type a larger "
+            f"t_max (if arrivals are a Poisson process, the mean is {rate:.4g})"
+        )
+    return CensoredError(message, times=times, waiting=missing, limit=limit)

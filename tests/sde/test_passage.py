@@ -180,3 +180,33 @@ def test_what_first_passage_cannot_do_is_refused():
         sg.first_passage(WELL.problem(0.3), [-1.0], lambda x: x[0] > 1, noise="weak", **call)
     with pytest.raises(ValueError, match="absorbing"):
         sg.first_passage(WELL.problem(0.3), [-1.0], lambda x: x[0] > 1, boundary=sg.box([(-2, 2)], "absorbing"), **call)
+
+
+@sg.potential(dim=1)
+def cliff_and_wall(x):
+    """Flat, with a cliff beyond 1 where paths are lost after they arrived, and a wall beyond -1 too steep for dt=0.01."""
+    return np.where(x[0] > 1.0, -50 * (x[0] - 1) ** 4, np.where(x[0] < -1.0, 500 * (x[0] + 1) ** 2, 0 * x[0]))
+
+
+@pytest.mark.parametrize("honest", [0, 20, 400])
+def test_paths_lost_after_they_arrived_hide_no_blow_up(honest):
+    process, target = sg.Langevin(cliff_and_wall, T=0.3), lambda x: x[0] > 1
+    start = np.array([[0.9]] * honest + [[-3.0]] * 20 + [[0.0]] * 20)
+    with pytest.raises(sg.BlowUpError, match="because it blew up") as info:
+        sg.first_passage(process, start, target, dt=0.01, seed=0)
+    assert honest <= info.value.path < honest + 20
+
+
+def test_paths_lost_after_they_arrived_are_no_blow_up():
+    @sg.potential(dim=1)
+    def cliff(x):
+        return np.where(x[0] > 1.0, -50 * (x[0] - 1) ** 4, 5 * np.minimum(x[0], 0) ** 2)
+
+    found = sg.first_passage(sg.Langevin(cliff, T=0.3), [0.9], lambda x: x[0] > 1, dt=0.01, n_paths=300, seed=0)
+    assert np.all(found.samples > 0)
+
+
+def test_one_path_is_refused_before_it_walks():
+    for x0, n_paths in (([-1.0], 1), ([[-1.0]], None)):
+        with pytest.raises(ValueError, match="at least 2"):
+            sg.first_passage(WELL.problem(0.01), x0, lambda x: x[0] > 50, dt=0.01, n_paths=n_paths, seed=1)

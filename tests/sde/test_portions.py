@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import sgdyn as sg
-from sgdyn.sde import simulation
+from sgdyn.sde import passage, simulation
 from sgdyn.sde.checkpoint import Checkpoint
 from sgdyn.sde.portions import portions
 
@@ -55,6 +55,49 @@ def check(executor):
 def test_threads():
     with ThreadPoolExecutor(2) as executor:
         check(executor)
+
+
+SINKING = sg.Langevin.linear([[1.0]], T=1.0)
+
+
+@pytest.mark.parametrize("extrapolate", [False, True])
+def test_no_path_outside_the_ensemble_takes_part(extrapolate):
+    options = {"n_paths": 3, "t_max": 4.405, "dt": 0.01, "seed": 3}
+    if extrapolate:
+        options |= {"extrapolate": True, "t_max": 4.41}
+    alone = sg.first_passage(SINKING, [0.0], lambda x: x[0] > 1.0, **options)
+    with ThreadPoolExecutor(2) as executor:
+        found = sg.first_passage(SINKING, [0.0], lambda x: x[0] > 1.0, executor=executor, **options)
+    np.testing.assert_array_equal(found.samples, alone.samples)
+    assert str(found) == str(alone)
+
+
+@pytest.mark.parametrize("options", [{}, {"extrapolate": True}, {"level": 50.0}])
+def test_portions_are_censored_together(options):
+    level = options.get("level", 1.0)
+    call = {"dt": 0.01, "n_paths": 100, "t_max": 2.0, "seed": 3, "extrapolate": options.get("extrapolate", False)}
+    errors = []
+    with ThreadPoolExecutor(2) as pool:
+        for executor in (None, pool):
+            with pytest.raises(sg.CensoredError) as info:
+                sg.first_passage(SINKING, [0.0], lambda x: x[0] > level, executor=executor, **call)
+            errors.append(info.value)
+    alone, spread = errors
+    np.testing.assert_array_equal(spread.times, alone.times)
+    assert spread.times.shape == (100,) and (spread.waiting, spread.limit) == (alone.waiting, alone.limit)
+    assert str(spread) == str(alone)
+
+
+def test_a_portion_gives_up_only_if_no_other_arrives(monkeypatch):
+    monkeypatch.setattr(passage, "HOPELESS_WORK", 1000)
+    options = {"dt": 0.01, "n_paths": 40, "seed": 3}
+    alone = sg.first_passage(SINKING, [0.0], lambda x: x[0] > 1.0, **options)
+    with ThreadPoolExecutor(2) as pool:
+        found = sg.first_passage(SINKING, [0.0], lambda x: x[0] > 1.0, executor=pool, **options)
+        np.testing.assert_array_equal(found.samples, alone.samples)
+        with pytest.raises(sg.CensoredError, match="none of 40 paths") as info:
+            sg.first_passage(SINKING, [0.0], lambda x: x[0] > 50.0, executor=pool, **options)
+    assert info.value.waiting == 40 and info.value.limit < 10
 
 
 @pytest.mark.slow
