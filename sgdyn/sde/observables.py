@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -247,9 +248,9 @@ class Autocovariance(Observable):
             raise ValueError(f"got a lag of {lags[-1]} looks of {looks}, expected fewer; type a longer t")
         memory, count = int(lags[-1]) + 1, len(lags)
         total, ring, heads, products = np.split(record, np.cumsum([m, memory * m, count * m]))
-        latest = ring.reshape(memory, m, n)[np.arange(looks - 1, looks - memory, -1) % memory]
-        tails = np.cumsum(np.concatenate([np.zeros((1, m, n)), latest]), axis=0)[lags]
-        late, early = total - heads.reshape(count, m, n), total - tails
+        places, ring = np.arange(looks - 1, looks - memory, -1) % memory, ring.reshape(memory, m, n)
+        tails = [ring[places[begin:end]].sum(axis=0) for begin, end in pairwise([0, *lags])]
+        late, early = total - heads.reshape(count, m, n), total - np.cumsum(tails, axis=0)
         sums = np.concatenate([late, early, products.reshape(count, m * m, n)], axis=1)
         return (sums / (looks - lags)[:, None, None]).reshape(-1, n).T
 

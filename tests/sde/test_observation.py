@@ -179,7 +179,7 @@ def test_lagged_covariances_do_not_know_where_the_paths_began():
         np.testing.assert_allclose(far.value, near.value, rtol=0, atol=1e-8)
         np.testing.assert_allclose(far.error, near.error, rtol=0, atol=1e-8)
         assert abs(near.value[1, 0, 0] - np.exp(-1)) < 4 * near.error[1, 0, 0]
-    settings = {"t": 60, "after": 50, "n_paths": 40}
+    settings = {"t": 70, "after": 50, "n_paths": 40}
     far, near = (sg.observe(PLANE, x0, {"c": lags}, **settings, **given)["c"] for x0 in ([1e3, -400.0], [0.0, 0.0]))
     np.testing.assert_allclose(far.value, near.value, rtol=0, atol=1e-8)
 
