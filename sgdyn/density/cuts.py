@@ -13,9 +13,11 @@ from scipy import sparse
 from scipy.sparse import csgraph
 
 from sgdyn.density.crossings import Level, between, crossings, level_on, slope_on
+from sgdyn.density.elimination import Elimination
 from sgdyn.density.generator import Generator, bernoulli
 from sgdyn.density.grid import Grid
 from sgdyn.density.solvers import Solver
+from sgdyn.errors import NotConvergedError
 from sgdyn.region import Region
 
 Floats = NDArray[np.float64]
@@ -25,6 +27,10 @@ Bools = NDArray[np.bool_]
 CLOSEST = 1e-10
 """The shortest cut in lengths of an edge: a cell whose centre lies on the boundary ends there, without infinite rates."""
 NOWHERE = -1
+MOST_STEPS = 1e9
+"""The expected number of jumps before the end up to which factors of -Q are right to seven digits."""
+CHEAP, AFFORDABLE = 1e6, 3e10
+"""Steps of an elimination that take next to no time (a chain), and half a minute (400 x 400 or 32 x 32 x 32 cells)."""
 
 
 @dataclass(frozen=True)
@@ -145,10 +151,38 @@ class Cut:
         return found[:n]
 
     @cached_property
-    def solver(self) -> Solver:
-        """Of -Q on the free cells from which paths can end."""
+    def solver(self) -> Solver | Elimination:
+        """Of -Q on the free cells from which paths can end.
+
+        Raises ValueError where there is none, and `NotConvergedError` where paths take so long that rounding hides the rates out and the
+        grid is too large to eliminate.
+        """
         kept = np.flatnonzero(self.ending)
-        return Solver(sparse.csr_array(-self.inner[kept][:, kept]), self._balancing(self.free[kept]))
+        if not len(kept):
+            raise ValueError(
+                f"got regions that no path on the grid of {_shape(self.grid)} cells reaches, as all rates into them are 0 in floats, "
+                "expected some way there; type a finer Grid, a larger T, or a region less far up"
+            )
+        matrix = sparse.csr_array(-self.inner[kept][:, kept])
+        rates = sparse.csr_array(sparse.diags_array(matrix.diagonal()) - matrix)
+        rates.setdiag(0.0)
+        rates.eliminate_zeros()
+        outside = np.asarray(self.inner[kept][:, np.flatnonzero(~self.ending)].sum(axis=1)).ravel()
+        slow = Elimination(rates, self.arrivals[kept].sum(axis=1) + self.lost[kept] + outside)
+        if slow.cost <= CHEAP:
+            return slow
+        fast = Solver(matrix, self._balancing(self.free[kept]))
+        steps = fast.solve(matrix.diagonal())
+        # rounding changes each rate by 1e-16 of itself, and a path passes so many
+        if steps.min() > 0 and steps.max() < MOST_STEPS:
+            return fast
+        if slow.cost <= AFFORDABLE:
+            return slow
+        raise NotConvergedError(
+            f"got a process that stays for more than {MOST_STEPS:.0e} jumps between the cells of a grid of {_shape(self.grid)}, "
+            "so that rounding hides when it ends; type generator.rate(a, b, once_in_a=True) for the rate from the well it starts in, "
+            "or a coarser Grid; Kramers' formula estimates such rare events"
+        )
 
     def _balancing(self, cells: Integers) -> Floats | None:
         """Masses in detailed balance, if there are and floats hold them."""
@@ -260,7 +294,7 @@ def _rates(generator: Generator, steps: Steps, ends: Integers, theta: Floats, lo
     x = generator.grid.centers.reshape(-1, generator.grid.dim)
     climb[hit] = generator.edge_forces.climb(x[steps.origin[hit]], theta[hit, None] * steps.dx[hit])
     # what is carried across a face does not depend on how far behind it the boundary is
-    rates = steps.strength * bernoulli(climb) / theta + steps.carried
+    rates = steps.strength * _nearby(generator, steps, theta, hit) * bernoulli(climb) / theta + steps.carried
     if log_masses is None or generator.log_masses is not None:
         return rates
     # without detailed balance along the edges: pi_j q_ji/pi_i = q_ij exp(climb - fall of log density)
@@ -268,6 +302,20 @@ def _rates(generator: Generator, steps: Steps, ends: Integers, theta: Floats, lo
     target = np.where(steps.target == NOWHERE, steps.origin, steps.target)
     tilt = climb - theta * (log_density[steps.origin] - log_density[target])
     return np.asarray((rates - steps.carried) * exponential(tilt, steps.strength) + steps.carried)
+
+
+def _nearby(generator: Generator, steps: Steps, theta: Floats, hit: Integers) -> Floats:
+    """D in the middle of each cut way over its mean at the two ends of the whole way, along the way."""
+    share, x = np.ones(len(theta)), generator.grid.centers.reshape(-1, generator.grid.dim)[steps.origin[hit]]
+    if generator.forces.constant or not len(hit):
+        return share
+    dx = steps.dx[hit]
+    near, here, there = (
+        np.einsum("nd,nde,ne->n", dx, generator.forces.strength(x + part * dx), dx)
+        for part in (0.5 * theta[hit, None], 0.0, 1.0)
+    )
+    share[hit] = np.where((near > 0) & (here + there > 0), 2 * near / np.where(near > 0, here + there, 1.0), 1.0)
+    return share
 
 
 def _ends(grid: Grid, regions: tuple[Region, ...], owner: Integers, steps: Steps) -> tuple[Integers, Floats]:

@@ -23,20 +23,24 @@ def refined(
         value = fine + (fine - coarse)/(r^p - 1),   error = |fine - coarse|/(r^p - 1),
 
     r the ratio of cell widths, p = `order`, or 1 where the drift is carried upwind or D had to be thickened. Errors that are `irregular`,
-    because boundaries lie anywhere between the cells, may cancel by chance: then the error is the larger one of this grid and of a third,
-    of two thirds as many cells. `quantity` returns a number or an array. Raises ValueError if the grid has no coarser one.
+    because boundaries lie anywhere between the cells, follow no power and may cancel by chance: then the error is the whole of
+    |fine - coarse|, the largest of this grid and of a third, of two thirds as many cells. `quantity` returns a number or an array.
+    Raises ValueError if the grid has no coarser one.
     Source: Richardson 1911.
     """
-    others = (generator.coarse, generator.medium) if irregular else (generator.coarse,)
     fine, power = np.asarray(quantity(generator)), order if is_smooth(generator) else 1
-    steps = [_step(fine, np.asarray(quantity(g)), ratio(generator, g) ** power - 1) for g in others]
-    error = np.max(np.abs(steps), axis=0) + ROUNDING * np.abs(np.where(np.isfinite(fine), fine, 0.0))
-    return Estimate((fine + steps[0])[()], error[()], method(generator), warnings=doubts(generator))
+    change = _change(fine, np.asarray(quantity(generator.coarse)))
+    step = change / (ratio(generator, generator.coarse) ** power - 1)
+    error = np.abs(step)
+    if irregular:
+        error = np.maximum(np.abs(change), np.abs(_change(fine, np.asarray(quantity(generator.medium)))))
+    error = error + ROUNDING * np.abs(np.where(np.isfinite(fine), fine, 0.0))
+    return Estimate((fine + step)[()], error[()], method(generator), warnings=doubts(generator))
 
 
-def _step(fine: NDArray[Any], coarse: NDArray[Any], gain: float) -> NDArray[Any]:
+def _change(fine: NDArray[Any], coarse: NDArray[Any]) -> NDArray[Any]:
     with np.errstate(invalid="ignore"):
-        return np.where(fine == coarse, 0.0, (fine - coarse) / gain)
+        return np.where(fine == coarse, 0.0, fine - coarse)
 
 
 def is_smooth(generator: Generator) -> bool:

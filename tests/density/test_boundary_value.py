@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 import sgdyn as sg
 from sgdyn.codegen.formula import traced
 from sgdyn.density import cuts
+from sgdyn.density.elimination import Elimination
 from sgdyn.density.reaction import Transitions
+from sgdyn.density.solvers import Solver
 from sgdyn.region import Region
 from tests.density.processes import LEFT, LINE, NARROW, RIGHT, WIDE, flat, line, plane, quartic, rotating, slope
 
@@ -23,8 +25,8 @@ def test_quartic_double_well():
     assert abs(g.mean_first_passage(lambda x: x[0] > 0, [-1]).pull(HALF)) < 1
     assert np.abs(g.committor(lambda x: x[0] < -1, lambda x: x[0] > 1).at([-0.25]).pull(COMMITTOR)) < 1
     found = line(400).mean_first_passage(lambda x: x[0] > 1, [-1])
-    assert found.value == pytest.approx(MFPT, rel=1e-6) and found.error < 1e-4 * MFPT
-    assert str(found) == "26.6401 ± 0.0017  (Fokker-Planck, 400 cells)"
+    assert found.value == pytest.approx(MFPT, rel=1e-6) and found.error < 3e-4 * MFPT
+    assert str(found) == "26.6401 ± 0.0052  (Fokker-Planck, 400 cells)"
 
 
 def raw(region, x0, grids=(50, 100, 200, 400)):
@@ -274,3 +276,49 @@ def test_the_momentum_process():
     assert thin.value == pytest.approx(thick.value, rel=1e-9)
     simulated = sg.first_passage(problem, [-1, 0], lambda x: x[0] > 0.499, dt=0.02, n_paths=300, seed=0)
     assert abs(thick.value - simulated.value) < 4 * simulated.error + thick.error
+
+
+@pytest.mark.parametrize("depth", [25, 40, 60])
+def test_slow_escapes_keep_their_digits(depth):
+    """Rates out of 1e-13 of the others: factors of -Q lose them (a time of 0 ± 2e14 at depth 40), sums of positive rates do not."""
+    process = sg.Langevin(quartic, T=1 / depth)
+    exact = sg.mean_first_passage_1d(process, -1.0, 0.9).value
+    g = sg.fokker_planck(process, sg.Grid([(-1.8, 1.8, 400)]))
+    beyond = lambda x: x[0] > 0.9
+    found, rate = g.mean_first_passage(beyond, [-1.0]), g.quasi_stationary(beyond).rate
+    assert found.value == pytest.approx(exact, rel=1e-4) and abs(found.pull(exact)) < 1
+    assert rate.value == pytest.approx(1 / exact, rel=1e-4) and abs(rate.pull(1 / exact)) < 1
+
+
+def test_slow_escapes_in_the_plane_are_eliminated_or_refused(monkeypatch):
+    """Along x the time of one dimension; what is too large is refused."""
+    monkeypatch.setattr(cuts, "CHEAP", 0.0)
+    T, beyond = 0.0125, lambda x: x[0] > 1
+    exact = sg.mean_first_passage_1d(sg.Langevin(sg.quadratic([[1.0]]), T=T), 0.0, 1.0).value
+    grid = sg.Grid([(-1.5, 1.5, 120), (-0.6, 0.6, 20)])
+    g = sg.fokker_planck(sg.Langevin(sg.quadratic(np.eye(2)), T=T), grid)
+    found = g.mean_first_passage(beyond, [0.0, 0.0])
+    assert abs(found.pull(exact)) < 1 and found.value == pytest.approx(exact, rel=2e-3)
+    assert g.quasi_stationary(beyond).rate.value == pytest.approx(1 / exact, rel=0.02)
+    monkeypatch.setattr(cuts, "AFFORDABLE", 0.0)
+    with pytest.raises(sg.NotConvergedError, match="once_in_a=True"):
+        g.mean_first_passage(beyond, [0.0, 0.0])
+
+
+def test_a_region_whose_rates_underflow_is_never_reached():
+    g = sg.fokker_planck(sg.Langevin(sg.quadratic([[1.0]]), T=1e-4), sg.Grid([(-6, 6, 100)]))
+    with pytest.raises(ValueError, match="no path on the grid of 100 cells reaches"):
+        g.mean_first_passage(lambda x: x[0] > 1, [0.0])
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_elimination_agrees_with_factors(transposed, monkeypatch):
+    monkeypatch.setattr(cuts, "CHEAP", 0.0)
+    ended = cuts.cut(plane(NARROW, 24), [LEFT, RIGHT])
+    fast = ended.solver
+    monkeypatch.setattr(cuts, "CHEAP", np.inf)
+    slow = cuts.cut(plane(NARROW, 24), [LEFT, RIGHT]).solver
+    assert isinstance(fast, Solver) and isinstance(slow, Elimination)
+    b = np.arange(1.0, len(ended.free) + 1)
+    ask = lambda solver: solver.solve_transposed(b) if transposed else solver.solve(b)
+    np.testing.assert_allclose(ask(slow), ask(fast), rtol=1e-10)
