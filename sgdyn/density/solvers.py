@@ -46,7 +46,7 @@ class Solver:
         else:
             self.method = "multigrid" if masses is None else "symmetric multigrid"
             self.memory = BYTES_MULTIGRID * float(matrix.nnz)
-        _refuse(self.memory, matrix.shape[0], memory)
+        refuse(self.memory, matrix.shape[0], memory)
 
     def solve(self, b: Floats) -> Floats:
         """x (n,) or (n, k) with A x = b."""
@@ -196,7 +196,8 @@ def factor_count(matrix: sparse.csr_array) -> float:
     return float(np.exp(fill) * matrix.nnz)
 
 
-def _refuse(needed: float, cells: int, limit: float | None) -> None:
+def refuse(needed: float, cells: int, limit: float | None) -> None:
+    """Raises MemoryError for a system that needs more bytes than the limit, by default that of `memory_limit`."""
     allowed = memory_limit() if limit is None else limit
     if needed > allowed:
         raise MemoryError(
