@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sgdyn.density.distribution import Density
 from sgdyn.density.forces import CERTAIN
 from sgdyn.density.grid import Grid
+from sgdyn.density.notes import thickened
 from sgdyn.density.refinement import refined
 from sgdyn.estimate import Estimate
 from sgdyn.problem import Momentum
@@ -60,7 +61,7 @@ def current(generator: Generator, rho: Density | None = None) -> Current:
 
     Second order in the cell width, except in the cells at walls. Raises ValueError for a density on another grid.
     """
-    density = generator.stationary() if rho is None else rho
+    density = generator.stationary() if rho is None else _doubted(generator, rho)
     grid = generator.grid
     if density.grid.axes != grid.axes:
         raise ValueError(
@@ -79,6 +80,12 @@ def current(generator: Generator, rho: Density | None = None) -> Current:
         (values / generator.volumes[:, None]).reshape(*shape, grid.dim),
         -(change / generator.volumes).reshape(shape),
     )
+
+
+def _doubted(generator: Generator, rho: Density) -> Density:
+    """A density that mentions a thickened D."""
+    warnings = tuple(dict.fromkeys((*rho.warnings, *thickened(generator))))
+    return rho if warnings == rho.warnings else replace(rho, warnings=warnings)
 
 
 def _ways(grid: Grid, i: Integers, j: Integers) -> Floats:

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from sgdyn import checks
 from sgdyn.density.distribution import Density, point
 from sgdyn.density.exponential import Exponential, Flows
+from sgdyn.density.notes import thickened
 from sgdyn.density.schedule import Temperature, at_time, moves
 from sgdyn.errors import NotConvergedError
 from sgdyn.progress import progress
@@ -147,7 +148,9 @@ class _Course:
         grid = self.generator.grid
         lost = float(start.masses.sum() - masses.sum()) if _leaks(self.generator) else 0.0
         values = (masses / self.generator.volumes).reshape(grid.shape)
-        return Density(grid, values, outside=start.outside + lost, solver_error=start.solver_error + error)
+        error += start.solver_error
+        doubts = thickened(self.generator)
+        return Density(grid, values, outside=start.outside + lost, solver_error=error, warnings=doubts)
 
     def _scheduled(self, masses: Floats, times: Floats, report: Report) -> Flows:
         """Twice as many steps until the densities change by less than three times the tolerance: the error of order two."""

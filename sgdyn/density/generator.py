@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
+from sgdyn.density.admission import around, check_memory
 from sgdyn.density.advection import Faces, circulation, known, upwinded
 from sgdyn.density.forces import Forces, forces
 from sgdyn.density.grid import Grid
@@ -70,6 +71,13 @@ class Generator:
     def reversible(self) -> bool:
         """Whether the rates obey detailed balance with exp(-Psi)."""
         return self.log_masses is not None and self.faces is None
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What no error bar covers, as far as it is cheap to know: thickened D, mass at reflecting walls, cells that are too wide."""
+        from sgdyn.density.notes import notes
+
+        return notes(self)
 
     @cached_property
     def volumes(self) -> Floats:
@@ -182,7 +190,7 @@ class Generator:
     def spectrum(self, k: int = 4) -> RelaxationSpectrum:
         """The k rates lambda with the least real parts, -Q f = lambda f, with their functions and densities (see `RelaxationSpectrum`).
 
-        Raises ValueError for more than the grid has cells, less 2.
+        Raises ValueError for more than a grid of half as many cells along each axis has cells, less 2.
         """
         from sgdyn.density import spectrum
 
@@ -220,7 +228,7 @@ def fokker_planck(problem: Langevin | Momentum, grid: Grid) -> Generator:
         d rho/dt = div( rho (grad U - c) + T div(D rho) )
 
     Second order in the cell width; first where D leaves directions without noise. Raises ValueError if dimensions differ, TypeError for what
-    is no process. Sources: Scharfetter and Gummel 1969; Fehrenbach and Mirebeau 2014; Heida, Kantner, Stephan, arXiv:2002.09385.
+    is no process, MemoryError for more cells than half of the machine's memory (or SGDYN_MEMORY gigabytes) holds. Sources: Scharfetter and Gummel 1969; Fehrenbach and Mirebeau 2014; Heida, Kantner, Stephan, arXiv:2002.09385.
     """
     if not isinstance(grid, Grid):
         raise TypeError(
@@ -233,19 +241,22 @@ def fokker_planck(problem: Langevin | Momentum, grid: Grid) -> Generator:
         raise ValueError(
             f"got a grid of {grid.dim} axes, expected at most 3; type sg.simulate(...) in higher dimensions"
         )
+    check_memory(grid, pushed)
     return assembled(problem, grid, pushed)
 
 
 def assembled(problem: Langevin | Momentum, grid: Grid, pushed: Forces) -> Generator:
     """The generator for forces that are known."""
     x = grid.centers.reshape(-1, grid.dim)
-    pushed = pushed.lowered(x)
+    pushed = around(problem, grid, pushed.lowered(x))
     edges = lattice(grid, pushed.strength(x[:1] if pushed.constant else x))
     if streams(grid, pushed):
         return _with_circulation(problem, grid, pushed, edges)
     climb = pushed.climb(x[edges.edges.i], edges.edges.dx)
-    log_masses = _gibbs(grid, pushed) if pushed.rest is None else _chained(grid, climb)
-    return Generator(problem, grid, pushed, edges, climb, upwinded(grid, pushed), log_masses)
+    faces = upwinded(grid, pushed)
+    chained = _chained(grid, edges, climb) if faces is None else None
+    log_masses = _gibbs(grid, pushed) if pushed.rest is None else chained
+    return Generator(problem, grid, pushed, edges, climb, faces, log_masses)
 
 
 def streams(grid: Grid, pushed: Forces) -> bool:
@@ -271,9 +282,9 @@ def _gibbs(grid: Grid, pushed: Forces) -> Floats:
     return np.asarray(np.log(grid.volumes.ravel()) - known(pushed.potential)(grid.centers.reshape(-1, grid.dim)))
 
 
-def _chained(grid: Grid, climb: Floats) -> Floats | None:
-    """log of the masses in detailed balance, which any chain of cells in one dimension has."""
-    if grid.dim > 1 or any(grid.periodic):
+def _chained(grid: Grid, lattice: Lattice, climb: Floats) -> Floats | None:
+    """log of the masses in detailed balance, which any unbroken chain of cells in one dimension has."""
+    if grid.dim > 1 or any(grid.periodic) or len(climb) < grid.size - 1:  # no edges where D is zero
         return None
     rise = np.concatenate([[0.0], np.cumsum(climb)])
     return np.asarray(np.log(grid.volumes.ravel()) - (rise - rise.min()))

@@ -119,6 +119,11 @@ def _axis(i: int, axis: Any) -> tuple[float, ...]:
         return tuple(given.tolist())
     if len(given) > 3 or isinstance(axis, np.ndarray):
         raise ValueError(f"got edges of axis {i} that do not increase, expected increasing edges; type np.sort(edges)")
+    if not float(given[2]).is_integer() or isinstance(axis[2], float | np.floating):
+        raise TypeError(
+            f"got axis {i} = {axis!r}, expected (low, high, count) with a whole count; type ({given[0]:g}, {given[1]:g}, 200), or "
+            f"np.array({given.tolist()}) for three edges"
+        )
     low, high, cells = float(given[0]), float(given[1]), checks.count("count", axis[2])
     if low >= high:
         raise ValueError(f"got axis {i} from {low:g} to {high:g}, expected low < high")

@@ -19,6 +19,8 @@ FURTHEST = 24
 """The longest offset in cells; thinner matrices get a little diffusion across, which the generator reports."""
 
 
+INDEFINITE = 1e-10
+"""Negative eigenvalues of D up to this share of the largest are rounding."""
 LAYER = 6
 """The solution bends within so many edge lengths from a wall."""
 
@@ -58,8 +60,9 @@ def lattice(grid: Grid, D: Floats) -> Lattice:
     """The edges for diffusion matrices D (n, dim, dim) at the cell centres, or (1, dim, dim) if D is constant.
 
     Each cell gives half of its weight lambda_k to each of its neighbours at +-e_k (h-scaled Selling decomposition), so that strengths are
-    symmetric and errors of second order. Source: Fehrenbach and Mirebeau, J. Math. Imaging Vis. 49 (2014).
+    symmetric and errors of second order. Raises ValueError where D is indefinite. Source: Fehrenbach and Mirebeau, J. Math. Imaging Vis. 49 (2014).
     """
+    smallest = _smallest(grid, D)
     widths = np.stack(np.meshgrid(*grid.widths, indexing="ij"), axis=-1).reshape(-1, grid.dim)
     constant = len(D) == 1 and all(grid.uniform)
     used = widths[:1] if constant else widths
@@ -68,9 +71,33 @@ def lattice(grid: Grid, D: Floats) -> Lattice:
     ways = range(found.offsets.shape[1])
     exits = [pairs.add(everywhere, sign * found.offsets[:, m], found.weights[:, m]) for m in ways for sign in (1, -1)]
     pairs.mend_walls(found)
-    joined = pairs.join(np.linalg.eigvalsh(D)[:, 0] / used.max(axis=1) ** 2)
+    joined = pairs.join(smallest / used.max(axis=1) ** 2)
     ends = Exits(*(np.concatenate(parts) for parts in zip(*exits, strict=True)))
     return Lattice(grid, pairs.edges(), ends, float(found.added.max()), joined)
+
+
+def _smallest(grid: Grid, D: Floats) -> Floats:
+    """The smallest eigenvalue of each D, none below zero but for rounding."""
+    finite = np.isfinite(D).all(axis=(1, 2))
+    if not np.all(finite):
+        k = int(np.argmin(finite))
+        raise ValueError(
+            f"got T D = {D[k].tolist()} at {_place(grid, k)}, expected finite numbers; type a Grid inside its domain"
+        )
+    values = np.linalg.eigvalsh(D)
+    smallest, k = values[:, 0], int(np.argmin(values[:, 0]))
+    if smallest[k] < -INDEFINITE * np.abs(values).max():
+        raise ValueError(
+            f"got T D with the eigenvalue {smallest[k]:.6g} at {_place(grid, k)}, expected none below 0 in the box: D is a covariance; "
+            "type a D that is positive semidefinite there (A @ A.T is), or a Grid where it is"
+        )
+    return np.asarray(smallest)
+
+
+def _place(grid: Grid, k: int) -> list[float]:
+    """The centre of a cell."""
+    where = np.unravel_index(k, grid.shape)
+    return [float(f"{mid[i]:.6g}") for mid, i in zip(grid.midpoints, where, strict=True)]
 
 
 def _reach(grid: Grid) -> int:

@@ -14,15 +14,27 @@ def solution(found: Any, ax: Any) -> None:
         ax.plot(grid.midpoints[0], found.values)
         ax.set(xlabel="$x$", ylabel=found.name)
         return
-    if grid.dim != 2 or found.values.ndim != 2:
-        raise TypeError(
-            f"got values of shape {found.values.shape}, expected a plane; type solution.component(0).plot()"
-        )
+    if grid.dim != 2:
+        raise TypeError(f"got a function in dimension {grid.dim}, expected 1 or 2; type solution.at(x) for a section")
+    if found.values.ndim > 2:
+        _panels(found, ax)
+        return
     values = np.where(np.isfinite(found.values), found.values, np.nan).T
     mesh = ax.pcolormesh(*grid.edges, values, cmap="viridis")
     ax.contour(*grid.midpoints, values, levels=9, colors="white", linewidths=0.5)
     ax.figure.colorbar(mesh, ax=ax, label=found.name)
     ax.set(xlabel="$x_0$", ylabel="$x_1$")
+
+
+def _panels(found: Any, ax: Any) -> None:
+    """Each of several functions in a panel of its own, side by side."""
+    ax.set_axis_off()
+    values = np.where(np.isfinite(found.values), found.values, np.nan).reshape(*found.grid.shape, -1)
+    count = values.shape[-1]
+    for k in range(count):
+        panel = ax.inset_axes((k / count, 0.0, 0.8 / count, 1.0))
+        panel.pcolormesh(*found.grid.edges, values[..., k].T, cmap="viridis")
+        panel.set(xlabel="$x_0$", ylabel="$x_1$" if k == 0 else "", title=f"{found.name} {k}")
 
 
 def relaxation(found: Any, ax: Any) -> None:

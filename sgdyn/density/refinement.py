@@ -35,7 +35,7 @@ def refined(
     if irregular:
         error = np.maximum(np.abs(change), np.abs(_change(fine, np.asarray(quantity(generator.medium)))))
     error = error + ROUNDING * np.abs(np.where(np.isfinite(fine), fine, 0.0))
-    return Estimate((fine + step)[()], error[()], method(generator), warnings=doubts(generator))
+    return Estimate((fine + step)[()], error[()], method(generator), warnings=generator.notes)
 
 
 def _change(fine: NDArray[Any], coarse: NDArray[Any]) -> NDArray[Any]:
@@ -67,11 +67,3 @@ def cells(generator: Generator) -> str:
 def method(generator: Generator) -> str:
     """How a number was found."""
     return f"Fokker-Planck, {cells(generator)} cells"
-
-
-def doubts(generator: Generator) -> tuple[str, ...]:
-    """What two grids cannot see."""
-    added = generator.lattice.added
-    if added == 0:
-        return ()
-    return (f"D is so thin that {added:.1g} of its trace was added across; a finer grid does not remove it",)

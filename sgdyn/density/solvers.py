@@ -197,6 +197,7 @@ def factor_count(matrix: sparse.csr_array) -> float:
 
 
 def refuse(needed: float, cells: int, limit: float | None) -> None:
+    """Raises MemoryError for a system that needs more bytes than the limit, by default that of `memory_limit`."""
     allowed = memory_limit() if limit is None else limit
     if needed > allowed:
         raise MemoryError(

@@ -59,13 +59,30 @@ class RelaxationSpectrum:
 def spectrum(generator: Generator, k: int = 4) -> RelaxationSpectrum:
     """See `Generator.spectrum`."""
     count = checks.count("k", k)
+    _check_count(generator, count)
     modes = Modes(generator, count)
     values = refined(generator, lambda g: (modes if g is generator else Modes(g, count)).values)
     isolated = generator.grid.size - len(modes.kept)
     notes = (f"{isolated} cells that no way leads out of were left out",) if isolated else ()
     error = values.error + ROUNDING * modes.largest
-    values = replace(values, error=error, warnings=(*values.warnings, *notes))
+    values = replace(values, error=error, warnings=tuple(dict.fromkeys((*values.warnings, *generator.notes, *notes))))
     return RelaxationSpectrum(generator.grid, values, *modes.shapes(), isolated)
+
+
+def _check_count(generator: Generator, count: int) -> None:
+    """Raises ValueError for more rates than the coarser grid, which errors come from, can give."""
+    grid = generator.grid
+    most = grid.coarser().size - 2
+    if most < 1:
+        raise ValueError(
+            f"got a grid of {grid.size} cells, expected more: errors come from half as many cells along each axis, where no rate is left; "
+            "type at least 6 cells along an axis"
+        )
+    if count > most:
+        raise ValueError(
+            f"got k={count} on {grid.size} cells, expected at most {most}, 2 less than the cells of the coarser grid that errors come from; "
+            "type a Grid with more cells"
+        )
 
 
 class Modes:

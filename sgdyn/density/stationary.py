@@ -12,6 +12,7 @@ from scipy.sparse import csgraph
 from sgdyn import checks
 from sgdyn.density.distribution import Density
 from sgdyn.density.grid import Grid
+from sgdyn.density.notes import CROWDED, at_walls, thickened, unresolved, walls
 from sgdyn.density.solvers import Solver
 from sgdyn.errors import NotConvergedError
 
@@ -33,7 +34,7 @@ def stationary(generator: Generator) -> Density:
 
     Known masses (detailed balance, or a curl that keeps them) are exact to rounding. Otherwise one equation is dropped and the rest, an
     M-matrix, is solved: no mass is negative. `solver_error` is |Q' m|_1 over twice the sum of all flows. `warnings` tell of cells that were
-    dropped and of mass at reflecting walls. Raises ValueError for absorbing walls and where several parts of the box never meet.
+    dropped, of thickened D, of cells that do not resolve the potential, and of mass at reflecting walls. Raises ValueError for absorbing walls and where several parts of the box never meet.
     """
     _check_walls(generator)
     part, stray = _recurrent(generator)
@@ -56,7 +57,9 @@ def stationary(generator: Generator) -> Density:
     known = None if logs is None else _spread(logs, part, generator).reshape(grid.shape)
     values = (masses / generator.volumes).reshape(grid.shape)
     dropped = (f"{len(stray)} cells that nothing connects to the others were dropped",) if len(stray) else ()
-    warnings = dropped + _at_walls(grid, values)
+    reaches = values[walls(grid)].max(initial=0.0) > NOTICED * values.max()
+    crowded = at_walls(grid, values * grid.volumes, 0.0 if reaches else CROWDED)
+    warnings = (*dropped, *thickened(generator), *unresolved(generator, masses), *crowded)
     return Density(grid, values, solver_error=residual, warnings=warnings, log_values=known)
 
 
@@ -114,7 +117,8 @@ def _null_vector(rates: sparse.csr_array) -> Floats:
 
 def _residual(rates: sparse.csr_array, masses: Floats) -> float:
     """|Q' m|_1 over all flows."""
-    return float(np.abs(rates.T @ masses).sum() / (2 * np.abs(rates.diagonal()) @ masses))
+    flows = float(2 * np.abs(rates.diagonal()) @ masses)
+    return float(np.abs(rates.T @ masses).sum()) / flows if flows > 0 else 0.0  # all mass in a cell that nothing leaves
 
 
 def _settled(rates: sparse.csr_array, steps: int = 100) -> Floats:
@@ -138,22 +142,6 @@ def _pinned(rates: sparse.csr_array, cell: int) -> Floats:
     source = rates[[cell]].toarray().ravel()[rest]
     solver = Solver(sparse.csr_array(-rates[rest][:, rest]))
     return np.insert(np.maximum(solver.solve_transposed(source), 0.0), cell, 1.0)
-
-
-def _at_walls(grid: Grid, values: Floats) -> tuple[str, ...]:
-    """A warning where the density has not died out at reflecting walls."""
-    edge = np.zeros(grid.shape, dtype=bool)
-    for axis, pair in enumerate(grid.boundary):
-        for end, side in zip((0, -1), pair, strict=True):
-            if side == "reflecting":
-                edge[(slice(None),) * axis + (end,)] = True
-    if not np.any(edge) or values[edge].max() <= NOTICED * values.max():
-        return ()
-    share = float((values * grid.volumes)[edge].sum())
-    return (
-        f"{100 * share:.2g} % of the mass lies in the cells at reflecting walls; if these only end the box, type generator.box_error() for "
-        "what they change",
-    )
 
 
 def box_error(generator: Generator, growth: float = 0.2) -> float:

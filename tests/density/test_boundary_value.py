@@ -262,8 +262,6 @@ def test_pictures():
         ax.figure.canvas.draw()
         assert ax.has_data() and ax.get_xlabel()
         plt.close(ax.figure)
-    with pytest.raises(TypeError, match="component"):
-        g.splitting([LEFT, RIGHT]).plot()
 
 
 def test_the_momentum_process():

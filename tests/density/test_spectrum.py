@@ -113,5 +113,5 @@ def test_corners_that_no_edge_reaches_are_left_out_and_reported():
 
 
 def test_refusal():
-    with pytest.raises(ValueError, match="at most 18"):
+    with pytest.raises(ValueError, match="at most 8"):
         line(20).spectrum(19)

@@ -1,0 +1,78 @@
+"""What an answer on a grid cannot know of its own errors, in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sgdyn.density.grid import Grid
+
+if TYPE_CHECKING:
+    from sgdyn.density.generator import Generator
+
+Floats = NDArray[np.float64]
+
+STEEP = 3.0
+"""The largest rise of the potential along an edge that cells with most of the mass resolve."""
+CROWDED = 1e-3
+"""The share of the mass in the cells at reflecting walls from which on it is mentioned."""
+MOST = 0.5
+
+
+def notes(generator: Generator) -> tuple[str, ...]:
+    """Thickened D; where the stationary masses are known, mass at reflecting walls and cells that do not resolve the potential."""
+    absorbing = any(side == "absorbing" for pair in generator.grid.boundary for side in pair)
+    if generator.log_masses is None or absorbing:
+        return thickened(generator)
+    masses = np.exp(generator.log_masses - generator.log_masses.max())
+    masses /= masses.sum()
+    crowded = at_walls(generator.grid, masses.reshape(generator.grid.shape), CROWDED)
+    return (*thickened(generator), *unresolved(generator, masses), *crowded)
+
+
+def thickened(generator: Generator) -> tuple[str, ...]:
+    """What was added to a thin D."""
+    added = generator.lattice.added
+    if added == 0:
+        return ()
+    return (f"D is so thin that {added:.1g} of its trace was added across; a finer grid does not remove it",)
+
+
+def unresolved(generator: Generator, masses: Floats) -> tuple[str, ...]:
+    """Whether the potential rises much along edges of the cells that hold most of the mass: covariances are then those of cells."""
+    order = np.argsort(masses)[::-1]
+    heavy = np.zeros(len(masses), dtype=bool)
+    heavy[order[: 1 + int(np.searchsorted(np.cumsum(masses[order]), MOST * masses.sum()))]] = True
+    edges = generator.lattice.edges
+    climb = np.abs(generator.climb[heavy[edges.i] | heavy[edges.j]])
+    steepest = float(climb.max()) if len(climb) else 0.0
+    if not steepest > STEEP:
+        return ()
+    return (
+        f"U/T rises by {steepest:.2g} from a cell to the next where most of the mass lies, more than {STEEP:g}: the cells do not resolve it; "
+        "type a Grid with more cells there, or a smaller box",
+    )
+
+
+def at_walls(grid: Grid, masses: Floats, allowed: float) -> tuple[str, ...]:
+    """Whether more than a share of the mass lies in the cells at reflecting walls."""
+    edge = walls(grid)
+    share = float(masses[edge].sum())
+    if not share > allowed:
+        return ()
+    return (
+        f"{100 * share:.2g} % of the mass lies in the cells at reflecting walls; if these only end the box, type generator.box_error() for "
+        "what they change",
+    )
+
+
+def walls(grid: Grid) -> NDArray[np.bool_]:
+    """Which cells (*shape) lie at reflecting walls."""
+    edge = np.zeros(grid.shape, dtype=bool)
+    for axis, pair in enumerate(grid.boundary):
+        for end, side in zip((0, -1), pair, strict=True):
+            if side == "reflecting":
+                edge[(slice(None),) * axis + (end,)] = True
+    return edge
