@@ -1,6 +1,7 @@
 """Ctrl-C after some seconds, and only while the block lasts."""
 
 import _thread
+import signal
 import threading
 from contextlib import contextmanager
 
@@ -11,6 +12,7 @@ AGAIN = 20.0
 @contextmanager
 def interrupted_after(seconds):
     over = threading.Event()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # shells let jobs in the background ignore it
 
     def interrupt():
         pause = seconds
@@ -25,3 +27,4 @@ def interrupted_after(seconds):
     finally:
         over.set()
         thread.join()
+        signal.signal(signal.SIGINT, before)
