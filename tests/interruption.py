@@ -12,7 +12,6 @@ AGAIN = 20.0
 @contextmanager
 def interrupted_after(seconds):
     over = threading.Event()
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # shells let jobs in the background ignore it
 
     def interrupt():
         pause = seconds
@@ -21,10 +20,20 @@ def interrupted_after(seconds):
             pause = AGAIN
 
     thread = threading.Thread(target=interrupt, daemon=True)
-    thread.start()
+    with interruptible():
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+
+@contextmanager
+def interruptible():
+    """Ctrl-C raises KeyboardInterrupt; shells let jobs in the background ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
     finally:
-        over.set()
-        thread.join()
         signal.signal(signal.SIGINT, before)

@@ -17,6 +17,7 @@ import sgdyn as sg
 from sgdyn.sde import passage, simulation
 from sgdyn.sde.checkpoint import Checkpoint
 from sgdyn.sde.portions import portions
+from tests.interruption import interruptible
 
 
 @sg.potential(dim=2)
@@ -144,7 +145,7 @@ def test_an_interrupted_run_goes_on_to_the_identical_result(slices, tmp_path, mo
         keep(self, *arguments, **options)
 
     monkeypatch.setattr(Checkpoint, "keep", interrupting)
-    with pytest.warns(UserWarning, match="interrupted"):
+    with interruptible(), pytest.warns(UserWarning, match="interrupted"):
         part = sg.simulate(PROCESS, [0.5, 0.0], checkpoint=tmp_path / "run", **OPTIONS)
     assert not part.complete and part.x.shape[1] < 5
     np.testing.assert_array_equal(part.x, whole[:, : part.x.shape[1]])
