@@ -17,7 +17,7 @@ from sgdyn.density.elimination import Elimination
 from sgdyn.density.generator import Generator, bernoulli
 from sgdyn.density.grid import Grid
 from sgdyn.density.solvers import Solver
-from sgdyn.density.steps import NOWHERE, Steps, exponential, steps
+from sgdyn.density.steps import NOWHERE, Steps, every_step, exponential
 from sgdyn.errors import NotConvergedError
 from sgdyn.region import Region
 
@@ -202,7 +202,7 @@ def cut(generator: Generator, regions: Sequence[Any], log_masses: Floats | None 
     """
     given = tuple(Region.of(region, generator.grid.dim) for region in regions)
     owner = _owners(generator, given)
-    every = steps(generator, log_masses)
+    every = every_step(generator, log_masses)
     bridged = int(np.sum(_between(owner, every)))
     kept = every.of(owner[every.origin] == NOWHERE)
     ends, theta = _ends(generator.grid, given, owner, kept)

@@ -33,7 +33,7 @@ class Steps:
         return Steps(*(getattr(self, name)[rows] for name in Steps.__dataclass_fields__))
 
 
-def steps(generator: Generator, log_masses: Floats | None) -> Steps:
+def every_step(generator: Generator, log_masses: Floats | None) -> Steps:
     """All ways out of cells, there and back; with `log_masses`, those of the stationary state, of the process run backwards in time."""
     e, out, f = generator.lattice.edges, generator.lattice.exits, generator.faces
     x, volumes, none = generator.grid.centers.reshape(-1, generator.grid.dim), generator.volumes, np.zeros(len(e.i))
