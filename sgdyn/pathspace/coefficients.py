@@ -150,7 +150,7 @@ def coefficients(problem: Langevin | Momentum, *, noiseless: bool) -> Coefficien
             "got a problem that depends on the time t, expected one that does not; type U.replace(t=...) and rename t"
         )
     reversible = problem.U is not None and problem.curl is None and problem.origin != STRATONOVICH
-    symmetric = reversible and (not problem.is_gibbs or _isotropic(problem.D))
+    symmetric = reversible and (not problem.is_gibbs or _isotropic(problem.D) is not None)
     return Coefficients(drift, problem.D, problem.T, symmetric)
 
 

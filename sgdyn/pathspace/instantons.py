@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -102,8 +103,6 @@ def instanton(
 
 
 def _sorted(results: list[Instanton]) -> Instanton:
-    from dataclasses import replace
-
     results.sort(key=lambda one: float(one.action))
     return replace(results[0], critical_paths=tuple(results))
 
@@ -119,8 +118,7 @@ def _starts(coarse: Path, count: int, seed: int, dim: int) -> Iterator[tuple[Pat
     rng = np.random.default_rng(seed)
     paths = [coarse]
     if dim <= BAND_LIMIT:
-        for power in (0.25, 4.0):
-            paths.append(Path(coarse.x[0] + s**power * (coarse.x[-1] - coarse.x[0]), coarse.t))
+        paths += [Path(coarse.x[0] + s**power * (coarse.x[-1] - coarse.x[0]), coarse.t) for power in (0.25, 4.0)]
     for _ in range(count):
         weights = rng.normal(size=(MODES, dim)) * size / np.sqrt(dim)
         bend = sum(w * np.sin((j + 1) * np.pi * s) / (j + 1) for j, w in enumerate(weights))
@@ -215,8 +213,6 @@ class _Constrained(_Free):
 
 def _extrapolated(values: list[float], name: str) -> Estimate:
     """Richardson's extrapolation of errors dt², dt⁴ from steps in the ratio 4:2:1."""
-    first, second = ((4 * fine - coarse) / 3 for coarse, fine in zip(values[:-1], values[1:], strict=True))
+    first, second = ((4 * fine - coarse) / 3 for coarse, fine in pairwise(values))
     value = (16 * second - first) / 15
     return Estimate(value, abs(value - second) + 1e-14 * abs(value), f"{name}; extrapolated from n/4, n/2, n")
-
-

@@ -85,7 +85,8 @@ class VertexSteps(Steps):
 
     def _stiffness(self, count: int) -> Floats:
         c = self.lagrangian.coefficients
-        return c.lower_columns(np.zeros((1, c.dim)), np.eye(c.dim)[None])[0] / (2 * c.T) * np.ones((count, 1, 1))
+        one = np.broadcast_to(np.eye(c.dim), (count, c.dim, c.dim))
+        return c.lower_columns(np.zeros((count, c.dim)), one) / (2 * c.T)
 
     def value(self, x: Floats, y: Floats, dt: Floats) -> Floats:
         c, rest = self.lagrangian.coefficients, np.zeros_like(x)
