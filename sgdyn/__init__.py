@@ -37,6 +37,10 @@ if TYPE_CHECKING:
     from sgdyn.estimate import Estimate
     from sgdyn.factors import factor, stratonovich
     from sgdyn.noise import LowRank, nearest_covariance, noise_from_functions
+    from sgdyn.pathspace.functional import Action, action
+    from sgdyn.pathspace.instantons import Instanton, instanton
+    from sgdyn.pathspace.paths import Path
+    from sgdyn.pathspace.rules import FreidlinWentzell, Midpoint, MidpointJacobian, Prepoint, StaticKernel
     from sgdyn.potentials import Potential, potential, quadratic
     from sgdyn.problem import Langevin, Momentum, sgd
     from sgdyn.region import Region
@@ -86,6 +90,9 @@ _PLACES = {
     "BlowUpError": "errors", "BranchError": "errors", "CensoredError": "errors", "NotConvergedError": "errors",
     "mean_first_passage_1d": "escape.quadrature", "Estimate": "estimate",
     "LowRank": "noise", "nearest_covariance": "noise", "noise_from_functions": "noise",
+    "Action": "pathspace.functional", "action": "pathspace.functional", "Instanton": "pathspace.instantons", "instanton": "pathspace.instantons",
+    "Path": "pathspace.paths", "FreidlinWentzell": "pathspace.rules", "Midpoint": "pathspace.rules", "MidpointJacobian": "pathspace.rules",
+    "Prepoint": "pathspace.rules", "StaticKernel": "pathspace.rules",
     "Potential": "potentials", "potential": "potentials", "quadratic": "potentials", "tabulated": "tabulation",
     "Langevin": "problem", "Momentum": "problem", "sgd": "problem", "normals": "sde.increments", "Region": "region",
     "Ensemble": "sde.ensemble", "simulate": "sde.simulation", "EulerMaruyama": "sde.methods.euler_maruyama", "first_passage": "sde.passage",
@@ -103,16 +110,17 @@ _PLACES = {
 _ROOMS = ("datasets", "fit", "landscapes", "nets", "plot")
 
 __all__ = [
-    "BAOAB", "GJF", "MALA", "OBABO", "RI6", "SRA1", "SRA3", "SRI2", "SRIW1", "SRS2", "Adaptive", "Autocovariance", "Average", "BlowUpError",
-    "BranchError", "CensoredError", "Chebyshev", "Cloud", "CompoundPoisson", "Covariance", "Crosscheck", "Current", "Density",
-    "DiscreteSGD", "Energy", "Ensemble", "Entropic", "Entropy", "Estimate", "EulerMaruyama", "Evolution", "ExactLinear", "Flow",
-    "Gaussian", "GaussianState", "Generator", "Graph", "Grid", "Heun", "Histogram", "Interaction", "Langevin", "LastExit", "LevyEuler",
-    "LinearStationary", "LowRank", "Maximum", "Milstein", "Momentum", "NotConvergedError", "Observations", "Particles", "PorousMedium",
-    "Potential", "PotentialEnergy", "Quantile", "QuasiStationary", "Region", "RelaxationSpectrum", "ResampledSGDMap", "SGDMap", "ShARK",
-    "Solution", "Splitting", "StochasticHeavyBall", "TamedEuler", "Theta", "box", "chebyshev", "crosscheck", "datasets", "discrete_sgd",
-    "factor", "first_passage", "fit", "fokker_planck", "gaussian", "jko", "ladder", "landscapes", "linear_stationary",
-    "mean_first_passage_1d", "nearest_covariance", "nets", "noise_from_functions", "normals", "observe", "plot", "potential",
-    "quadratic", "sgd", "simulate", "stratonovich", "tabulated",
+    "BAOAB", "GJF", "MALA", "OBABO", "RI6", "SRA1", "SRA3", "SRI2", "SRIW1", "SRS2", "Action", "Adaptive", "Autocovariance", "Average",
+    "BlowUpError", "BranchError", "CensoredError", "Chebyshev", "Cloud", "CompoundPoisson", "Covariance", "Crosscheck", "Current",
+    "Density", "DiscreteSGD", "Energy", "Ensemble", "Entropic", "Entropy", "Estimate", "EulerMaruyama", "Evolution", "ExactLinear",
+    "Flow", "FreidlinWentzell", "Gaussian", "GaussianState", "Generator", "Graph", "Grid", "Heun", "Histogram", "Instanton",
+    "Interaction", "Langevin", "LastExit", "LevyEuler", "LinearStationary", "LowRank", "Maximum", "Midpoint", "MidpointJacobian",
+    "Milstein", "Momentum", "NotConvergedError", "Observations", "Particles", "Path", "PorousMedium", "Potential", "PotentialEnergy",
+    "Prepoint", "Quantile", "QuasiStationary", "Region", "RelaxationSpectrum", "ResampledSGDMap", "SGDMap", "ShARK", "Solution",
+    "Splitting", "StaticKernel", "StochasticHeavyBall", "TamedEuler", "Theta", "action", "box", "chebyshev", "crosscheck", "datasets",
+    "discrete_sgd", "factor", "first_passage", "fit", "fokker_planck", "gaussian", "instanton", "jko", "ladder", "landscapes",
+    "linear_stationary", "mean_first_passage_1d", "nearest_covariance", "nets", "noise_from_functions", "normals", "observe", "plot",
+    "potential", "quadratic", "sgd", "simulate", "stratonovich", "tabulated",
 ]  # fmt: skip
 
 

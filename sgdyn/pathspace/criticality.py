@@ -1,0 +1,133 @@
+"""Paths at which the action is stationary: descent, then Newton's method."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cholesky_banded, solve_banded
+from scipy.optimize import minimize
+
+from sgdyn.errors import NotConvergedError
+from sgdyn.pathspace.coefficients import TENSORS
+from sgdyn.pathspace.functional import Action
+from sgdyn.pathspace.paths import Path
+from sgdyn.pathspace.tridiagonal import BlockTridiagonal
+
+Floats = NDArray[np.float64]
+
+DESCENT_STEPS, NEWTON_STEPS = 60, 40
+ROUNDING, ACCEPTED = 1e-13, 1e-8
+"""The gradient relative to the momenta at which Newton's method stops, and below which a path counts as critical."""
+BAND_LIMIT = 24
+"""Up to so many dimensions steps are made with the banded matrix of second derivatives, beyond with L-BFGS."""
+
+
+def moved(path: Path, inner: Floats) -> Path:
+    """The path with other points between its ends."""
+    x = path.x.copy()
+    x[1:-1] = inner
+    return Path(x, path.t)
+
+
+def relative_gradient(functional: Action, path: Path) -> float:
+    """The largest dS/dx_k between the ends, relative to the largest momentum |x'|/2TD or |b|/2TD it is the difference of."""
+    c = functional.lagrangian.coefficients
+    b = c.drift(functional.steps.place(path.x[:-1], path.x[1:]))
+    scale = np.abs(functional.momenta(path)).max() + np.abs(c.lower(path.x[:-1], b)).max() / (2 * c.T)
+    return float(np.abs(functional.gradient(path)[1:-1]).max() / max(scale, 1e-300))
+
+
+def critical_path(functional: Action, start: Path, *, descend: bool) -> Path | None:
+    """A critical path near the start, by descent to a minimum or by Newton's method alone (saddles too); None where none is reached."""
+    try:
+        if functional.lagrangian.coefficients.dim > BAND_LIMIT:
+            path = quasi_newton(functional, start)
+        else:
+            path = newton(functional, descent(functional, start) if descend else start)
+    except (np.linalg.LinAlgError, FloatingPointError, ValueError):
+        return None
+    return path if relative_gradient(functional, path) <= ACCEPTED else None
+
+
+def descent(functional: Action, path: Path) -> Path:
+    """Newton steps made to descend by adding the kinetic part of the action, until the Hessian is positive and the gradient small."""
+    spring = _springs(functional, path)
+    shift, value = 0.0, functional.value(path)
+    for _ in range(DESCENT_STEPS):
+        gradient, H = functional.gradient(path)[1:-1], functional.hessian(path)
+        while not (shifted := H.shifted(spring, shift)).is_positive():
+            shift = max(4 * shift, 1e-3)
+        step = shifted.solve(gradient)
+        if shift == 0 and np.abs(step).max() < 1e-3 * (1 + np.abs(path.x).max()):
+            break
+        tried = moved(path, path.x[1:-1] - step)
+        if (new := _value(functional, tried)) <= value:
+            path, value, shift = tried, new, (shift / 4 if shift > 1e-3 else 0.0)
+        else:
+            shift = max(4 * shift, 1e-2)
+            if shift > 1e8:
+                break
+    return path
+
+
+def _value(functional: Action, path: Path) -> float:
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = functional.value(path)
+    return found if np.isfinite(found) else np.inf
+
+
+def newton(functional: Action, path: Path) -> Path:
+    """Newton's method on the gradient, with steps halved until its norm falls; stops where rounding stops it."""
+    best = np.linalg.norm(functional.gradient(path)[1:-1])
+    for _ in range(NEWTON_STEPS):
+        step = functional.hessian(path).solve(functional.gradient(path)[1:-1])
+        for share in 0.5 ** np.arange(8):
+            tried = moved(path, path.x[1:-1] - share * step)
+            size = np.linalg.norm(functional.gradient(tried)[1:-1])
+            if size < best:
+                break
+        else:
+            return path
+        path, best = tried, size
+        if relative_gradient(functional, path) <= ROUNDING:
+            return path
+    return path
+
+
+def _springs(functional: Action, path: Path) -> BlockTridiagonal:
+    """The second derivatives of the kinetic part |x'|²_{D^-1}/4T of the action, D on the path."""
+    c = functional.lagrangian.coefficients
+    middle = functional.steps.place(path.x[:-1], path.x[1:])
+    stiffness = c.lower_columns(middle, np.broadcast_to(np.eye(c.dim), (path.n, c.dim, c.dim)))
+    stiffness = stiffness / (2 * c.T * path.dt[:, None, None])
+    return BlockTridiagonal(stiffness[:-1] + stiffness[1:], -stiffness[1:-1])
+
+
+def quasi_newton(functional: Action, path: Path, tolerance: float = 1e-9, most: int = 2000) -> Path:
+    """L-BFGS in the variables in which the kinetic part of the action, for D = 1, is half the square: memory O(n dim), no second derivatives."""
+    c = functional.lagrangian.coefficients
+    spring = 1 / (2 * c.T * path.dt)
+    band = np.zeros((2, path.n - 1))
+    band[1], band[0, 1:] = spring[:-1] + spring[1:], -spring[1:-1]
+    factor = cholesky_banded(band)  # springs = R'R with R upper bidiagonal
+    transposed = np.stack([factor[1], np.append(factor[0, 1:], 0.0)])
+
+    def points(y: Floats) -> Path:
+        return moved(path, path.x[1:-1] + solve_banded((0, 1), factor, y.reshape(path.n - 1, -1)))
+
+    def value_and_gradient(y: Floats) -> tuple[float, Floats]:
+        here = points(y)
+        return functional.value(here), solve_banded((1, 0), transposed, functional.gradient(here)[1:-1]).ravel()
+
+    options = {"maxiter": most, "maxfun": 2 * most, "maxcor": 20, "gtol": 0.0, "ftol": tolerance**2}
+    found = minimize(
+        value_and_gradient, np.zeros((path.n - 1) * path.dim), jac=True, method="L-BFGS-B", options=options
+    )
+    return points(found.x)
+
+
+def refuse(functional: Action, starts: int) -> NotConvergedError:
+    """What is said where no start has led to a critical path."""
+    large = functional.lagrangian.coefficients.dim > TENSORS
+    advice = "a larger n" if large else "a larger n or more starts=..."
+    return NotConvergedError(f"no critical path was reached from {starts} starts; type {advice}")

@@ -1,0 +1,218 @@
+"""Paths of least action between two points in a fixed time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sgdyn import checks
+from sgdyn.estimate import Estimate
+from sgdyn.pathspace.coefficients import coefficients
+from sgdyn.pathspace.constrained import hamiltonian_path
+from sgdyn.pathspace.criticality import BAND_LIMIT, critical_path, refuse, relative_gradient
+from sgdyn.pathspace.functional import Action
+from sgdyn.pathspace.paths import Path, ends, straight
+from sgdyn.pathspace.rules import FreidlinWentzell, Rule
+from sgdyn.problem import Langevin, Momentum
+from sgdyn.progress import progress
+
+Floats = NDArray[np.float64]
+
+SAME = 1e-3
+"""Two paths that come this close everywhere, relative to their size, are one."""
+MODES = 3
+"""Random starts bend with so many half waves."""
+
+
+@dataclass(frozen=True, eq=False)
+class Instanton:
+    """A critical path of the action in a fixed time.
+
+    path; action (in units of T; its error: two against three levels of Richardson's extrapolation from n/4, n/2 and n steps); momenta
+    (n, dim) in the middle of the steps; energy (p . x' - L, its error the largest deviation along the path); residual: the largest
+    dS/dx_k relative to the momenta. index: the number of directions in which the action falls, that is of conjugate points between the
+    ends (Morse), and `conjugate_points` their times; None where second derivatives were not formed. `critical_paths`: all that were
+    found, the least action first. The path to a point beyond a conjugate one is a saddle of the action, not a most probable path.
+    """
+
+    problem: Langevin | Momentum
+    rule: Rule
+    path: Path
+    action: Estimate
+    momenta: Floats
+    energy: Estimate
+    residual: float
+    index: int | None
+    conjugate_points: Floats | None
+    critical_paths: tuple[Instanton, ...] = field(default=(), repr=False)
+
+    @property
+    def is_minimum(self) -> bool:
+        """Whether no conjugate point lies between the ends; assumed where that was not computed (the path was reached by descent)."""
+        return not self.index
+
+    def plot(self, ax: Any = None) -> Any:
+        """The critical paths: on the landscape in two dimensions, else against time (see `sgdyn.plot`)."""
+        from sgdyn import plot
+
+        return plot.figure(self, ax=ax)
+
+
+def instanton(
+    problem: Langevin | Momentum, a: ArrayLike, b: ArrayLike, *, t: float, n: int = 400, rule: Rule | None = None, starts: int = 8, seed: int = 0,
+    shown: bool | None = None,
+) -> Instanton:  # fmt: skip
+    """The path of least action from a to b (dim,) in the time t, among all critical paths found from several starts.
+
+    The action is discretised first (n steps, a multiple of 4), then made stationary: Newton's method with the banded second derivatives,
+    from a straight path by descent and from `starts` bent ones with and without; above 24 dimensions L-BFGS preconditioned by the
+    kinetic part. rule: `FreidlinWentzell()`, whose critical path does not know T, or one of Onsager and Machlup's. For a D without full
+    rank, `Momentum` among them, Hamilton's equations are solved instead; the path keeps x' - b in the range of D.
+
+    Raises NotConvergedError where no start leads anywhere, ValueError for ends of another shape and an n that is no multiple of 4.
+    Sources: Freidlin and Wentzell (1998); E, Ren, Vanden-Eijnden, Commun. Pure Appl. Math. 57, 637 (2004).
+    """
+    functional = Action(problem, FreidlinWentzell() if rule is None else rule)
+    dim = functional.lagrangian.coefficients.dim
+    first, last = ends(a, b, dim)
+    n = checks.count("n", n, least=16)
+    if n % 4:
+        raise ValueError(
+            f"got n={n}, expected a multiple of 4: the error comes from n/4 and n/2 steps; type n={4 * (n // 4 + 1)}"
+        )
+    coarse = straight(first, last, t=t, n=n // 4)
+    finder = _Constrained(functional) if functional.lagrangian.coefficients.degenerate else _Free(functional)
+    found: list[list[Path]] = []
+    plan = list(_starts(coarse, checks.count("starts", starts, least=0), seed, dim))
+    with progress("critical paths", shown) as bar:
+        for k, (start, descend) in enumerate(plan):
+            bar(k / len(plan))
+            path = finder.critical(start, descend)
+            if path is not None and not any(_same(path, known[0]) for known in found):
+                levels = finder.refined(path)
+                if levels is not None:
+                    found.append(levels)
+    if not found:
+        raise refuse(functional, len(plan))
+    return _sorted([finder.result(levels) for levels in found])
+
+
+def _sorted(results: list[Instanton]) -> Instanton:
+    results.sort(key=lambda one: float(one.action))
+    return replace(results[0], critical_paths=tuple(results))
+
+
+def _same(one: Path, other: Path) -> bool:
+    return bool(np.abs(one.x - other.x).max() <= SAME * (np.ptp(other.x, axis=0).max() + 1e-300))
+
+
+def _starts(coarse: Path, count: int, seed: int, dim: int) -> Iterator[tuple[Path, bool]]:
+    """The straight path, early and late ones, then randomly bent ones; each by descent and (in few dimensions) without."""
+    s = np.linspace(0, 1, coarse.n + 1)[:, None]
+    size = np.linalg.norm(coarse.x[-1] - coarse.x[0]) or 1.0
+    rng = np.random.default_rng(seed)
+    paths = [coarse]
+    if dim <= BAND_LIMIT:
+        paths += [Path(coarse.x[0] + s**power * (coarse.x[-1] - coarse.x[0]), coarse.t) for power in (0.25, 4.0)]
+    for _ in range(count):
+        weights = rng.normal(size=(MODES, dim)) * size / np.sqrt(dim)
+        bend = sum(w * np.sin((j + 1) * np.pi * s) / (j + 1) for j, w in enumerate(weights))
+        paths.append(Path(coarse.x + bend, coarse.t))
+    for path in paths:
+        yield path, True
+        if dim <= BAND_LIMIT:
+            yield path, False
+
+
+@dataclass(frozen=True, eq=False)
+class _Free:
+    """Critical paths for D of full rank."""
+
+    functional: Action
+
+    def critical(self, start: Path, descend: bool) -> Path | None:
+        return critical_path(self.functional, start, descend=descend)
+
+    def refined(self, path: Path) -> list[Path] | None:
+        """The critical path at n/4, n/2 and n steps."""
+        levels = [path]
+        for _ in range(2):
+            finer = self.critical(levels[-1].finer(), False)
+            if finer is None:
+                return None
+            levels.append(finer)
+        return levels
+
+    def value(self, path: Path) -> float:
+        return self.functional.value(path)
+
+    def momenta(self, path: Path) -> Floats:
+        return self.functional.momenta(path)
+
+    def residual(self, path: Path) -> float:
+        return relative_gradient(self.functional, path)
+
+    def energies(self, path: Path) -> Floats:
+        return self.functional.energies(path)
+
+    def conjugate_points(self, path: Path) -> Floats | None:
+        if path.dim > BAND_LIMIT:
+            return None
+        return np.repeat(path.t[2:], self.functional.hessian(path).negative)
+
+    def result(self, levels: list[Path]) -> Instanton:
+        path, rule = levels[-1], self.functional.rule
+        energies, conjugate = self.energies(path), self.conjugate_points(path)
+        energy = Estimate(float(energies.mean()), float(np.abs(energies - energies.mean()).max()), "largest deviation")
+        return Instanton(
+            self.functional.problem, rule, path, _extrapolated([self.value(p) for p in levels], f"{rule}, n={path.n}"),
+            self.momenta(path), energy, self.residual(path), None if conjugate is None else len(conjugate), conjugate,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class _Constrained(_Free):
+    """Critical paths for D without full rank, whose momenta are unknowns of their own."""
+
+    def _solve(self, start: Path) -> tuple[Path, Floats] | None:
+        return hamiltonian_path(coefficients(self.functional.problem, noiseless=True), start)
+
+    def critical(self, start: Path, descend: bool) -> Path | None:
+        if descend:
+            return None
+        found = self._solve(start)
+        return None if found is None else found[0]
+
+    def momenta(self, path: Path) -> Floats:
+        found = self._solve(path)
+        assert found is not None
+        return found[1]
+
+    def value(self, path: Path) -> float:
+        c, p = self.functional.lagrangian.coefficients, self.momenta(path)
+        D = c.constant if c.constant.ndim == 2 else np.diag(c.constant)
+        return float(c.T * np.einsum("n,ni,ij,nj->", path.dt, p, D, p))
+
+    def residual(self, path: Path) -> float:
+        return self.functional.defect(path)
+
+    def energies(self, path: Path) -> Floats:
+        c, p = self.functional.lagrangian.coefficients, self.momenta(path)
+        D = c.constant if c.constant.ndim == 2 else np.diag(c.constant)
+        b = c.drift(0.5 * (path.x[1:] + path.x[:-1]))
+        return np.asarray(np.einsum("ni,ni->n", p, b) + c.T * np.einsum("ni,ij,nj->n", p, D, p))
+
+    def conjugate_points(self, path: Path) -> Floats | None:
+        return None
+
+
+def _extrapolated(values: list[float], name: str) -> Estimate:
+    """Richardson's extrapolation of errors dt², dt⁴ from steps in the ratio 4:2:1."""
+    first, second = ((4 * fine - coarse) / 3 for coarse, fine in pairwise(values))
+    value = (16 * second - first) / 15
+    return Estimate(value, abs(value - second) + 1e-14 * abs(value), f"{name}; extrapolated from n/4, n/2, n")
