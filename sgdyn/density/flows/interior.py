@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,10 @@ ROUNDING = 0.01
 """Energies are known to PRECISE in units of their differences from cell to cell, and of this share of themselves."""
 
 
+Bend = tuple[Floats, Floats]
+Solver = Callable[[Floats, Floats], tuple[Floats, Floats]]
+
+
 class Energy(Protocol):
     """F of masses p >= 0 (cells,): dF/dp, the diagonal part of its second derivatives, and the product of the rest with p, None where there is none."""
 
@@ -37,10 +41,10 @@ class Energy(Protocol):
 
 
 class Metric(Protocol):
-    """|.|² = sum m²/mobility(p) over flows m, the mobilities linear in p; `lifted`: v(psi) = psi + grad_p (sum mobility(p) (rise of psi)²)/2 and its
-    derivative, None where that is the identity."""
+    """|.|² = sum m²/mobility(p) over flows m, the mobilities linear in p or constant; `lifted`: v(psi) = psi + grad_p sum mobility(p) (rise of psi)²/2
+    and, where that is not psi itself, its derivatives at both ends of the edges by the rise of psi."""
 
-    def lifted(self, psi: Floats) -> tuple[Floats, sparse.csr_array | None]: ...
+    def lifted(self, psi: Floats) -> tuple[Floats, Bend | None]: ...
     def mobility(self, p: Floats) -> Floats: ...
 
 
@@ -103,54 +107,78 @@ class _Residuals:
 
     def __init__(self, network: Network, energy: Energy, metric: Metric, target: Floats, point: Point) -> None:
         p, psi, s = point.p, point.psi, point.s
-        v, bend = metric.lifted(psi)
+        v, self.bend = metric.lifted(psi)
         self.network, self.energy, self.point, self.mobility = network, energy, point, metric.mobility(p)
-        self.laplacian = network.laplacian(self.mobility)
-        self.bend = sparse.csr_array(sparse.eye_array(network.size)) if bend is None else bend
         self.left = v - energy.slope(p) + s
-        self.rest = self.bend.T @ p - target + (self.laplacian @ psi if bend is None else 0.0)
+        self.rest = self._transposed(p) - target
+        if self.bend is None:
+            self.rest = self.rest + self._outflow(psi)
         self.flow, self.potential = float(np.abs(self.rest).sum()), float(p @ np.abs(self.left))
+
+    def _outflow(self, psi: Floats) -> Floats:
+        flow = self.mobility * self.network.rise(psi)
+        return self.network.gather(flow, -flow)
+
+    def _bent(self, x: Floats) -> Floats:
+        """B x, B = dv/dpsi."""
+        if self.bend is None:
+            return x
+        rise = self.network.rise(x)
+        return x + self.network.gather(self.bend[0] * rise, self.bend[1] * rise)
+
+    def _transposed(self, x: Floats) -> Floats:
+        """B' x."""
+        if self.bend is None:
+            return x
+        flow = self.bend[0] * x[self.network.i] + self.bend[1] * x[self.network.j]
+        return x + self.network.gather(flow, -flow)
 
     def direction(self, mu: float) -> Point:
         p, s, pairs = self.point.p, self.point.s, self.energy.pairs
         h = self.energy.curvature(p) + s / p
         left = self.left + (mu - p * s) / p
         solve = self._without_pairs(h)
-        dp, dpsi = solve(-left, -self.rest)
-        if pairs is not None:
-            dp, dpsi = self._with_pairs(pairs, h, solve, -left, -self.rest)
+        if pairs is None:
+            dp, dpsi = solve(-left, -self.rest)
+        else:
+            dp, dpsi = self._with_pairs(pairs, h, solve, (-left, -self.rest))
         return Point(dp, dpsi, (mu - p * s - s * dp) / p)
 
-    def _without_pairs(self, h: Floats) -> Callable[[Floats, Floats], tuple[Floats, Floats]]:
+    def _without_pairs(self, h: Floats) -> Solver:
         """The solution of [-h, B; B', L] (dp, dpsi) = (a, b)."""
-        B = self.bend
-        hessian = sparse.csr_array(B.T @ sparse.diags_array(1 / h) @ B + self.laplacian)
-        root = 1 / np.sqrt(hessian.diagonal())
-        scale = sparse.diags_array(root)
-        inverse = factors(sparse.csr_array(scale @ hessian @ scale))
+        root, inverse = self._factored(h)
 
         def solve(a: Floats, b: Floats) -> tuple[Floats, Floats]:
-            dpsi = root * inverse.solve(root * (b + B.T @ (a / h)))
-            return np.asarray((B @ dpsi - a) / h), np.asarray(dpsi)
+            dpsi = root * inverse.solve(root * (b + self._transposed(a / h)))
+            return np.asarray((self._bent(dpsi) - a) / h), np.asarray(dpsi)
 
         return solve
 
+    def _factored(self, h: Floats) -> tuple[Floats, Any]:
+        """B'B/h + L, with both sides multiplied by a vector that makes its diagonal one."""
+        net = self.network
+        if self.bend is None:
+            root = 1 / np.sqrt(1 / h + net.gather(self.mobility, self.mobility))
+            return root, factors(net.laplacian(self.mobility, 1 / root, root**2 / h))
+        at_i, at_j = self.bend
+        r = 1 / np.sqrt(h)
+        half = net.matrix(r * (1 + net.gather(at_i, -at_j)), -r[net.i] * at_i, r[net.j] * at_j)
+        hessian = sparse.csr_array(half.T @ half + net.laplacian(self.mobility))
+        root = 1 / np.sqrt(hessian.diagonal())
+        hessian.data *= root[hessian.indices] * np.repeat(root, np.diff(hessian.indptr))
+        return root, factors(hessian)
+
     def _with_pairs(
-        self,
-        pairs: Callable[[Floats], Floats],
-        h: Floats,
-        solve: Callable[[Floats, Floats], tuple[Floats, Floats]],
-        a: Floats,
-        b: Floats,
+        self, pairs: Callable[[Floats], Floats], h: Floats, solve: Solver, right: tuple[Floats, Floats]
     ) -> tuple[Floats, Floats]:
-        """The same with the product of `pairs` beside h, by GMRES from the solution without."""
-        n = len(h)
+        """The same with the product of `pairs` beside h, by GMRES."""
 
         def product(x: Floats) -> Floats:
-            dp, dpsi = x[:n], x[n:]
-            return np.concatenate([self.bend @ dpsi - h * dp - pairs(dp), self.bend.T @ dp + self.laplacian @ dpsi])
+            dp, _ = np.split(x, 2)
+            return x + np.concatenate(solve(-pairs(dp), np.zeros_like(dp)))
 
-        A = linalg.LinearOperator((2 * n, 2 * n), matvec=lambda x: np.concatenate(solve(*np.split(product(x), 2))), dtype=np.float64)  # fmt: skip
-        begin = np.concatenate(solve(a, b))
-        found, _ = linalg.gmres(A, begin, x0=begin, rtol=1e-8, atol=0.0, restart=60, maxiter=1)
-        return found[:n], found[n:]
+        begin = np.concatenate(solve(*right))
+        A = linalg.LinearOperator((len(begin),) * 2, matvec=product, dtype=np.float64)
+        found, _ = linalg.gmres(A, begin, rtol=1e-8, atol=0.0, restart=60, maxiter=1)
+        dp, dpsi = np.split(found, 2)
+        return dp, dpsi

@@ -6,11 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from sgdyn.density.flows.convolution import convolution
 from sgdyn.density.flows.energies import Energy
-from sgdyn.density.flows.interior import minimum
+from sgdyn.density.flows.interior import Bend, minimum
 from sgdyn.density.flows.linearised import Step
 from sgdyn.density.flows.network import Network
 from sgdyn.density.flows.stages import Solution
@@ -60,7 +59,7 @@ class Still:
     def __init__(self, mobility: Floats) -> None:
         self._mobility = mobility
 
-    def lifted(self, psi: Floats) -> tuple[Floats, sparse.csr_array | None]:
+    def lifted(self, psi: Floats) -> tuple[Floats, Bend | None]:
         return psi, None
 
     def mobility(self, p: Floats) -> Floats:
@@ -99,13 +98,12 @@ class _AtEnd:
     def __init__(self, step: Compression) -> None:
         self.step = step
 
-    def lifted(self, psi: Floats) -> tuple[Floats, sparse.csr_array | None]:
+    def lifted(self, psi: Floats) -> tuple[Floats, Bend | None]:
         net, volumes = self.step.network, self.step.energy.volumes
         pull = 0.5 * self.step.tau * self.step.conductance * net.rise(psi)
         square = 0.5 * pull * net.rise(psi)
         at_i, at_j = pull / volumes[net.i], pull / volumes[net.j]
-        bend = net.matrix(1 + net.gather(at_i, -at_j), -at_i, at_j)
-        return np.asarray(psi + net.gather(square, square) / volumes), bend
+        return np.asarray(psi + net.gather(square, square) / volumes), (at_i, at_j)
 
     def mobility(self, p: Floats) -> Floats:
         return self.step.tau * self.step.mobility(p)
