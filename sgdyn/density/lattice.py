@@ -115,6 +115,7 @@ class _Pairs:
         self.cells = np.stack(np.unravel_index(np.arange(grid.size), grid.shape), axis=-1)
         self.volumes = grid.volumes.ravel()
         self.parts: list[tuple[Integers, Integers, Floats]] = []
+        self._summed: sparse.csr_array | None = None
 
     def add(self, i: Integers, offset: NDArray[np.int64], weight: Floats) -> tuple[Integers, Floats, Floats]:
         """Half the weights (n,) of the cells i to their neighbours at `offset` (n, dim); what goes over absorbing walls is returned."""
@@ -129,13 +130,16 @@ class _Pairs:
 
     def _keep(self, i: Integers, offset: NDArray[np.int64], weight: Floats, target: Integers) -> None:
         j = np.ravel_multi_index(tuple(target.T), self.grid.shape, mode="wrap")
+        self._summed = None
         self.parts.append((i, j, 0.5 * weight * self.volumes[i] * self._stretch(i, offset)))
 
     def summed(self) -> sparse.csr_array:
         """The strengths so far, symmetric."""
-        i, j, strength = (np.concatenate(p) for p in zip(*self.parts, strict=True))
-        one_way = sparse.csr_array((strength, (i, j)), shape=(self.grid.size,) * 2)
-        return sparse.csr_array(one_way + one_way.T)
+        if self._summed is None:
+            i, j, strength = (np.concatenate(p) for p in zip(*self.parts, strict=True))
+            one_way = sparse.csr_array((strength, (i, j)), shape=(self.grid.size,) * 2)
+            self._summed = sparse.csr_array(one_way + one_way.T)
+        return self._summed
 
     def mend_walls(self, found: Decomposition) -> None:
         """Diffusion along reflecting walls that stands for what the walls cut off (see `lost_at_wall`)."""
@@ -177,11 +181,13 @@ class _Pairs:
         self, i: Integers, offset: NDArray[np.int64], weight: Floats, outside: NDArray[np.bool_]
     ) -> tuple[Integers, Floats, Floats]:
         """Edges cut at the first wall, if it absorbs."""
+        absorbing = np.array([[side == "absorbing" for side in pair] for pair in self.grid.boundary])
+        if len(i) == 0 or not absorbing.any():
+            return i[:0], np.empty((0, self.grid.dim)), weight[:0]
         room = np.where(offset > 0, np.array(self.grid.shape) - 0.5 - self.cells[i], self.cells[i] + 0.5)
         with np.errstate(divide="ignore"):
             share = np.where(outside, room / np.abs(offset), np.inf)
         first = np.argmin(share, axis=1)
-        absorbing = np.array([[side == "absorbing" for side in pair] for pair in self.grid.boundary])
         rows = np.arange(len(i))
         lost = absorbing[first, (offset[rows, first] > 0).astype(int)]
         i, offset, theta = i[lost], offset[lost], share[rows, first][lost]

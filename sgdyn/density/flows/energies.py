@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sgdyn import checks
 from sgdyn.density.distribution import Density
+from sgdyn.density.flows.convolution import convolution
 from sgdyn.potentials import Potential
 
 Floats = NDArray[np.float64]
@@ -144,7 +145,7 @@ class Energy(_Term):
         x, masses = rho.grid.centers.reshape(-1, rho.grid.dim), rho.masses.ravel()
         level = float(masses @ self.potential(x)) + float(np.sum(rho.grid.volumes * self.per_volume(rho.values)))
         for W in self.interactions:
-            level += 0.5 * float(masses @ np.array([W(point - x) @ masses for point in x]))
+            level += 0.5 * float(masses @ convolution(W, rho.grid)(masses))
         return level
 
 

@@ -33,10 +33,10 @@ class Graph:
     `pressures`); each step lowers the energy by at least w2²/(2 tau). order=2: three minimisations in the metric of half a step (`stages`);
     each step lowers the energy by at least 0.2 w2²/(2 tau). Nothing becomes negative and mass is kept to rounding.
 
-    Porous media without a potential spread well; in a potential that empties cells the Newton steps can stall (`NotConvergedError`) unless
-    there is `Entropy` beside.
+    Interactions W are taken at the differences x - y of centres as they are: W must be finite at 0, and periodic where the grid is. They
+    come with order=1.
 
-    Raises ValueError for walls that are not closed, interactions, and other orders. Sources: Maas, J. Funct. Anal. 261 (2011); Cances,
+    Raises ValueError for walls that are not closed, interactions with order=2, and other orders. Sources: Maas, J. Funct. Anal. 261 (2011); Cances,
     Gallouet, Todeschi, Numer. Math. 146 (2020); Zaitzeff, Esedoglu, Garikipati, SIAM J. Numer. Anal. 58 (2020).
     """
 
@@ -51,7 +51,7 @@ class Graph:
             raise TypeError(
                 f"got rho0 of type {type(rho0).__name__} for Graph, expected a density on a grid; type sg.gaussian(grid, mean, cov)"
             )
-        _checked(rho0.grid, energy)
+        _checked(rho0.grid, energy, self.order)
         return GraphState(rho0, energy.value(rho0), _surroundings(problem, rho0.grid, energy, self.order))
 
     def step(self, state: GraphState, tau: float) -> GraphState:
@@ -105,14 +105,14 @@ class GraphState:
         }
 
 
-def _checked(grid: Grid, energy: Energy) -> None:
+def _checked(grid: Grid, energy: Energy, order: int) -> None:
     if any(side == "absorbing" for pair in grid.boundary for side in pair):
         raise ValueError(
             'got absorbing walls, expected walls that keep the mass: W² compares equal masses; type boundary="reflecting", or sg.fokker_planck'
         )
-    if energy.interactions:
+    if energy.interactions and order == 2:
         raise ValueError(
-            "got an energy with interactions for Graph, expected potentials and internal energies; type method=sg.Particles(...), or sg.Quantile() in one dimension"
+            "got an interaction with order=2, expected order=1: the guarantee of the three stages is for convex energies; type sg.Graph()"
         )
     if not energy.internals:
         raise ValueError(
@@ -122,13 +122,12 @@ def _checked(grid: Grid, energy: Energy) -> None:
 
 def _surroundings(problem: Langevin, grid: Grid, energy: Energy, order: int) -> Surroundings:
     T = energy.temperature
-    points = grid.centers.reshape(-1, grid.dim)
-    if T is not None:
+    if T is not None and not energy.interactions:
         network = _network(problem, grid, T, lambda x: energy.potential(x) / T)
         entropies = Entropies(network.log_masses)
         return Surroundings(energy, T, _orders(network, entropies, lambda tau: Descent(network, tau), order))
     network = _network(problem, grid, 1.0, lambda x: np.zeros(x.shape[:-1]))
-    pressures = Pressures(energy, network.generator.volumes, energy.potential(points))
+    pressures = Pressures(energy, grid)
     return Surroundings(
         energy, 1.0, _orders(network, pressures, lambda tau: Compression(network, pressures, tau), order)
     )

@@ -168,13 +168,14 @@ class _Newton:
         H = net.laplacian(0.5 * rate * y * y * point.bend * s[net.i] * s[net.j], s, 1.0)
         L = self._laplacian(point, 0.0)
         diagonal = H.diagonal()
+        tolerance = max(min(0.1, point.merit), 0.1 * point.tolerance / point.left, 1e-6)
 
         def eased(b: Floats) -> Floats:
-            return conjugate_gradients(lambda x: H @ x, b, lambda r: r / diagonal, 1e-8)[0]
+            return conjugate_gradients(lambda x: H @ x, b, lambda r: r / diagonal, 0.03 * tolerance)[0]
 
         right = B @ eased(point.potential) - point.flow
         psi, count = conjugate_gradients(
-            lambda x: B @ eased(transposed @ x) + L @ x, right, self.factors.solve, 1e-3 if point.merit > 1e-3 else 1e-5
+            lambda x: B @ eased(transposed @ x) + L @ x, right, self.factors.solve, tolerance
         )
         if count > STALE:
             self.factors = self._factored(point)

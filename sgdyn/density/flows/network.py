@@ -31,15 +31,15 @@ class Network:
 
     generator: Generator
 
-    @property
+    @cached_property
     def size(self) -> int:
         return self.generator.grid.size
 
-    @property
+    @cached_property
     def i(self) -> NDArray[np.intp]:
         return self.generator.lattice.edges.i
 
-    @property
+    @cached_property
     def j(self) -> NDArray[np.intp]:
         return self.generator.lattice.edges.j
 

@@ -1,83 +1,77 @@
-"""One step of steepest descent of int V rho + int f(rho) for any convex f, such as that of a porous medium, on a network."""
+"""One step of steepest descent of int V rho + int f(rho) + interactions for any convex f, such as that of a porous medium, on a network."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
-from sgdyn.density.flows.energies import Energy, PorousMedium
+from sgdyn.density.flows.convolution import convolution
+from sgdyn.density.flows.energies import Energy
+from sgdyn.density.flows.interior import Bend, minimum
 from sgdyn.density.flows.linearised import Step
-from sgdyn.density.flows.network import Network, factors
-from sgdyn.density.flows.stages import lowered
-from sgdyn.errors import NotConvergedError
+from sgdyn.density.flows.network import Network
+from sgdyn.density.flows.stages import Solution
+from sgdyn.density.grid import Grid
 
 Floats = NDArray[np.float64]
 
-ITERATIONS = 200
-ROUNDS = 80
-FAINTEST = -690.0
-TABLE = np.linspace(FAINTEST, 300.0, 991)
-"""Of log rho."""
+FAINTEST = 1e-6
+"""Of the largest: mobilities that stay during a step are no smaller, so that mass can leave cells that were emptied."""
 
 
 class Pressures:
-    """F(p) = sum V p + sum volume f(p/volume), whose conjugate is sum volume f*(psi - V)."""
+    """F(p) = sum V p + sum volume f(p/volume) + p'W p/2 for masses p (cells,)."""
 
-    def __init__(self, energy: Energy, volumes: Floats, potential: Floats) -> None:
-        self.energy, self.volumes, self.potential = energy, volumes, potential
+    def __init__(self, energy: Energy, grid: Grid) -> None:
+        self.energy, self.volumes = energy, grid.volumes.ravel()
+        self.potential = energy.potential(grid.centers.reshape(-1, grid.dim))
+        terms = [convolution(W, grid) for W in energy.interactions]
+        self.pairs: Callable[[Floats], Floats] | None = (
+            (lambda p: np.sum([W(p) for W in terms], axis=0)) if terms else None
+        )
 
-    def density(self, psi: Floats) -> Floats:
-        """The density rho >= 0 with f'(rho) = psi - V, 0 where f'(0) is larger."""
-        return _inverse_slope(self.energy, psi - self.potential)
-
-    def masses(self, psi: Floats) -> Floats:
-        return np.asarray(self.volumes * self.density(psi))
-
-    def response(self, psi: Floats) -> Floats:
-        rho = self.density(psi)
-        with np.errstate(divide="ignore", over="ignore"):
-            stiff = self.energy.curvature(np.maximum(rho, np.finfo(float).tiny))
-        return np.where(rho > 0, self.volumes / stiff, 0.0)
-
-    def value(self, psi: Floats) -> float:
-        rho = self.density(psi)
-        return float(self.volumes @ (rho * (psi - self.potential) - self.energy.per_volume(rho)))
-
-    def slope(self, masses: Floats) -> Floats:
+    def slope(self, p: Floats) -> Floats:
         """dF/dp."""
-        rho = masses / self.volumes
-        return np.asarray(self.energy.slope(np.maximum(rho, np.finfo(float).tiny)) + self.potential)
+        local = self.energy.slope(p / self.volumes) + self.potential
+        return local if self.pairs is None else local + self.pairs(p)
+
+    def curvature(self, p: Floats) -> Floats:
+        """The diagonal of its second derivatives, without interactions."""
+        return np.asarray(self.energy.curvature(p / self.volumes) / self.volumes)
+
+    def solver(self, network: Network) -> Callable[[Floats, Floats, Floats], Solution]:
+        """For mobilities that stay."""
+
+        def solve(target: Floats, mobility: Floats, start: Floats) -> Solution:
+            point, k, left = minimum(
+                network, self, Still(np.maximum(mobility, FAINTEST * mobility.max())), target, start
+            )
+            return point.p, point.psi, k, left
+
+        return solve
 
 
-def _inverse_slope(energy: Energy, slope: Floats) -> Floats:
-    only = energy.internals[0] if len(energy.internals) == 1 else None
-    if isinstance(only, PorousMedium):
-        return np.asarray((np.maximum(slope, 0) * (only.m - 1) / (only.T * only.m)) ** (1 / (only.m - 1)))
-    with np.errstate(over="ignore"):
-        place = np.searchsorted(energy.slope(np.exp(TABLE)), slope)
-    low, high = TABLE[np.maximum(place - 1, 0)], TABLE[np.minimum(place, len(TABLE) - 1)]
-    x = 0.5 * (low + high)
-    for _ in range(ROUNDS):  # Newton's method for log rho, kept between bounds
-        rho = np.exp(x)
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            excess = energy.slope(rho) - slope
-            guess = x - excess / (energy.curvature(rho) * rho)
-        low, high = np.where(excess < 0, x, low), np.where(excess < 0, high, x)
-        new = np.where((guess > low) & (guess < high), guess, 0.5 * (low + high))
-        if np.all(np.abs(new - x) < 1e-15 * (1 + np.abs(x))):
-            break
-        x = new
-    return np.where(x > FAINTEST + 1, np.exp(x), 0.0)
+class Still:
+    """A metric that does not depend on the density."""
+
+    def __init__(self, mobility: Floats) -> None:
+        self._mobility = mobility
+
+    def lifted(self, psi: Floats) -> tuple[Floats, Bend | None]:
+        return psi, None
+
+    def mobility(self, p: Floats) -> Floats:
+        return self._mobility
 
 
 class Compression:
     """p = argmin F(p) + W²(p, q)/(2 tau) with the mobility K (rho_i + rho_j)/2 at the new density, which for rho² is that of the porous medium.
 
-    Where a potential empties cells Newton's method can stall on the kink of F* at rho = 0, and says so; entropy beside f smooths it.
-    The mobility is linear in p, so that the dual is free of constraints and smooth: Newton's method on
+    The mobility is linear in p, so that the minimum is where v(psi) = dF/dp in cells that hold mass and less in empty ones,
 
-        F*(v(psi)) - q.psi,   v_i = psi_i + tau/4 sum_j K_ij (psi_i - psi_j)²/volume_i,   p = grad F*(v).
+        v_i = psi_i + tau/4 sum_j K_ij (psi_i - psi_j)²/volume_i,   v'(psi)'p = q.
 
     Sources: Cances, Gallouet, Todeschi, Numer. Math. 146 (2020); Natale, Todeschi, J. Sci. Comput. 82 (2020) for the mean.
     """
@@ -86,58 +80,30 @@ class Compression:
         self.network, self.energy, self.tau = network, energy, tau
         self.conductance = network.generator.lattice.edges.strength
 
-    def _lifted(self, psi: Floats) -> Floats:
-        net, volumes = self.network, self.energy.volumes
-        square = 0.25 * self.tau * self.conductance * net.rise(psi) ** 2
-        return np.asarray(psi + net.gather(square, square) / volumes)
+    def __call__(self, masses: Floats) -> Step:
+        metric = _AtEnd(self)
+        point, k, left = minimum(self.network, self.energy, metric, masses, masses)
+        squared = self.tau * float(metric.mobility(point.p) @ self.network.rise(point.psi) ** 2)
+        return Step(point.p * (masses.sum() / point.p.sum()), squared, k, left)
 
     def mobility(self, masses: Floats) -> Floats:
         """K times the mean density, (edges,)."""
         rho = masses / self.energy.volumes
         return np.asarray(0.5 * self.conductance * (rho[self.network.i] + rho[self.network.j]))
 
-    def __call__(self, masses: Floats) -> Step:
-        energy, net = self.energy, self.network
-        tolerance = 1e-12 * masses.sum()
 
-        def level(psi: Floats) -> float:
-            return energy.value(self._lifted(psi)) - float(masses @ psi)
+class _AtEnd:
+    """tau times the mobilities at the new density."""
 
-        psi = energy.slope(masses)
-        now = level(psi)
-        for k in range(ITERATIONS):
-            v = self._lifted(psi)
-            found, bend = energy.masses(v), self._bend(psi)
-            left = bend.T @ found - masses
-            size = float(np.abs(left).sum())
-            mobility = self.mobility(found)
-            if size <= tolerance:
-                squared = self.tau**2 * float(mobility @ net.rise(psi) ** 2)
-                return Step(found * (masses.sum() / found.sum()), squared, k, size)
-            hessian = bend.T @ sparse.diags_array(energy.response(v)) @ bend + net.laplacian(self.tau * mobility)
-            step = self._solved(sparse.csr_array(hessian), left)
-            psi, now = lowered(level, psi, step, now, left)
-        raise NotConvergedError(
-            f"got a residual of {size:.2g} after {ITERATIONS} Newton iterations, expected {tolerance:.2g}; where a potential empties cells type a larger + sg.Entropy(T), or a smaller tau"
-        )
+    def __init__(self, step: Compression) -> None:
+        self.step = step
 
-    def _bend(self, psi: Floats) -> sparse.csr_array:
-        """dv/dpsi."""
-        net, volumes = self.network, self.energy.volumes
-        pull = 0.5 * self.tau * self.conductance * net.rise(psi)
+    def lifted(self, psi: Floats) -> tuple[Floats, Bend | None]:
+        net, volumes = self.step.network, self.step.energy.volumes
+        pull = 0.5 * self.step.tau * self.step.conductance * net.rise(psi)
+        square = 0.5 * pull * net.rise(psi)
         at_i, at_j = pull / volumes[net.i], pull / volumes[net.j]
-        return net.matrix(1 + net.gather(at_i, -at_j), -at_i, at_j)
+        return np.asarray(psi + net.gather(square, square) / volumes), (at_i, at_j)
 
-    def _solved(self, hessian: sparse.csr_array, left: Floats) -> Floats:
-        # nothing depends on psi in empty cells: they stay
-        diagonal = hessian.diagonal()
-        ease = np.maximum(1e-13 * diagonal, 1e-13 * diagonal.max())
-        s = np.sqrt(diagonal + ease)
-        scale = sparse.diags_array(1 / s)
-        scaled = sparse.csr_array(scale @ (hessian + sparse.diags_array(ease)) @ scale)
-        try:
-            return np.asarray(factors(scaled).solve(-left / s) / s)
-        except RuntimeError as error:  # SuperLU's word for a singular matrix
-            raise NotConvergedError(
-                "got a singular Hessian, expected a positive one: where a potential empties cells type a larger + sg.Entropy(T), or a smaller tau"
-            ) from error
+    def mobility(self, p: Floats) -> Floats:
+        return self.step.tau * self.step.mobility(p)

@@ -21,14 +21,15 @@ LEAST = 0.2
 ITERATIONS = 400
 
 
-class Conjugate(Protocol):
-    """The convex function F*(psi) = sup psi.p - F(p) of an energy of masses, with its gradient p(psi) and its second derivatives, a diagonal.
-    `slope` is dF/dp where there is mass."""
+Solution = tuple[Floats, Floats, int, float]
+"""Masses, the potential of their flow, iterations, and the L1 norm of what is left of the equations."""
 
-    def value(self, psi: Floats) -> float: ...
-    def masses(self, psi: Floats) -> Floats: ...
-    def response(self, psi: Floats) -> Floats: ...
-    def slope(self, masses: Floats) -> Floats: ...
+
+class Energy(Protocol):
+    """F of masses. `solver(network)` finds argmin F(p) + |p - target|²/2 in the norm of L^-1 from (target, mobilities, start), for the minimisations
+    of one step."""
+
+    def solver(self, network: Network) -> Callable[[Floats, Floats, Floats], Solution]: ...
 
 
 class Predictor(Protocol):
@@ -47,13 +48,18 @@ class Entropies:
     def masses(self, psi: Floats) -> Floats:
         return np.asarray(np.exp(self.log_masses + psi))
 
-    response = masses
-
     def value(self, psi: Floats) -> float:
         return float(self.masses(psi).sum())
 
-    def slope(self, masses: Floats) -> Floats:
-        return np.asarray(np.log(np.maximum(masses, np.finfo(float).tiny)) - self.log_masses)
+    def solver(self, network: Network) -> Callable[[Floats, Floats, Floats], Solution]:
+        inverse = _Inverse()
+
+        def solve(target: Floats, mobility: Floats, start: Floats) -> Solution:
+            psi = np.log(np.maximum(start, np.finfo(float).tiny)) - self.log_masses
+            psi, k, left = minimised(network, self, target, mobility, psi, inverse)
+            return self.masses(psi), psi, k, left
+
+        return solve
 
 
 class Stages:
@@ -65,19 +71,18 @@ class Stages:
     second order.
     """
 
-    def __init__(self, network: Network, energy: Conjugate, half: Predictor, tau: float) -> None:
+    def __init__(self, network: Network, energy: Energy, half: Predictor, tau: float) -> None:
         self.network, self.energy, self.half, self.tau = network, energy, half, tau
 
     def __call__(self, masses: Floats) -> Step:
         middle = self.half(masses)
-        mobility, psi = self.half.mobility(middle.masses), self.energy.slope(middle.masses)
+        mobility, solve = self.half.mobility(middle.masses), self.energy.solver(self.network)
         found, flows, iterations, residual = [masses], [np.zeros_like(masses)], middle.iterations, middle.residual
-        inverse = _Inverse()
+        new = middle.masses
         for weights in STAGES:
             total = sum(weights)
             target, before = _mean(weights, found), _mean(weights, flows)
-            psi, k, left = minimised(self.network, self.energy, target, self.tau / total * mobility, psi, inverse)
-            new = self.energy.masses(psi)
+            new, psi, k, left = solve(target, self.tau / total * mobility, new)
             found.append(new * (masses.sum() / new.sum()))
             flows.append(before + self.tau / total * psi)
             iterations, residual = iterations + k, residual + left
@@ -108,11 +113,11 @@ class _Inverse:
 
 
 def minimised(
-    network: Network, energy: Conjugate, target: Floats, mobility: Floats, psi: Floats, inverse: _Inverse
+    network: Network, energy: Entropies, target: Floats, mobility: Floats, psi: Floats, inverse: _Inverse
 ) -> tuple[Floats, int, float]:
     """psi with p(psi) - target + L psi = 0, L the Laplacian of the mobilities: p minimises F(p) + |p - target|²/2 in the norm of L^-1.
 
-    Newton's method on the convex function F*(psi) - target.psi + psi.L psi/2, whose Hessian is diagonal + L.
+    Newton's method on the convex function F*(psi) - target.psi + psi.L psi/2, F* = sum pi exp(psi), whose Hessian is p(psi) + L.
     """
     laplacian = network.laplacian(mobility)
     strength = laplacian.diagonal()
@@ -128,7 +133,7 @@ def minimised(
         if size <= tolerance or (size < 100 * tolerance and size >= 0.5 * least):
             return psi, k, size
         least = min(least, size)
-        response = energy.response(psi)
+        response = energy.masses(psi)
         s = np.sqrt(np.maximum(response + strength, np.finfo(float).tiny))
         hessian = network.laplacian(mobility, s, np.maximum(response / s**2, 1e-14))
         step, count = conjugate_gradients(
