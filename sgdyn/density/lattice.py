@@ -22,7 +22,7 @@ FURTHEST = 24
 
 INDEFINITE = 1e-10
 """Negative eigenvalues of D up to this share of the largest are rounding."""
-AT_ONCE = 1_000_000
+AT_ONCE = 100_000
 """Ways of cells that are looked at together."""
 LAYER = 6
 """The solution bends within so many edge lengths from a wall."""
@@ -125,8 +125,8 @@ class _Pairs:
 
     def portions(self, found: Decomposition) -> int:
         """How many calls of `add` the ways of all cells are given in, so that little memory is used at once."""
-        ways = found.offsets.shape[1]
-        return min(ways, -(-ways * self.grid.size // AT_ONCE))
+        ways = int(found.offsets.shape[1])
+        return min(ways, 1 + ways * self.grid.size // AT_ONCE)
 
     def add(self, i: Integers, offsets: NDArray[np.int64], weights: Floats) -> tuple[Integers, Floats, Floats]:
         """Half the weights (n, m) of the cells i to their neighbours at +-offsets (n, m, dim), or (1, m) and (1, m, dim) for all cells;
@@ -136,10 +136,11 @@ class _Pairs:
         cell, weight = np.tile(i[cell], 2), np.tile(weights[row, way], 2)
         forth = np.stack([offsets[row, way, k] for k in range(self.grid.dim)])
         offset = np.concatenate([forth, -forth], axis=1)
-        target = self.cells[:, cell] + offset
+        target = self.cells.take(cell, axis=1) + offset
         outside = ((target < 0) | (target >= self.shape)) & ~self.periodic
         lost = outside.any(axis=0)
-        self._keep(cell[~lost], offset[:, ~lost], weight[~lost], target[:, ~lost])
+        kept = np.flatnonzero(~lost)
+        self._keep(cell[kept], offset.take(kept, axis=1), weight[kept], target.take(kept, axis=1))
         if not self.absorbing.any():
             return np.zeros(0, dtype=np.intp), np.zeros((0, self.grid.dim)), np.zeros(0)
         return self._exits(cell[lost], offset[:, lost], weight[lost], outside[:, lost])

@@ -15,6 +15,7 @@ from sgdyn.density.distribution import Density
 from sgdyn.density.grid import Grid
 from sgdyn.density.notes import CROWDED, at_walls, thickened, unresolved, walls
 from sgdyn.density.solvers import Solver
+from sgdyn.density.uniformisation import after_jumps
 from sgdyn.errors import NotConvergedError
 
 if TYPE_CHECKING:
@@ -156,11 +157,7 @@ def _closed(rates: sparse.csr_array) -> sparse.csr_array:
 
 def _settled(rates: sparse.csr_array, steps: int = 100) -> Floats:
     """Where mass gathers first: some jumps from the same mass everywhere."""
-    jump, masses = rates.T.tocsr(), np.ones(rates.shape[0])
-    fastest = max(float(-rates.diagonal().min()), 1e-300)
-    for _ in range(steps):
-        masses = masses + (jump @ masses) / fastest
-    return np.asarray(masses)
+    return after_jumps(rates, np.ones(rates.shape[0]), np.eye(steps + 1)[-1])
 
 
 def _late(rates: sparse.csr_array) -> int:
