@@ -1,4 +1,4 @@
-"""FiPy and py-pde on the problem of `benchmarks/fokker_planck.py`; each returns ((steady, CPU s) or None, (density at t = 1, CPU s))."""
+"""FiPy, py-pde and fplanck on the problem of `benchmarks/fokker_planck.py`; each returns ((steady, CPU s) or None, (density at t = 1, CPU s))."""
 
 from __future__ import annotations
 
@@ -67,3 +67,24 @@ def pypde(n: int) -> Any:
     begin = time.process_time()
     step(state, 0.0, 1.0)
     return None, (state.data, time.process_time() - begin)
+
+
+def fplanck(n: int) -> Any:
+    """D = 1, given the potential: eigenvectors of its matrix, and SciPy's product with the exponential."""
+    vars(np)["product"] = np.prod  # fplanck 0.2.2 was written for NumPy 1
+    from fplanck import fokker_planck
+    from scipy import constants
+
+    def made() -> Any:
+        return fokker_planck(
+            temperature=T / constants.k, drag=1.0, extent=[2 * BOX] * 2, resolution=2 * BOX / n,
+            potential=lambda x, y: (x * x - 1) ** 2 + 2 * y * y,
+        )  # fmt: skip
+
+    def timed(run: Any) -> Any:
+        begin = time.process_time()
+        values = run()
+        return values / values.sum() / (2 * BOX / n) ** 2, time.process_time() - begin
+
+    steady = timed(lambda: made().steady_state())
+    return steady, timed(lambda: made().propagate(lambda x, y: start(n), 1.0))

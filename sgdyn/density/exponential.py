@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, sparse, special
 
 from sgdyn.density.solvers import Solver
+from sgdyn.density.uniformisation import after_jumps
 
 Floats = NDArray[np.float64]
 Flows = tuple[list[Floats], list[float]]
@@ -37,10 +37,6 @@ class Exponential:
         self.rates, self.leaks = rates, leaks
         self.fastest = float(-rates.diagonal().min())
         self._last: tuple[float, Solver] | None = None
-
-    @cached_property
-    def _transposed(self) -> sparse.csr_array:
-        return sparse.csr_array(self.rates.T.tocsr())
 
     def __call__(self, masses: Floats, times: Floats, report: Callable[[float], None] = lambda done: None) -> Flows:
         """Masses (n,) at increasing times >= 0, and bounds on the L1 distance from the exact solution for these rates."""
@@ -90,11 +86,7 @@ class Exponential:
         k = np.arange(int(jumps + 9 * np.sqrt(jumps) + 25))
         weights = np.exp(special.xlogy(k, jumps) - jumps - special.gammaln(k + 1))
         weights /= weights.sum()
-        term, total = masses, weights[0] * masses
-        for weight in weights[1:]:
-            term = np.maximum(term + (self._transposed @ term) / self.fastest if jumps else term, 0.0)
-            total = total + weight * term
-        return self._conserved(total, masses)
+        return self._conserved(after_jumps(self.rates, masses, weights if jumps else weights[:1]), masses)
 
     def _conserved(self, found: Floats, before: Floats) -> Floats:
         """Rounding may not make or take mass."""

@@ -62,11 +62,8 @@ class Forces:
     def _work(self, x: Floats, dx: Floats) -> Floats:
         """The integral of e.(T D)^+ c along segments: three Gauss points, the midpoint alone where D varies in more than one dimension."""
         nodes, weights = GAUSS if self.constant or self.dim == 1 else (np.zeros(1), np.full(1, 2.0))
-        total = np.zeros(len(x))
-        for node, weight in zip(nodes, weights, strict=True):
-            place = x + 0.5 * (1 + node) * dx
-            total += 0.5 * weight * np.einsum("nd,nd->n", dx, self._against(place, self._push(place)))
-        return total
+        place = x + 0.5 * (1 + nodes[:, None, None]) * dx
+        return np.asarray(0.5 * np.einsum("k,nd,knd->n", weights, dx, self._against(place, self._push(place))))
 
     def _push(self, x: Floats) -> Floats:
         """c, where Psi is unknown less T div D."""
@@ -75,8 +72,9 @@ class Forces:
 
     def _against(self, x: Floats, c: Floats) -> Floats:
         """(T D)^+ c."""
-        inverse = np.linalg.pinv(self.strength(x[:1] if self.constant else x), rcond=CERTAIN, hermitian=True)
-        return np.asarray(np.einsum("...ij,...j->...i", inverse, c))
+        D = self.strength(x.reshape(-1, self.dim)[0] if self.constant else x)
+        inverse = np.linalg.pinv(D, rcond=CERTAIN, hermitian=True)
+        return np.asarray(c @ inverse if self.constant else np.einsum("...ij,...j->...i", inverse, c))
 
     def unreached(self, x: Floats) -> Floats:
         """The part of the push (n, dim) that lies outside the range of D."""

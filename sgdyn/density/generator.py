@@ -89,9 +89,9 @@ class Generator:
         """Q (cells, cells): rates from cell i to cell j, minus the rate out of i on the diagonal. Acts on functions; Q' acts on masses."""
         n = self.grid.size
         i, j, forth, back = self.links
-        off = sparse.csr_array((np.r_[forth, back], (np.r_[i, j], np.r_[j, i])), shape=(n, n))
-        off.sum_duplicates()
-        return sparse.csr_array(off - sparse.diags_array(np.asarray(off.sum(axis=1)).ravel() + self.leaks))
+        rate, origin, target, cells = np.r_[forth, back], np.r_[i, j], np.r_[j, i], np.arange(n)
+        out = np.bincount(origin, rate, n) + self.leaks
+        return sparse.csr_array((np.r_[rate, -out], (np.r_[origin, cells], np.r_[target, cells])), shape=(n, n))
 
     @cached_property
     def links(self) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats, Floats]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ FURTHEST = 24
 
 INDEFINITE = 1e-10
 """Negative eigenvalues of D up to this share of the largest are rounding."""
+AT_ONCE = 100_000
+"""Ways of cells that are looked at together."""
 LAYER = 6
 """The solution bends within so many edge lengths from a wall."""
 
@@ -68,8 +71,10 @@ def lattice(grid: Grid, D: Floats) -> Lattice:
     used = widths[:1] if constant else widths
     found = decomposed(D / (used[:, :, None] * used[:, None, :]), _reach(grid))
     pairs, everywhere = _Pairs(grid), np.arange(grid.size)
-    ways = range(found.offsets.shape[1])
-    exits = [pairs.add(everywhere, sign * found.offsets[:, m], found.weights[:, m]) for m in ways for sign in (1, -1)]
+    exits = [
+        pairs.add(everywhere, found.offsets[:, some], found.weights[:, some])
+        for some in np.array_split(np.arange(found.offsets.shape[1]), pairs.portions(found))
+    ]
     pairs.mend_walls(found)
     joined = pairs.join(smallest / used.max(axis=1) ** 2)
     ends = Exits(*(np.concatenate(parts) for parts in zip(*exits, strict=True)))
@@ -112,87 +117,89 @@ class _Pairs:
 
     def __init__(self, grid: Grid) -> None:
         self.grid = grid
-        self.cells = np.stack(np.unravel_index(np.arange(grid.size), grid.shape), axis=-1)
+        self.cells = np.stack(np.unravel_index(np.arange(grid.size), grid.shape))  # (dim, cells)
         self.volumes = grid.volumes.ravel()
+        self.shape, self.periodic = np.array(grid.shape)[:, None], np.array(grid.periodic)[:, None]
+        self.absorbing = np.array([[side == "absorbing" for side in pair] for pair in grid.boundary])
         self.parts: list[tuple[Integers, Integers, Floats]] = []
-        self._summed: sparse.csr_array | None = None
 
-    def add(self, i: Integers, offset: NDArray[np.int64], weight: Floats) -> tuple[Integers, Floats, Floats]:
-        """Half the weights (n,) of the cells i to their neighbours at `offset` (n, dim); what goes over absorbing walls is returned."""
-        offset, weight = np.broadcast_to(offset, (len(i), self.grid.dim)), np.broadcast_to(weight, (len(i),))
-        some = weight > 0
-        i, offset, weight = i[some], offset[some], weight[some]
-        target = self.cells[i] + offset
-        outside = self._outside(target)
-        lost = outside.any(axis=1)
-        self._keep(i[~lost], offset[~lost], weight[~lost], target[~lost])
-        return self._exits(i[lost], offset[lost], weight[lost], outside[lost])
+    def portions(self, found: Decomposition) -> int:
+        """How many calls of `add` the ways of all cells are given in, so that little memory is used at once."""
+        ways = int(found.offsets.shape[1])
+        return min(ways, 1 + ways * self.grid.size // AT_ONCE)
 
-    def _keep(self, i: Integers, offset: NDArray[np.int64], weight: Floats, target: Integers) -> None:
-        j = np.ravel_multi_index(tuple(target.T), self.grid.shape, mode="wrap")
-        self._summed = None
+    def add(self, i: Integers, offsets: NDArray[np.int64], weights: Floats) -> tuple[Integers, Floats, Floats]:
+        """Half the weights (n, m) of the cells i to their neighbours at +-offsets (n, m, dim), or (1, m) and (1, m, dim) for all cells;
+        what goes over absorbing walls is returned."""
+        cell, way = np.nonzero(np.broadcast_to(weights > 0, (len(i), weights.shape[1])))
+        row = cell if len(weights) > 1 else np.zeros_like(cell)
+        cell, weight = np.tile(i[cell], 2), np.tile(weights[row, way], 2)
+        forth = np.stack([offsets[row, way, k] for k in range(self.grid.dim)])
+        offset = np.concatenate([forth, -forth], axis=1)
+        target = self.cells.take(cell, axis=1) + offset
+        outside = ((target < 0) | (target >= self.shape)) & ~self.periodic
+        lost = outside.any(axis=0)
+        kept = np.flatnonzero(~lost)
+        self._keep(cell[kept], offset.take(kept, axis=1), weight[kept], target.take(kept, axis=1))
+        if not self.absorbing.any():
+            return np.zeros(0, dtype=np.intp), np.zeros((0, self.grid.dim)), np.zeros(0)
+        return self._exits(cell[lost], offset[:, lost], weight[lost], outside[:, lost])
+
+    def _keep(self, i: Integers, offset: Integers, weight: Floats, target: Integers) -> None:
+        j = np.ravel_multi_index(tuple(target), self.grid.shape, mode="wrap")
         self.parts.append((i, j, 0.5 * weight * self.volumes[i] * self._stretch(i, offset)))
 
     def summed(self) -> sparse.csr_array:
-        """The strengths so far, symmetric."""
-        if self._summed is None:
-            i, j, strength = (np.concatenate(p) for p in zip(*self.parts, strict=True))
-            one_way = sparse.csr_array((strength, (i, j)), shape=(self.grid.size,) * 2)
-            self._summed = sparse.csr_array(one_way + one_way.T)
-        return self._summed
+        """The strengths so far between cells i < j."""
+        i, j, strength = (np.concatenate(p) for p in zip(*self.parts, strict=True))
+        apart = i != j
+        pairs = np.minimum(i, j)[apart], np.maximum(i, j)[apart]
+        both = sparse.csr_array((strength[apart], pairs), shape=(self.grid.size,) * 2)
+        self.parts = [(*both.nonzero(), both.data)]
+        return both
 
     def mend_walls(self, found: Decomposition) -> None:
         """Diffusion along reflecting walls that stands for what the walls cut off (see `lost_at_wall`)."""
         for axis in range(self.grid.dim if self.grid.dim > 1 else 0):
-            for side, end in zip(self.grid.boundary[axis], (0, self.grid.shape[axis] - 1), strict=True):
-                if side == "reflecting":
-                    self._mend(found, axis, np.flatnonzero(self.cells[:, axis] == end))
+            ends = zip(self.grid.boundary[axis], (0, self.grid.shape[axis] - 1), strict=True)
+            ends_here = [end for side, end in ends if side == "reflecting"]
+            if ends_here:
+                self._mend(found, axis, np.flatnonzero(np.isin(self.cells[axis], ends_here)))
 
     def _mend(self, found: Decomposition, axis: int, last: Integers) -> None:
         chosen = last if len(found.weights) > 1 else np.zeros(1, dtype=np.intp)
         extra = decomposed(lost_at_wall(found.offsets[chosen], found.weights[chosen], axis), _reach(self.grid))
-        offsets = np.insert(extra.offsets, axis, 0, axis=2)
-        for m in range(offsets.shape[1]):
-            for sign in (1, -1):
-                self.add(last, sign * offsets[:, m], extra.weights[:, m])
+        self.add(last, np.insert(extra.offsets, axis, 0, axis=2), extra.weights)
 
-    def _outside(self, target: Integers) -> NDArray[np.bool_]:
-        """Which axes are left through a wall, (n, dim)."""
-        beyond = (target < 0) | (target >= np.array(self.grid.shape))
-        return np.asarray(beyond & ~np.array(self.grid.periodic))
-
-    def _stretch(self, i: Integers, offset: NDArray[np.int64]) -> Floats:
+    def _stretch(self, i: Integers, offset: Integers) -> Any:
         """The length of an edge in widths of the cell i over its true length: 1 on equal cells."""
         if all(self.grid.uniform):
-            return np.ones(len(i))
-        widths = np.stack([w[self.cells[i, k]] for k, w in enumerate(self.grid.widths)], axis=-1)
-        return np.asarray(np.linalg.norm(offset * widths, axis=1) / np.linalg.norm(self.way(i, offset), axis=1))
+            return 1.0
+        return np.linalg.norm(offset * self._widths(i), axis=0) / np.linalg.norm(self._way(i, offset), axis=0)
 
-    def way(self, i: Integers, offset: NDArray[np.int64]) -> Floats:
-        """The vectors from the centres of the cells i to those `offset` cells away."""
-        return np.stack([self._along(k, self.cells[i, k], offset[:, k]) for k in range(self.grid.dim)], axis=-1)
+    def _widths(self, i: Integers) -> Floats:
+        return np.stack([w[k[i]] for w, k in zip(self.grid.widths, self.cells, strict=True)])
 
-    def _along(self, k: int, cell: Integers, offset: NDArray[np.int64]) -> Floats:
+    def _way(self, i: Integers, offset: Integers) -> Floats:
+        """The vectors (dim, n) from the centres of the cells i to those `offset` cells away."""
+        return np.stack([self._along(k, self.cells[k, i], offset[k]) for k in range(self.grid.dim)])
+
+    def _along(self, k: int, cell: Integers, offset: Integers) -> Floats:
         mid, edges = self.grid.midpoints[k], self.grid.edges[k]
-        turns, place = np.divmod(cell + offset, len(mid))
+        turns, place = np.divmod(cell + offset, len(mid)) if self.grid.periodic[k] else (0, cell + offset)
         return np.asarray(mid[place] - mid[cell] + turns * (edges[-1] - edges[0]))
 
     def _exits(
-        self, i: Integers, offset: NDArray[np.int64], weight: Floats, outside: NDArray[np.bool_]
+        self, i: Integers, offset: Integers, weight: Floats, outside: NDArray[np.bool_]
     ) -> tuple[Integers, Floats, Floats]:
         """Edges cut at the first wall, if it absorbs."""
-        absorbing = np.array([[side == "absorbing" for side in pair] for pair in self.grid.boundary])
-        if len(i) == 0 or not absorbing.any():
-            return i[:0], np.empty((0, self.grid.dim)), weight[:0]
-        room = np.where(offset > 0, np.array(self.grid.shape) - 0.5 - self.cells[i], self.cells[i] + 0.5)
+        room = np.where(offset > 0, self.shape - 0.5 - self.cells[:, i], self.cells[:, i] + 0.5)
         with np.errstate(divide="ignore"):
             share = np.where(outside, room / np.abs(offset), np.inf)
-        first = np.argmin(share, axis=1)
-        rows = np.arange(len(i))
-        lost = absorbing[first, (offset[rows, first] > 0).astype(int)]
-        i, offset, theta = i[lost], offset[lost], share[rows, first][lost]
-        widths = np.stack([w[self.cells[i, k]] for k, w in enumerate(self.grid.widths)], axis=-1)
-        return i, offset * widths * theta[:, None], weight[lost] / theta
+        first, rows = np.argmin(share, axis=0), np.arange(len(i))
+        lost = self.absorbing[first, (offset[first, rows] > 0).astype(int)]
+        i, offset, theta = i[lost], offset[:, lost], share[first, rows][lost]
+        return i, (offset * self._widths(i) * theta).T, weight[lost] / theta
 
     def join(self, smallest: Floats) -> int:
         """Join cells that the edges do not reach to their neighbours along the axes, where D reaches all directions."""
@@ -202,19 +209,17 @@ class _Pairs:
         if count == 1 or not np.any(alone):
             return 0
         cells = np.flatnonzero(alone)
-        for axis in np.eye(self.grid.dim, dtype=np.int64):
-            for sign in (1, -1):
-                self.add(cells, sign * axis, smallest[cells])
-        return int(alone.sum())
+        axes = np.eye(self.grid.dim, dtype=np.int64)[None]
+        self.add(cells, axes, np.repeat(smallest[cells, None], self.grid.dim, axis=1))
+        return len(cells)
 
     def edges(self) -> Edges:
-        both = sparse.triu(self.summed(), k=1).tocoo()
-        i, j = both.row.astype(np.intp), both.col.astype(np.intp)
-        offset = self.cells[j] - self.cells[i]
-        shape = np.array(self.grid.shape)
-        wrapped = offset - shape * np.rint(offset / shape).astype(int)
-        offset = np.where(np.array(self.grid.periodic), wrapped, offset)
-        return Edges(i, j, self.way(i, offset), both.data)
+        if len(self.parts) > 1:
+            self.summed()
+        i, j, strength = self.parts[0]
+        offset = self.cells[:, j] - self.cells[:, i]
+        wrapped = offset - self.shape * np.rint(offset / self.shape).astype(int) if any(self.grid.periodic) else offset
+        return Edges(i, j, self._way(i, np.where(self.periodic, wrapped, offset)).T.copy(), strength)
 
 
 def lost_at_wall(offsets: NDArray[np.int64], weights: Floats, axis: int) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,7 @@ from sgdyn.density.distribution import Density
 from sgdyn.density.grid import Grid
 from sgdyn.density.notes import CROWDED, at_walls, thickened, unresolved, walls
 from sgdyn.density.solvers import Solver
+from sgdyn.density.uniformisation import after_jumps
 from sgdyn.errors import NotConvergedError
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ STRAY = 1e-3
 NOTICED = 1e-4
 """The density at a wall, as a share of the largest, from which on it is mentioned."""
 RESIDUAL = 1e-8
+BLOCKS = 400
+"""Blocks of cells from which a solution starts, in grids that mass does not cross in a hundred jumps."""
 
 
 def stationary(generator: Generator) -> Density:
@@ -46,7 +50,7 @@ def stationary(generator: Generator) -> Density:
         logs = logs - np.log(np.exp(logs).sum())
         masses[part] = np.exp(logs)
     else:
-        masses[part] = _null_vector(sparse.csr_array(generator.rates[part][:, part]))
+        masses[part] = _null_vector(_among(generator.rates, part), _blocks(generator.grid)[part])
     residual = _residual(generator.rates, masses)
     if not residual <= RESIDUAL:
         raise NotConvergedError(
@@ -61,6 +65,10 @@ def stationary(generator: Generator) -> Density:
     crowded = at_walls(grid, values * grid.volumes, 0.0 if reaches else CROWDED)
     warnings = (*dropped, *thickened(generator), *unresolved(generator, masses), *crowded)
     return Density(grid, values, solver_error=residual, warnings=warnings, log_values=known)
+
+
+def _among(rates: sparse.csr_array, part: Integers) -> sparse.csr_array:
+    return rates if len(part) == rates.shape[0] else sparse.csr_array(rates[part][:, part])
 
 
 def _check_walls(generator: Generator) -> None:
@@ -99,14 +107,14 @@ def _recurrent(generator: Generator) -> tuple[Integers, Integers]:
     return np.flatnonzero(label == main), stray
 
 
-def _null_vector(rates: sparse.csr_array) -> Floats:
-    """Masses of an irreducible chain, normalised."""
+def _null_vector(rates: sparse.csr_array, blocks: Integers | None = None) -> Floats:
+    """Masses of an irreducible chain, normalised; with the numbers of the blocks (n,) that its cells lie in, if it is large."""
     if rates.shape[0] == 1:
         return np.ones(1)
     masses = np.ones(rates.shape[0])
     # the first guess is cheap, the second sees exchanges that are rarer than rounding can weigh
-    for gathered in (_settled, _late):
-        masses = _pinned(rates, int(np.argmax(gathered(rates))))
+    for gathered in (partial(_densest, blocks=blocks), _late):
+        masses = _pinned(rates, gathered(rates))
         largest = int(np.argmax(masses))
         if masses[largest] > 1e3:  # errors grow with the time to come back to the pinned cell, of mass one
             masses = _pinned(rates, largest)
@@ -121,27 +129,55 @@ def _residual(rates: sparse.csr_array, masses: Floats) -> float:
     return float(np.abs(rates.T @ masses).sum()) / flows if flows > 0 else 0.0  # all mass in a cell that nothing leaves
 
 
+def _densest(rates: sparse.csr_array, blocks: Integers | None) -> int:
+    """A cell where much mass gathers: in the densest block of the chain of blocks, where jumps within it lead."""
+    if blocks is None or len(blocks) <= 4 * BLOCKS:
+        return int(np.argmax(_settled(rates)))
+    _, blocks, sizes = np.unique(blocks, return_inverse=True, return_counts=True)
+    links = rates.tocoo()
+    pairs = blocks[links.row], blocks[links.col]
+    flows = sparse.csr_array((links.data, pairs), shape=(len(sizes),) * 2)
+    density = _null_vector(_closed(sparse.csr_array(sparse.diags_array(1 / sizes) @ flows))) / sizes
+    cells = np.flatnonzero(blocks == np.argmax(density))
+    return int(cells[np.argmax(_settled(_closed(sparse.csr_array(rates[cells][:, cells]))))])
+
+
+def _blocks(grid: Grid) -> Integers:
+    """The block of each cell, about BLOCKS in all."""
+    counts = [min(n, round(BLOCKS ** (1 / grid.dim))) for n in grid.shape]
+    along = [np.arange(n) * count // n for n, count in zip(grid.shape, counts, strict=True)]
+    return np.asarray(np.ravel_multi_index(np.meshgrid(*along, indexing="ij"), counts).ravel())
+
+
+def _closed(rates: sparse.csr_array) -> sparse.csr_array:
+    """The same rates between different cells, and a diagonal with which nothing is lost."""
+    between = rates - sparse.diags_array(rates.diagonal())
+    return sparse.csr_array(between - sparse.diags_array(np.asarray(between.sum(axis=1)).ravel()))
+
+
 def _settled(rates: sparse.csr_array, steps: int = 100) -> Floats:
     """Where mass gathers first: some jumps from the same mass everywhere."""
-    jump, masses, fastest = rates.T.tocsr(), np.ones(rates.shape[0]), float(-rates.diagonal().min())
-    for _ in range(steps):
-        masses = masses + (jump @ masses) / fastest
-    return np.asarray(masses)
+    return after_jumps(rates, np.ones(rates.shape[0]), np.eye(steps + 1)[-1])
 
 
-def _late(rates: sparse.csr_array) -> Floats:
-    """Where mass gathers after some 1e12 jumps: a resolvent."""
+def _late(rates: sparse.csr_array) -> int:
+    """Where most mass is after some 1e12 jumps: a resolvent."""
     shift = 1e-12 * float(-rates.diagonal().min())
     solver = Solver(sparse.csr_array(shift * sparse.eye_array(rates.shape[0]) - rates))
-    return solver.solve_transposed(np.ones(rates.shape[0]))
+    return int(np.argmax(solver.solve_transposed(np.ones(rates.shape[0]))))
 
 
 def _pinned(rates: sparse.csr_array, cell: int) -> Floats:
-    """Q' m = 0 with mass one in a cell, whose own equation is dropped."""
-    rest = np.delete(np.arange(rates.shape[0]), cell)
-    source = rates[[cell]].toarray().ravel()[rest]
-    solver = Solver(sparse.csr_array(-rates[rest][:, rest]))
-    return np.insert(np.maximum(solver.solve_transposed(source), 0.0), cell, 1.0)
+    """Q' m = 0 with mass one in a cell, whose own equation is replaced by that."""
+    rest, row = -rates, slice(*rates.indptr[cell : cell + 2])
+    source = np.zeros(rates.shape[0])
+    source[rates.indices[row]] = rates.data[row]
+    rest.data[row] = 0.0
+    rest.data[rest.indices == cell] = 0.0
+    source[cell] = -rates[cell, cell]
+    rest[cell, cell] = source[cell]
+    rest.eliminate_zeros()
+    return np.maximum(Solver(rest).solve_transposed(source), 0.0)
 
 
 def box_error(generator: Generator, growth: float = 0.2) -> float:
