@@ -52,6 +52,10 @@ class Generator:
     faces: Faces | None
     log_masses: Floats | None
 
+    def __reduce__(self) -> Any:
+        # the forces hold functions and solutions hold compiled factors: another process assembles anew, which is quick
+        return fokker_planck, (self.problem, self.grid)
+
     @cached_property
     def coarse(self) -> Generator:
         """The same process on half the cells along each axis, with which errors are found."""
