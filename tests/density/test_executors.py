@@ -59,7 +59,7 @@ def test_generators_and_solutions_travel(problem, grid):
 def test_a_process_without_formulas_travels_by_pickle():
     generator = sg.fokker_planck(LINEAR, SQUARE)
     generator.spectrum(2)
-    found = pickle.loads(pickle.dumps(generator))
+    found = cloudpickle.loads(pickle.dumps(generator))
     np.testing.assert_array_equal(found.rates.toarray(), generator.rates.toarray())
 
 
