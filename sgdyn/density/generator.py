@@ -63,7 +63,7 @@ class Generator:
 
     @cached_property
     def medium(self) -> Generator:
-        """The same process on two thirds of the cells along each axis, with which errors that may cancel by chance are checked."""
+        """The same process on two thirds of the cells along each axis: errors of two grids may cancel by chance."""
         return assembled(self.problem, self.grid.coarser(1.5), self.forces)
 
     @property
