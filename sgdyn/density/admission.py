@@ -49,23 +49,49 @@ def around(problem: Langevin | Momentum, grid: Grid, pushed: Forces) -> Forces:
             "type a U that is periodic there, sg.Langevin.from_drift(drift, T=...) for a periodic drift whose potential is not (a constant tilt), "
             'or Grid(..., boundary="reflecting")'
         )
+    for axis in np.flatnonzero(grid.periodic):
+        _check_fields(grid, int(axis), pushed)
     return pushed
+
+
+def _check_fields(grid: Grid, axis: int, pushed: Forces) -> None:
+    """Raises ValueError where D, the curl, or a drift without a potential is not the same a period away."""
+    rest = ("drift" if pushed.potential is None else "curl", pushed.rest)
+    for name, field in (rest, ("T D", None if pushed.constant else pushed.strength)):
+        if field is None:
+            continue
+        x, length = _ends(grid, axis)
+        here, there = (np.asarray(field(y)).reshape(len(x), -1) for y in (x, x + length))
+        gap = np.abs(here - there).max(axis=1)
+        k = int(np.argmax(np.where(np.isfinite(gap), gap, np.inf)))
+        if not gap[k] <= SEAM * np.abs(here).max() + 1e-300:
+            raise ValueError(
+                f"got {name} = {here[k]} at {x[k]} and {there[k]} a period of {np.abs(length[k]).max():g} further along the periodic axis {axis}, "
+                f'expected the same: type a {name} that is periodic there, or Grid(..., boundary="reflecting")'
+            )
+
+
+def _ends(grid: Grid, axis: int) -> tuple[Floats, Floats]:
+    """Points (n, dim) at both ends of an axis and the ways (n, dim) to the same places a period away."""
+    points, ways = [], []
+    length = float(grid.edges[axis][-1] - grid.edges[axis][0])
+    for cell, way in ((0, length), (-1, -length)):
+        x = np.take(grid.centers, cell, axis=axis).reshape(-1, grid.dim)
+        points.append(x[np.unique(np.linspace(0, len(x) - 1, SEAM_POINTS).astype(int))])
+        ways.append(np.broadcast_to(way * np.eye(grid.dim)[axis], points[-1].shape))
+    return np.concatenate(points), np.concatenate(ways)
 
 
 def _apart(grid: Grid, axis: int, pushed: Forces) -> tuple[Floats, float, float, float] | None:
     """A point next to the seam, Psi there and a period away, and the period; None where they agree."""
-    psi, length = known(pushed.potential), float(grid.edges[axis][-1] - grid.edges[axis][0])
-    values = psi(grid.centers.reshape(-1, grid.dim))
-    allowed = SEAM * float(np.ptp(values)) + 1e-9
-    for cell, way in ((0, length), (-1, -length)):
-        x = np.take(grid.centers, cell, axis=axis).reshape(-1, grid.dim)
-        x = x[np.unique(np.linspace(0, len(x) - 1, SEAM_POINTS).astype(int))]
-        here, there = psi(x), psi(x + way * np.eye(grid.dim)[axis])
-        gap = np.abs(there - here)
-        worst = int(np.argmax(np.where(np.isfinite(gap), gap, np.inf)))
-        if not gap[worst] <= allowed:
-            return x[worst], float(here[worst]), float(there[worst]), way
-    return None
+    psi, (x, way) = known(pushed.potential), _ends(grid, axis)
+    allowed = SEAM * float(np.ptp(psi(grid.centers.reshape(-1, grid.dim)))) + 1e-9
+    here, there = psi(x), psi(x + way)
+    gap = np.abs(there - here)
+    worst = int(np.argmax(np.where(np.isfinite(gap), gap, np.inf)))
+    if gap[worst] <= allowed:
+        return None
+    return x[worst], float(here[worst]), float(there[worst]), float(way[worst, axis])
 
 
 def _drift_fits(problem: Langevin, grid: Grid, axis: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,7 @@ def _passage(generator: Generator, region: Any, count: int) -> Solution:
     values = np.stack(columns, axis=-1) if count > 1 else columns[0]
     ends = np.zeros((len(ended.regions), count)) if count > 1 else np.zeros(len(ended.regions))
     name = "mean first-passage time" if count == 1 else "moments of the first-passage time"
-    return _solution(name, ended, values, ends, (0.0, np.inf), lambda g: _passage(g, region, count))
+    return _solution(name, ended, values, ends, (0.0, np.inf), partial(_passage, region=region, count=count))
 
 
 def committor(generator: Generator, a: Any, b: Any, backward: bool = False) -> Solution:
@@ -69,7 +70,7 @@ def committor(generator: Generator, a: Any, b: Any, backward: bool = False) -> S
     goal = 0 if backward else 1
     name = "probability to come from a last" if backward else "probability to reach b before a"
     q, ends = ended.solve(ended.arrivals[:, goal]), np.eye(2)[goal]
-    return _solution(name, ended, q, ends, (0.0, 1.0), lambda g: committor(g, a, b, backward))
+    return _solution(name, ended, q, ends, (0.0, 1.0), partial(committor, a=a, b=b, backward=backward))
 
 
 def splitting(generator: Generator, regions: Sequence[Any]) -> Solution:
@@ -79,7 +80,7 @@ def splitting(generator: Generator, regions: Sequence[Any]) -> Solution:
     ended = cut(generator, regions)
     q = ended.solve(ended.arrivals)
     name = "probability to end in each region"
-    return _solution(name, ended, q, np.eye(len(regions)), (0.0, 1.0), lambda g: splitting(g, regions))
+    return _solution(name, ended, q, np.eye(len(regions)), (0.0, 1.0), partial(splitting, regions=regions))
 
 
 def _solution(

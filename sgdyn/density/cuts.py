@@ -50,6 +50,10 @@ class Cut:
     rates: Floats
     bridged: int
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process needs; factors are found there again."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
     @property
     def grid(self) -> Grid:
         return self.generator.grid

@@ -52,6 +52,10 @@ class Generator:
     faces: Faces | None
     log_masses: Floats | None
 
+    def __reduce__(self) -> Any:
+        # the forces hold functions and solutions hold compiled factors: another process assembles anew, which is quick
+        return fokker_planck, (self.problem, self.grid)
+
     @cached_property
     def coarse(self) -> Generator:
         """The same process on half the cells along each axis, with which errors are found."""
@@ -59,7 +63,7 @@ class Generator:
 
     @cached_property
     def medium(self) -> Generator:
-        """The same process on two thirds of the cells along each axis, with which errors that may cancel by chance are checked."""
+        """The same process on two thirds of the cells along each axis: errors of two grids may cancel by chance."""
         return assembled(self.problem, self.grid.coarser(1.5), self.forces)
 
     @property

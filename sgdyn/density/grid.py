@@ -19,7 +19,9 @@ WALLS = ("reflecting", "absorbing", "periodic")
 
 @dataclass(frozen=True, init=False)
 class Grid:
-    """A box of cells: for each axis (low, high, count) for equal cells, or an increasing array of cell edges.
+    """A box of cells: for each axis a tuple (low, high, count) for equal cells, or an increasing array of cell edges.
+
+    A list of three increasing numbers as [0, 2, 5] may be either and is refused.
 
     boundary: "reflecting", "absorbing" or "periodic", one for all, or one for each axis, or a pair (low side, high side) for an axis.
     The nodes of every solver are the midpoints of the cells. Raises ValueError where low >= high, edges do not increase, or walls do not
@@ -115,7 +117,8 @@ def _axis(i: int, axis: Any) -> tuple[float, ...]:
             f"got axis {i} = {axis!r}, expected (low, high, count) or at least 3 edges; type sg.Grid(((-2, 2, 200), (-1, 1, 80)))"
         )
     checks.finite(f"axis {i}", given)
-    if isinstance(axis, list) and len(given) == 3 and np.all(np.diff(given) == 1):
+    decimal = isinstance(axis[2], float | np.floating)
+    if isinstance(axis, list) and len(given) == 3 and np.all(np.diff(given) > 0) and not decimal:
         raise ValueError(
             f"got axis {i} = {axis!r}, which may be three edges or (low, high, count), expected either; type np.array({axis!r}) for edges, or "
             f"{tuple(axis)!r} for {given[2]:g} cells"
@@ -124,7 +127,7 @@ def _axis(i: int, axis: Any) -> tuple[float, ...]:
         return tuple(given.tolist())
     if len(given) > 3 or isinstance(axis, np.ndarray):
         raise ValueError(f"got edges of axis {i} that do not increase, expected increasing edges; type np.sort(edges)")
-    if not float(given[2]).is_integer() or isinstance(axis[2], float | np.floating):
+    if not float(given[2]).is_integer() or decimal:
         raise TypeError(
             f"got axis {i} = {axis!r}, expected (low, high, count) with a whole count; type ({given[0]:g}, {given[1]:g}, 200), or "
             f"np.array({given.tolist()}) for three edges"

@@ -1,4 +1,4 @@
-"""Errors from two grids."""
+"""Errors from coarser grids."""
 
 from __future__ import annotations
 
@@ -13,29 +13,46 @@ from sgdyn.estimate import Estimate
 
 ROUNDING = 1e-12
 """The relative error that two grids which agree by chance still have."""
+APART = 0.5
+"""The share of a value by which two grids may differ before their errors follow no power."""
 
 
 def refined(
     generator: Generator, quantity: Callable[[Generator], Any], order: int = 2, *, irregular: bool = False
 ) -> Estimate:
-    """A quantity of a generator, with its error from the grid of half as many cells along each axis.
+    """A quantity of a generator, with its error from grids of half and of two thirds as many cells along each axis.
 
-        value = fine + (fine - coarse)/(r^p - 1),   error = |fine - coarse|/(r^p - 1),
+        value = fine + (fine - coarse)/(r^p - 1),   error = max( |fine - coarse|/(r^p - 1), |fine - medium| ),
 
-    r the ratio of cell widths, p = `order`, or 1 where the drift is carried upwind or D had to be thickened. Errors that are `irregular`,
-    because boundaries lie anywhere between the cells, follow no power and may cancel by chance: then the error is the whole of
-    |fine - coarse|, the largest of this grid and of a third, of two thirds as many cells. `quantity` returns a number or an array.
-    Raises ValueError if the grid has no coarser one.
+    r the ratio of cell widths, p = `order`, or 1 where the drift is carried upwind or D had to be thickened. The medium grid is there
+    because errors of two grids may cancel by chance. Errors that are `irregular`, because boundaries lie anywhere between the cells, follow
+    no power: then the error is max( |fine - coarse|, |fine - medium| ). Where the grids differ by more than half of the value, they are
+    too coarse for any power, nothing is extrapolated, and a warning says so. `quantity` returns a number or an array. Raises ValueError if the
+    grid has no coarser one.
     Source: Richardson 1911.
     """
     fine, power = np.asarray(quantity(generator)), order if is_smooth(generator) else 1
-    change = _change(fine, np.asarray(quantity(generator.coarse)))
+    change, less = (_change(fine, np.asarray(quantity(g))) for g in (generator.coarse, generator.medium))
     step = change / (ratio(generator, generator.coarse) ** power - 1)
-    error = np.abs(step)
-    if irregular:
-        error = np.maximum(np.abs(change), np.abs(_change(fine, np.asarray(quantity(generator.medium)))))
+    far = np.abs(change) > APART * np.abs(fine)
+    error = np.maximum(np.abs(np.where(irregular | far, change, step)), np.abs(less))
     error = error + ROUNDING * np.abs(np.where(np.isfinite(fine), fine, 0.0))
-    return Estimate((fine + step)[()], error[()], method(generator), warnings=generator.notes)
+    value = fine + np.where(far, 0.0, step)
+    return Estimate(
+        value[()], error[()], method(generator), warnings=(*_apart(fine, change, generator), *generator.notes)
+    )
+
+
+def _apart(fine: NDArray[Any], change: NDArray[Any], generator: Generator) -> tuple[str, ...]:
+    """Whether the grids differ by much of the value."""
+    known = (fine != 0) & np.isfinite(fine) & np.isfinite(change)
+    share = np.abs(change[known] / fine[known])
+    if not np.any(share > APART):
+        return ()
+    return (
+        f"the value changes by {100 * share.max():.0f} % from {cells(generator.coarse)} to {cells(generator)} cells: neither is fine enough for "
+        "the error to be more than a guess; type a Grid with more cells",
+    )
 
 
 def _change(fine: NDArray[Any], coarse: NDArray[Any]) -> NDArray[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,10 @@ class Solution:
     cut: Cut
     ends: Floats
     again: Callable[[Generator], Solution]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process needs; the same on other grids is solved there again."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     @property
     def grid(self) -> Grid:
@@ -82,14 +86,18 @@ class Solution:
         """One of several functions."""
         if self.values.ndim == self.grid.dim:
             raise ValueError(f"got component({k}) of one function, expected a solution that holds several")
-        again = self.again
-        return replace(self, values=self.values[..., k], ends=self.ends[..., k], again=lambda g: again(g).component(k))
+        again = partial(_component, self.again, k)
+        return replace(self, values=self.values[..., k], ends=self.ends[..., k], again=again)
 
     def plot(self, ax: Any = None) -> Any:
         """Curves in one dimension, a map with contours in two (see `sgdyn.plot`)."""
         from sgdyn import plot
 
         return plot.figure(self, ax=ax)
+
+
+def _component(again: Callable[[Generator], Solution], k: int, generator: Generator) -> Solution:
+    return again(generator).component(k)
 
 
 def start(x0: ArrayLike, cut: Cut) -> Floats:

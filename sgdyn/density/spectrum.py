@@ -18,6 +18,7 @@ from sgdyn.density.grid import Grid
 from sgdyn.density.refinement import refined
 from sgdyn.density.solvers import Solver
 from sgdyn.density.steps import exponential
+from sgdyn.errors import NotConvergedError
 from sgdyn.estimate import Estimate
 
 Floats = NDArray[np.float64]
@@ -31,7 +32,7 @@ FAINT = 1e-16
 """Where the stationary density is below this share of its largest value, eigenfunctions are continued by their own equation."""
 MOST_TURNS = 60
 ROUNDING = 1e-14
-"""Rates below this share of the largest cannot be told from zero."""
+"""What rounding changes, as a share of the largest rate."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +65,8 @@ def spectrum(generator: Generator, k: int = 4) -> RelaxationSpectrum:
     values = refined(generator, lambda g: (modes if g is generator else Modes(g, count)).values)
     isolated = generator.grid.size - len(modes.kept)
     notes = (f"{isolated} cells that no way leads out of were left out",) if isolated else ()
-    error = values.error + ROUNDING * modes.largest
-    values = replace(values, error=error, warnings=tuple(dict.fromkeys((*values.warnings, *generator.notes, *notes))))
+    error = values.error + modes.rounding
+    values = replace(values, error=error, warnings=tuple(dict.fromkeys((*values.warnings, *modes.doubts, *notes))))
     return RelaxationSpectrum(generator.grid, values, *modes.shapes(), isolated)
 
 
@@ -109,31 +110,82 @@ class Modes:
     @cached_property
     def right(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """Rates (count,) and vectors (n, count)."""
+        rates, vectors = self._slowest
+        return rates[: self.count], vectors[:, : self.count]
+
+    @cached_property
+    def _slowest(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The same and at least one more."""
         return self._found(self.solver.solve)
 
     @cached_property
     def left(self) -> tuple[NDArray[Any], NDArray[Any]]:
-        return self.right if self.generator.reversible else self._found(self.solver.solve_transposed)
+        if self.generator.reversible:
+            return self.right
+        rates, vectors = self._found(self.solver.solve_transposed)
+        return rates[: self.count], vectors[:, : self.count]
 
     def _found(self, solve: Callable[[Floats], Floats]) -> tuple[NDArray[Any], NDArray[Any]]:
         n = len(self.kept)
         inverse = linalg.LinearOperator((n, n), matvec=solve, dtype=np.float64)
         start = np.random.default_rng(0).normal(size=n)  # the eigensolver's own is drawn anew each time
         if self.generator.reversible:
-            gains, vectors = linalg.eigsh(inverse, k=self.count, which="LM", v0=start)
+            gains, vectors = linalg.eigsh(inverse, k=self.count + 1, which="LM", v0=start)
         else:
             # the rates nearest to zero need not have the least real parts: a few more are looked at
-            gains, vectors = linalg.eigs(inverse, k=min(n - 2, 2 * self.count + 2), which="LM", v0=start)
+            try:
+                gains, vectors = linalg.eigs(inverse, k=min(n - 2, 2 * self.count + 2), which="LM", v0=start)
+            except linalg.ArpackNoConvergence as failure:
+                raise NotConvergedError(
+                    f"got rates too close together beside the largest, {self.largest:.1g}, expected some that rounding does not mix; type "
+                    "a Grid of a smaller box, or generator.rate(a, b) for slow escapes"
+                ) from failure
         rates = 1 / gains - self.shift
-        order = np.lexsort((-np.imag(rates), np.abs(_rounded(np.imag(rates))), _rounded(np.real(rates))))[: self.count]
+        if self.generator.reversible:
+            rates, vectors = self._sharpened(np.linalg.qr(vectors)[0])
+        order = np.lexsort((-np.imag(rates), np.abs(_rounded(np.imag(rates))), _rounded(np.real(rates))))
         return rates[order], vectors[:, order] / _largest(vectors[:, order])
+
+    def _sharpened(self, vectors: Floats) -> tuple[Floats, Floats]:
+        """Rates and vectors in the span of orthonormal ones (n, count), from sums of squares, which lose no digits of slow rates:
+
+        v' S(-Q)S^-1 v = sum_edges |A_ij| (v_i sqrt(S_j/S_i) - v_j sqrt(S_i/S_j))² + sum_i leak_i v_i²
+        """
+        upper = sparse.triu(self.matrix, k=1).tocoo()
+        half = 0.5 * (self.log_roots[upper.col] - self.log_roots[upper.row])
+        # the size joins the exponent: one factor may overflow where their product does not
+        size = 0.5 * np.log(np.maximum(-upper.data, 1e-300))
+        there, back = np.exp(size + half), np.exp(size - half)
+        falls = there[:, None] * vectors[upper.row] - back[:, None] * vectors[upper.col]
+        lost = np.sqrt(self.generator.leaks[self.kept])[:, None] * vectors
+        roots, turn = np.linalg.svd(np.concatenate([falls, lost]), full_matrices=False)[1:]
+        return roots**2, vectors @ turn.T
+
+    @cached_property
+    def rounding(self) -> float:
+        """What rounding does to rates: relative to the largest, or its square where they are sums of squares."""
+        if not self.generator.reversible:
+            return ROUNDING * self.largest
+        return (ROUNDING * self.largest) ** 2 / max(float(np.max(self._slowest[0])), ROUNDING * self.largest)
 
     @cached_property
     def values(self) -> NDArray[Any]:
         """The rates (count,), as real numbers if they are."""
         rates = self.right[0]
         real = np.all(np.abs(np.imag(rates)) <= 1e-9 * np.abs(rates) + ROUNDING * self.largest)
-        return np.where(np.abs(rates) <= ROUNDING * self.largest, 0.0, np.real(rates) if real else rates)
+        return np.where(np.abs(rates) <= self.rounding, 0.0, np.real(rates) if real else rates)
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Which rates rounding hides, but for the one that is zero by the conservation of probability."""
+        hidden = np.flatnonzero(np.abs(self.values) <= 10 * self.rounding)
+        hidden = hidden[0 if np.any(self.generator.leaks) else 1 :]
+        if not len(hidden):
+            return ()
+        return (
+            f"rates {hidden.tolist()} are below or near {self.rounding:.1g}, what rounding leaves of a largest rate of {self.largest:.1g}: "
+            "they cannot be told from zero; type generator.rate(a, b) or mean_first_passage(b, x0) for slow escapes",
+        )
 
     def shapes(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """Functions and densities (count, *shape)."""

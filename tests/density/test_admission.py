@@ -63,6 +63,21 @@ def test_what_fits_around_is_taken():
     np.testing.assert_allclose(sg.fokker_planck(even, ring).current().values, 0.3 / (2 * np.pi), rtol=1e-9)
 
 
+def test_curls_drifts_and_D_that_do_not_fit_around_are_refused():
+    """The curl is checked as the potential is; what goes round is taken."""
+    ring = sg.Grid([(0, 2 * np.pi, 24), (-3, 3, 20)], ["periodic", "reflecting"])
+    valley = sg.potential(dim=2)(lambda x: np.cos(x[0]) + 0.5 * x[1] ** 2)
+    with pytest.raises(ValueError, match=r"got curl = \[.*periodic axis 0"):
+        sg.fokker_planck(sg.Langevin(valley, T=1.0, curl=lambda x: np.array([0.1 * x[0], 0.0])), ring)
+    wind = sg.Langevin(valley, T=1.0, curl=lambda x: np.array([0.3 + 0.1 * np.sin(x[0]), 0.0]))
+    assert sg.fokker_planck(wind, ring).stationary().masses.sum() == pytest.approx(1)
+    line = sg.Grid([(0, 1, 24)], "periodic")
+    with pytest.raises(ValueError, match="got drift"):
+        sg.fokker_planck(sg.Langevin.from_drift(lambda x: np.sin(x) ** 2, T=1.0, dim=1), line)
+    with pytest.raises(ValueError, match="got T D"):
+        sg.fokker_planck(sg.Langevin.gibbs(sg.potential(dim=1)(lambda x: 0 * x[0]), D=lambda x: [[1 + x[0]]]), line)
+
+
 def test_a_linear_drift_without_slope_goes_round():
     ring = sg.Grid([(0, 1, 16)], "periodic")
     process = sg.Langevin.linear([[0.0]], T=1.0)

@@ -74,6 +74,10 @@ def test_three_whole_numbers_in_a_list_may_be_edges_and_are_refused():
     with pytest.raises(ValueError, match=r"type np.array\(\[0, 1, 2\]\) for edges, or \(0, 1, 2\) for 2 cells"):
         sg.Grid([[0, 1, 2]])
     assert sg.Grid([np.array([0, 1, 2])]).shape == sg.Grid([(0, 2, 2)]).shape == (2,)
+    for axis in ([0, 2, 5], [-2.0, 2.0, 200], [0.5, 2, 5]):
+        with pytest.raises(ValueError, match="three edges or"):
+            sg.Grid([axis])
+    assert sg.Grid([(0, 2, 5)]).shape == (5,) and sg.Grid([[0, 2, 5, 6]]).shape == (3,)
 
 
 def test_marginals_keep_the_doubts_of_their_density():
