@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     from sgdyn.density.solution import Solution
     from sgdyn.density.spectrum import RelaxationSpectrum
     from sgdyn.errors import BlowUpError, BranchError, CensoredError, NotConvergedError
+    from sgdyn.escape.basins import SaddleGraph
     from sgdyn.escape.quadrature import mean_first_passage_1d
+    from sgdyn.escape.search import CriticalPoints, critical_points
     from sgdyn.estimate import Estimate
     from sgdyn.factors import factor, stratonovich
     from sgdyn.noise import LowRank, nearest_covariance, noise_from_functions
@@ -84,6 +86,7 @@ _PLACES = {
     "chebyshev": "density.collocation", "Current": "density.currents", "QuasiStationary": "density.boundary_value",
     "RelaxationSpectrum": "density.spectrum", "Solution": "density.solution",
     "BlowUpError": "errors", "BranchError": "errors", "CensoredError": "errors", "NotConvergedError": "errors",
+    "CriticalPoints": "escape.search", "critical_points": "escape.search", "SaddleGraph": "escape.basins",
     "mean_first_passage_1d": "escape.quadrature", "Estimate": "estimate",
     "LowRank": "noise", "nearest_covariance": "noise", "noise_from_functions": "noise",
     "Potential": "potentials", "potential": "potentials", "quadratic": "potentials", "tabulated": "tabulation",
@@ -103,16 +106,17 @@ _PLACES = {
 _ROOMS = ("datasets", "fit", "landscapes", "nets", "plot")
 
 __all__ = [
-    "BAOAB", "GJF", "MALA", "OBABO", "RI6", "SRA1", "SRA3", "SRI2", "SRIW1", "SRS2", "Adaptive", "Autocovariance", "Average", "BlowUpError",
-    "BranchError", "CensoredError", "Chebyshev", "Cloud", "CompoundPoisson", "Covariance", "Crosscheck", "Current", "Density",
-    "DiscreteSGD", "Energy", "Ensemble", "Entropic", "Entropy", "Estimate", "EulerMaruyama", "Evolution", "ExactLinear", "Flow",
-    "Gaussian", "GaussianState", "Generator", "Graph", "Grid", "Heun", "Histogram", "Interaction", "Langevin", "LastExit", "LevyEuler",
-    "LinearStationary", "LowRank", "Maximum", "Milstein", "Momentum", "NotConvergedError", "Observations", "Particles", "PorousMedium",
-    "Potential", "PotentialEnergy", "Quantile", "QuasiStationary", "Region", "RelaxationSpectrum", "ResampledSGDMap", "SGDMap", "ShARK",
-    "Solution", "Splitting", "StochasticHeavyBall", "TamedEuler", "Theta", "box", "chebyshev", "crosscheck", "datasets", "discrete_sgd",
-    "factor", "first_passage", "fit", "fokker_planck", "gaussian", "jko", "ladder", "landscapes", "linear_stationary",
-    "mean_first_passage_1d", "nearest_covariance", "nets", "noise_from_functions", "normals", "observe", "plot", "potential",
-    "quadratic", "sgd", "simulate", "stratonovich", "tabulated",
+    "BAOAB", "GJF", "MALA", "OBABO", "RI6", "SRA1", "SRA3", "SRI2", "SRIW1", "SRS2", "Adaptive", "Autocovariance", "Average",
+    "BlowUpError", "BranchError", "CensoredError", "Chebyshev", "Cloud", "CompoundPoisson", "Covariance", "CriticalPoints",
+    "Crosscheck", "Current", "Density", "DiscreteSGD", "Energy", "Ensemble", "Entropic", "Entropy", "Estimate", "EulerMaruyama",
+    "Evolution", "ExactLinear", "Flow", "Gaussian", "GaussianState", "Generator", "Graph", "Grid", "Heun", "Histogram", "Interaction",
+    "Langevin", "LastExit", "LevyEuler", "LinearStationary", "LowRank", "Maximum", "Milstein", "Momentum", "NotConvergedError",
+    "Observations", "Particles", "PorousMedium", "Potential", "PotentialEnergy", "Quantile", "QuasiStationary", "Region",
+    "RelaxationSpectrum", "ResampledSGDMap", "SGDMap", "SaddleGraph", "ShARK", "Solution", "Splitting", "StochasticHeavyBall",
+    "TamedEuler", "Theta", "box", "chebyshev", "critical_points", "crosscheck", "datasets", "discrete_sgd", "factor", "first_passage",
+    "fit", "fokker_planck", "gaussian", "jko", "ladder", "landscapes", "linear_stationary", "mean_first_passage_1d",
+    "nearest_covariance", "nets", "noise_from_functions", "normals", "observe", "plot", "potential", "quadratic", "sgd", "simulate",
+    "stratonovich", "tabulated",
 ]  # fmt: skip
 
 
