@@ -34,6 +34,17 @@ if TYPE_CHECKING:
     from sgdyn.density.spectrum import RelaxationSpectrum
     from sgdyn.errors import BlowUpError, BranchError, CensoredError, NotConvergedError
     from sgdyn.escape.basins import SaddleGraph
+    from sgdyn.escape.kramers import kramers_time
+    from sgdyn.escape.laws import (
+        feng_tu_exponent,
+        hu_saddle_escape_time,
+        jastrzebski_basin_weights,
+        kunin_moments,
+        mori_escape_time,
+        xie_escape_time,
+        zhu_loss_increase,
+        ziyin_label_noise_covariance,
+    )
     from sgdyn.escape.quadrature import mean_first_passage_1d
     from sgdyn.escape.search import CriticalPoints, critical_points
     from sgdyn.estimate import Estimate
@@ -86,7 +97,8 @@ _PLACES = {
     "chebyshev": "density.collocation", "Current": "density.currents", "QuasiStationary": "density.boundary_value",
     "RelaxationSpectrum": "density.spectrum", "Solution": "density.solution",
     "BlowUpError": "errors", "BranchError": "errors", "CensoredError": "errors", "NotConvergedError": "errors",
-    "CriticalPoints": "escape.search", "critical_points": "escape.search", "SaddleGraph": "escape.basins",
+    "CriticalPoints": "escape.search", "critical_points": "escape.search", "SaddleGraph": "escape.basins", "kramers_time": "escape.kramers",
+    "feng_tu_exponent": "escape.laws", "hu_saddle_escape_time": "escape.laws", "jastrzebski_basin_weights": "escape.laws", "kunin_moments": "escape.laws", "mori_escape_time": "escape.laws", "xie_escape_time": "escape.laws", "zhu_loss_increase": "escape.laws", "ziyin_label_noise_covariance": "escape.laws",
     "mean_first_passage_1d": "escape.quadrature", "Estimate": "estimate",
     "LowRank": "noise", "nearest_covariance": "noise", "noise_from_functions": "noise",
     "Potential": "potentials", "potential": "potentials", "quadratic": "potentials", "tabulated": "tabulation",
@@ -113,10 +125,11 @@ __all__ = [
     "Langevin", "LastExit", "LevyEuler", "LinearStationary", "LowRank", "Maximum", "Milstein", "Momentum", "NotConvergedError",
     "Observations", "Particles", "PorousMedium", "Potential", "PotentialEnergy", "Quantile", "QuasiStationary", "Region",
     "RelaxationSpectrum", "ResampledSGDMap", "SGDMap", "SaddleGraph", "ShARK", "Solution", "Splitting", "StochasticHeavyBall",
-    "TamedEuler", "Theta", "box", "chebyshev", "critical_points", "crosscheck", "datasets", "discrete_sgd", "factor", "first_passage",
-    "fit", "fokker_planck", "gaussian", "jko", "ladder", "landscapes", "linear_stationary", "mean_first_passage_1d",
+    "TamedEuler", "Theta", "box", "chebyshev", "critical_points", "crosscheck", "datasets", "discrete_sgd", "factor",
+    "feng_tu_exponent", "first_passage", "fit", "fokker_planck", "gaussian", "hu_saddle_escape_time", "jastrzebski_basin_weights",
+    "jko", "kramers_time", "kunin_moments", "ladder", "landscapes", "linear_stationary", "mean_first_passage_1d", "mori_escape_time",
     "nearest_covariance", "nets", "noise_from_functions", "normals", "observe", "plot", "potential", "quadratic", "sgd", "simulate",
-    "stratonovich", "tabulated",
+    "stratonovich", "tabulated", "xie_escape_time", "zhu_loss_increase", "ziyin_label_noise_covariance",
 ]  # fmt: skip
 
 

@@ -91,7 +91,7 @@ def test_a_network_is_searched_through_the_same_protocol():
     model = torch.nn.Sequential(torch.nn.Linear(1, 1, bias=False), torch.nn.Tanh(), torch.nn.Linear(1, 1, bias=False))
     x = torch.linspace(-1, 1, 12, dtype=torch.float64)[:, None]
     network = sg.nets.Network(model.double(), torch.nn.MSELoss(), (x, torch.tanh(1.5 * x)), weight_decay=0.05)
-    found = sg.critical_points(network, (-2, 2), method="newton", starts=8)
+    found = sg.critical_points(network, (-2, 2), method="newton", starts=4)
     np.testing.assert_array_equal(found.index, [0, 0, 1])
     assert np.abs(found.saddles).max() < 1e-12
     assert found.minima[0] == pytest.approx(-found.minima[1], abs=1e-9)
