@@ -124,8 +124,11 @@ def _starts(graph: Graph, bend: float) -> list[Floats]:
 
 def _least(graph: Graph, start: Floats) -> Floats | None:
     scale = np.repeat(1.0 / (1 + np.arange(MODES)) ** 2, graph.N.shape[1])  # higher modes are stiffer
-    found = minimize(
-        lambda u: (lambda f, g: (f, g * scale))(*graph.action(u * scale)), start / scale, jac=True, method="BFGS", options={"maxiter": 3000, "gtol": 1e-10},
-    )  # fmt: skip
+
+    def scaled(u: Floats) -> tuple[float, Floats]:
+        value, slope = graph.action(u * scale)
+        return value, slope * scale
+
+    found = minimize(scaled, start / scale, jac=True, method="BFGS", options={"maxiter": 3000, "gtol": 1e-10})
     c = np.asarray(found.x * scale)
     return c if np.all(np.isfinite(c)) and np.linalg.norm(found.jac) < 1e-4 * max(found.fun, 1e-300) else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.integrate import quad
 
 from sgdyn.escape.expansions import derivatives, saddle_term, well_term
@@ -23,8 +23,13 @@ def kramers_line(problem: Langevin, well: float, saddle: float, order: int) -> E
     size is the error; with order=2 the error is c² + (T/barrier)², the scale of the second-order term (for x⁴/4 - x²/2 at barriers of 2.5 to
     10 T the true one is 0.4 to 0.7 of it). Source: Gardiner, Stochastic Methods, 5.5.2, by Laplace's method to the next order.
     """
-    strength = lambda x: problem.T * problem.D(np.asarray(x)[..., None])[..., 0, 0]  # noqa: E731
-    slope = lambda x: -problem.drift(np.asarray(x)[..., None])[..., 0] / strength(x)  # noqa: E731
+
+    def strength(x: ArrayLike) -> Floats:
+        return np.asarray(problem.T * problem.D(np.asarray(x)[..., None])[..., 0, 0])
+
+    def slope(x: ArrayLike) -> Floats:
+        return np.asarray(-problem.drift(np.asarray(x)[..., None])[..., 0] / strength(x))
+
     h = 0.1 * abs(saddle - well)
     at_well, at_saddle = (derivatives(slope, x, h, 3) for x in (well, saddle))
     if not at_well[1] > 0 > at_saddle[1]:

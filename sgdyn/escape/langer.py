@@ -93,11 +93,11 @@ def langer(found: Setting, well: Floats, saddle: Floats, problem: Langevin | Mom
     growth = float(growing.real.max())
     above = _log_det(top) if soft is None else soft.rest + soft.log_det
     log_time = np.log(2 * np.pi / growth) + 0.5 * (above - _log_det(bottom)) + height
-    relative = _neglected(U, well, bottom, found.metric, T) + height**-2
+    relative = _neglected(U, well, found.metric, T, height) + height**-2
     notes: tuple[str, ...] = _friction_note(problem, found, well, saddle)
     if soft is not None:
         return _pitchfork(soft, log_time, relative, height, notes)
-    return mean_time(log_time, relative + _neglected(U, saddle, top, found.metric, T), height, f"{_name(problem)}, error: the term of order T", notes)  # fmt: skip
+    return mean_time(log_time, relative + _neglected(U, saddle, found.metric, T, height), height, f"{_name(problem)}, error: the term of order T", notes)  # fmt: skip
 
 
 def _pitchfork(soft: Soft, log_time: float, relative: float, height: float, notes: tuple[str, ...]) -> Estimate:
@@ -112,10 +112,10 @@ def _log_det(H: Floats) -> float:
     return float(np.linalg.slogdet(H)[1])
 
 
-def _neglected(U: PotentialSurface, x: Floats, H: Floats, metric: Floats, T: float) -> float:
-    """The size of the first correction to the Gaussian integral around a point; not known where it is too dear."""
+def _neglected(U: PotentialSurface, x: Floats, metric: Floats, T: float, height: float) -> float:
+    """The size of the first correction to the Gaussian integral around a point; its scale where it is too dear."""
     if len(x) > LARGEST_TENSOR:
-        return 0.0
+        return 0.5 / height
     return abs(gaussian_correction(U.hessian, x, metric)) * T
 
 

@@ -63,7 +63,10 @@ def _sides(well: float, saddle: float) -> tuple[float, float]:
 def action(U: Potential, saddle: float, sign: float) -> float:
     """2 ∫ sqrt(2 (U_s - U)) dx from the saddle to where U = U_s again on one side; infinite if U stays below."""
     top = float(U([saddle]))
-    gap = lambda x: top - float(U([x]))  # noqa: E731
+
+    def gap(x: float) -> float:
+        return top - float(U([x]))
+
     reach = 1e-2 * (1 + abs(saddle))
     inner = reach
     while gap(saddle + sign * reach) > 0:
@@ -71,6 +74,8 @@ def action(U: Potential, saddle: float, sign: float) -> float:
         if reach > 1e4 * (1 + abs(saddle)):
             return float("inf")
     turn = brentq(lambda y: gap(saddle + sign * y), inner, reach, xtol=1e-13) if reach > inner else reach
-    # y = turn sin²(angle) takes the roots away from both ends
-    integrand = lambda a: np.sqrt(2 * max(gap(saddle + sign * turn * np.sin(a) ** 2), 0.0)) * np.sin(2 * a)  # noqa: E731
+
+    def integrand(angle: float) -> float:  # y = turn sin²(angle) takes the roots away from both ends
+        return float(np.sqrt(2 * max(gap(saddle + sign * turn * np.sin(angle) ** 2), 0.0)) * np.sin(2 * angle))
+
     return float(2 * turn * quad(integrand, 0, np.pi / 2, epsrel=1e-9, limit=200)[0])
