@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from sgdyn import datasets, fit, landscapes, nets, plot
-    from sgdyn.crosschecks import Crosscheck, crosscheck
+    from sgdyn.crosschecks.tables import Crosscheck, crosscheck
     from sgdyn.density.boundary_value import QuasiStationary
     from sgdyn.density.collocation import Chebyshev, chebyshev
     from sgdyn.density.currents import Current
@@ -93,7 +93,7 @@ _PLACES = {
     "PotentialEnergy": "density.flows.energies", "Cloud": "density.flows.flow", "Flow": "density.flows.flow",
     "GaussianState": "density.flows.flow", "Gaussian": "density.flows.gaussians", "Graph": "density.flows.graph",
     "Quantile": "density.flows.quantile", "jko": "density.flows.stepping", "Entropic": "density.flows.entropic",
-    "Particles": "density.flows.particles", "Crosscheck": "crosschecks", "crosscheck": "crosschecks", "Chebyshev": "density.collocation",
+    "Particles": "density.flows.particles", "Crosscheck": "crosschecks.tables", "crosscheck": "crosschecks.tables", "Chebyshev": "density.collocation",
     "chebyshev": "density.collocation", "Current": "density.currents", "QuasiStationary": "density.boundary_value",
     "RelaxationSpectrum": "density.spectrum", "Solution": "density.solution",
     "BlowUpError": "errors", "BranchError": "errors", "CensoredError": "errors", "NotConvergedError": "errors",

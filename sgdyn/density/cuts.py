@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse import csgraph
 
-from sgdyn.density.crossings import Level, between, crossings, level_on, slope_on
+from sgdyn.density.crossings import Level, crossings, level_on, slope_on
 from sgdyn.density.elimination import Elimination
 from sgdyn.density.generator import Generator, bernoulli
 from sgdyn.density.grid import Grid
 from sgdyn.density.solvers import Solver
+from sgdyn.density.steps import NOWHERE, Steps, every_step, exponential
 from sgdyn.errors import NotConvergedError
 from sgdyn.region import Region
 
@@ -26,27 +27,10 @@ Bools = NDArray[np.bool_]
 
 CLOSEST = 1e-10
 """The shortest cut in lengths of an edge: a cell whose centre lies on the boundary ends there, without infinite rates."""
-NOWHERE = -1
 MOST_STEPS = 1e9
 """The expected number of jumps before the end up to which factors of -Q are right to seven digits."""
 CHEAP, AFFORDABLE = 1e6, 3e10
 """Steps of an elimination that take next to no time (a chain), and half a minute (400 x 400 or 32 x 32 x 32 cells)."""
-
-
-@dataclass(frozen=True)
-class Steps:
-    """Ways from cells `origin` by `dx` (n, dim) to cells `target` (NOWHERE beyond absorbing walls) at the rates
-    `strength` B(`climb`) + `carried`."""
-
-    origin: Integers
-    target: Integers
-    dx: Floats
-    strength: Floats
-    climb: Floats
-    carried: Floats
-
-    def of(self, rows: NDArray[Any]) -> Steps:
-        return Steps(*(getattr(self, name)[rows] for name in Steps.__dataclass_fields__))
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,18 +202,18 @@ def cut(generator: Generator, regions: Sequence[Any], log_masses: Floats | None 
     """
     given = tuple(Region.of(region, generator.grid.dim) for region in regions)
     owner = _owners(generator, given)
-    steps = _steps(generator, log_masses)
-    bridged = int(np.sum(_between(owner, steps)))
-    steps = steps.of(owner[steps.origin] == NOWHERE)
-    ends, theta = _ends(generator.grid, given, owner, steps)
+    every = every_step(generator, log_masses)
+    bridged = int(np.sum(_between(owner, every)))
+    kept = every.of(owner[every.origin] == NOWHERE)
+    ends, theta = _ends(generator.grid, given, owner, kept)
     for k in range(len(given)):
         if not np.any(owner == k) and not np.any(ends == k):
             raise ValueError(
                 f"got a region that no cell of the grid of {_shape(generator.grid)} cells touches, expected one inside the box; "
                 "type a finer Grid (errors are found on one with half the cells along each axis) or a wider region"
             )
-    rates = _rates(generator, steps, ends, theta, log_masses)
-    return Cut(generator, given, owner, steps, ends, theta, rates, bridged)
+    rates = _rates(generator, kept, ends, theta, log_masses)
+    return Cut(generator, given, owner, kept, ends, theta, rates, bridged)
 
 
 def _shape(grid: Grid) -> str:
@@ -256,37 +240,6 @@ def _between(owner: Integers, steps: Steps) -> Bools:
     """Steps that lead from one region straight into another."""
     a, b = owner[steps.origin], np.where(steps.target == NOWHERE, NOWHERE, owner[steps.target])
     return np.asarray((a != b) & (a != NOWHERE) & (b != NOWHERE))
-
-
-def _steps(generator: Generator, log_masses: Floats | None) -> Steps:
-    """All ways out of cells, there and back."""
-    e, out, f = generator.lattice.edges, generator.lattice.exits, generator.faces
-    x, volumes, none = generator.grid.centers.reshape(-1, generator.grid.dim), generator.volumes, np.zeros(len(e.i))
-    parts = [
-        (e.i, e.j, e.dx, e.strength / volumes[e.i], generator.climb, none),
-        (e.j, e.i, -e.dx, e.strength / volumes[e.j], -generator.climb, none),
-    ]
-    if len(out.i):
-        beyond, still = np.full(len(out.i), NOWHERE), np.zeros(len(out.i))
-        parts.append((out.i, beyond, out.dx, out.strength, generator.edge_forces.climb(x[out.i], out.dx), still))
-    if f is not None:
-        way, zero, lost = between(generator.grid, x[f.i], x[f.j]), np.zeros(len(f.i)), np.zeros(len(f.last))
-        forth, back = f.forth, f.back
-        if log_masses is not None:
-            fall = log_masses[f.i] - log_masses[f.j]
-            forth, back = back * exponential(-fall, back), forth * exponential(fall, forth)
-        parts += [
-            (f.i, f.j, way, zero, zero, forth),
-            (f.j, f.i, -way, zero, zero, back),
-            (f.last, np.full(len(f.last), NOWHERE), np.zeros((len(f.last), x.shape[1])), lost, lost, f.out),
-        ]
-    return Steps(*(np.concatenate(p) for p in zip(*parts, strict=True)))
-
-
-def exponential(exponent: Floats, factor: Floats) -> Floats:
-    """exp where the factor is not 0, 0 elsewhere: masses below the smallest float have no currents."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return np.where(factor != 0, np.exp(np.where(factor != 0, exponent, 0.0)), 0.0)
 
 
 def _rates(generator: Generator, steps: Steps, ends: Integers, theta: Floats, log_masses: Floats | None) -> Floats:

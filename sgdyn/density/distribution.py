@@ -68,6 +68,8 @@ class Density:
             _summed(self.masses, kept) / grid.volumes,
             None if error is None else error / grid.volumes,
             self.outside,
+            self.solver_error,
+            self.warnings,
         )
 
     def at(self, x: ArrayLike) -> Floats:

@@ -115,6 +115,11 @@ def _axis(i: int, axis: Any) -> tuple[float, ...]:
             f"got axis {i} = {axis!r}, expected (low, high, count) or at least 3 edges; type sg.Grid(((-2, 2, 200), (-1, 1, 80)))"
         )
     checks.finite(f"axis {i}", given)
+    if isinstance(axis, list) and len(given) == 3 and np.all(np.diff(given) == 1):
+        raise ValueError(
+            f"got axis {i} = {axis!r}, which may be three edges or (low, high, count), expected either; type np.array({axis!r}) for edges, or "
+            f"{tuple(axis)!r} for {given[2]:g} cells"
+        )
     if np.all(np.diff(given) > 0) and (len(given) > 3 or isinstance(axis, np.ndarray)):
         return tuple(given.tolist())
     if len(given) > 3 or isinstance(axis, np.ndarray):

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sgdyn.density.crossings import between, crossings
-from sgdyn.density.cuts import NOWHERE, Cut
+from sgdyn.density.cuts import Cut
+from sgdyn.density.steps import NOWHERE
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.intp]

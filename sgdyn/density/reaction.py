@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from sgdyn.density.boundary_value import stationary_log_masses
 from sgdyn.density.currents import Current
-from sgdyn.density.cuts import NOWHERE, Cut, cut
+from sgdyn.density.cuts import Cut, cut
 from sgdyn.density.distribution import Density
 from sgdyn.density.generator import Generator
 from sgdyn.density.refinement import refined
+from sgdyn.density.steps import NOWHERE
 from sgdyn.estimate import Estimate
 
 Floats = NDArray[np.float64]

@@ -13,11 +13,11 @@ from scipy import sparse
 from scipy.sparse import csgraph, linalg
 
 from sgdyn import checks
-from sgdyn.density.cuts import exponential
 from sgdyn.density.generator import Generator
 from sgdyn.density.grid import Grid
 from sgdyn.density.refinement import refined
 from sgdyn.density.solvers import Solver
+from sgdyn.density.steps import exponential
 from sgdyn.estimate import Estimate
 
 Floats = NDArray[np.float64]

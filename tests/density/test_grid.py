@@ -68,3 +68,15 @@ def test_marginals_in_any_order_keep_their_errors(rng):
     for axes in ((), (0, 0), (0, -3), (3,), (-4,)):
         with pytest.raises(ValueError, match="different numbers from -3 to 2"):
             density.marginal(*axes)
+
+
+def test_three_whole_numbers_in_a_list_may_be_edges_and_are_refused():
+    with pytest.raises(ValueError, match=r"type np.array\(\[0, 1, 2\]\) for edges, or \(0, 1, 2\) for 2 cells"):
+        sg.Grid([[0, 1, 2]])
+    assert sg.Grid([np.array([0, 1, 2])]).shape == sg.Grid([(0, 2, 2)]).shape == (2,)
+
+
+def test_marginals_keep_the_doubts_of_their_density():
+    grid = sg.Grid([(0, 1, 3), (0, 1, 2)])
+    rho = sg.Density(grid, np.ones(grid.shape), solver_error=1e-9, warnings=("thin",))
+    assert rho.marginal(0).warnings == ("thin",) and rho.marginal(0).solver_error == 1e-9

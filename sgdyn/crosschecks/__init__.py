@@ -1,0 +1,1 @@
+"""One quantity by every theory that applies."""
