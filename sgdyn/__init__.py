@@ -33,7 +33,20 @@ if TYPE_CHECKING:
     from sgdyn.density.solution import Solution
     from sgdyn.density.spectrum import RelaxationSpectrum
     from sgdyn.errors import BlowUpError, BranchError, CensoredError, NotConvergedError
+    from sgdyn.escape.basins import SaddleGraph
+    from sgdyn.escape.kramers import kramers_time
+    from sgdyn.escape.laws import (
+        feng_tu_exponent,
+        hu_saddle_escape_time,
+        jastrzebski_basin_weights,
+        kunin_moments,
+        mori_escape_time,
+        xie_escape_time,
+        zhu_loss_increase,
+        ziyin_label_noise_covariance,
+    )
     from sgdyn.escape.quadrature import mean_first_passage_1d
+    from sgdyn.escape.search import CriticalPoints, critical_points
     from sgdyn.estimate import Estimate
     from sgdyn.factors import factor, stratonovich
     from sgdyn.noise import LowRank, nearest_covariance, noise_from_functions
@@ -88,6 +101,8 @@ _PLACES = {
     "chebyshev": "density.collocation", "Current": "density.currents", "QuasiStationary": "density.boundary_value",
     "RelaxationSpectrum": "density.spectrum", "Solution": "density.solution",
     "BlowUpError": "errors", "BranchError": "errors", "CensoredError": "errors", "NotConvergedError": "errors",
+    "CriticalPoints": "escape.search", "critical_points": "escape.search", "SaddleGraph": "escape.basins", "kramers_time": "escape.kramers",
+    "feng_tu_exponent": "escape.laws", "hu_saddle_escape_time": "escape.laws", "jastrzebski_basin_weights": "escape.laws", "kunin_moments": "escape.laws", "mori_escape_time": "escape.laws", "xie_escape_time": "escape.laws", "zhu_loss_increase": "escape.laws", "ziyin_label_noise_covariance": "escape.laws",
     "mean_first_passage_1d": "escape.quadrature", "Estimate": "estimate",
     "LowRank": "noise", "nearest_covariance": "noise", "noise_from_functions": "noise",
     "Action": "pathspace.functional", "action": "pathspace.functional", "Instanton": "pathspace.instantons", "instanton": "pathspace.instantons",
@@ -111,16 +126,18 @@ _ROOMS = ("datasets", "fit", "landscapes", "nets", "plot")
 
 __all__ = [
     "BAOAB", "GJF", "MALA", "OBABO", "RI6", "SRA1", "SRA3", "SRI2", "SRIW1", "SRS2", "Action", "Adaptive", "Autocovariance", "Average",
-    "BlowUpError", "BranchError", "CensoredError", "Chebyshev", "Cloud", "CompoundPoisson", "Covariance", "Crosscheck", "Current",
-    "Density", "DiscreteSGD", "Energy", "Ensemble", "Entropic", "Entropy", "Estimate", "EulerMaruyama", "Evolution", "ExactLinear",
-    "Flow", "FreidlinWentzell", "Gaussian", "GaussianState", "Generator", "Graph", "Grid", "Heun", "Histogram", "Instanton",
-    "Interaction", "Langevin", "LastExit", "LevyEuler", "LinearStationary", "LowRank", "Maximum", "Midpoint", "MidpointJacobian",
-    "Milstein", "Momentum", "NotConvergedError", "Observations", "Particles", "Path", "PorousMedium", "Potential", "PotentialEnergy",
-    "Prepoint", "Quantile", "QuasiStationary", "Region", "RelaxationSpectrum", "ResampledSGDMap", "SGDMap", "ShARK", "Solution",
-    "Splitting", "StaticKernel", "StochasticHeavyBall", "TamedEuler", "Theta", "action", "box", "chebyshev", "crosscheck", "datasets",
-    "discrete_sgd", "factor", "first_passage", "fit", "fokker_planck", "gaussian", "instanton", "jko", "ladder", "landscapes",
-    "linear_stationary", "mean_first_passage_1d", "nearest_covariance", "nets", "noise_from_functions", "normals", "observe", "plot",
-    "potential", "quadratic", "sgd", "simulate", "stratonovich", "tabulated",
+    "BlowUpError", "BranchError", "CensoredError", "Chebyshev", "Cloud", "CompoundPoisson", "Covariance", "CriticalPoints", "Crosscheck",
+    "Current", "Density", "DiscreteSGD", "Energy", "Ensemble", "Entropic", "Entropy", "Estimate", "EulerMaruyama", "Evolution",
+    "ExactLinear", "Flow", "FreidlinWentzell", "Gaussian", "GaussianState", "Generator", "Graph", "Grid", "Heun", "Histogram",
+    "Instanton", "Interaction", "Langevin", "LastExit", "LevyEuler", "LinearStationary", "LowRank", "Maximum", "Midpoint",
+    "MidpointJacobian", "Milstein", "Momentum", "NotConvergedError", "Observations", "Particles", "Path", "PorousMedium", "Potential",
+    "PotentialEnergy", "Prepoint", "Quantile", "QuasiStationary", "Region", "RelaxationSpectrum", "ResampledSGDMap", "SGDMap",
+    "SaddleGraph", "ShARK", "Solution", "Splitting", "StaticKernel", "StochasticHeavyBall", "TamedEuler", "Theta", "action", "box",
+    "chebyshev", "critical_points", "crosscheck", "datasets", "discrete_sgd", "factor", "feng_tu_exponent", "first_passage", "fit",
+    "fokker_planck", "gaussian", "hu_saddle_escape_time", "instanton", "jastrzebski_basin_weights", "jko", "kramers_time",
+    "kunin_moments", "ladder", "landscapes", "linear_stationary", "mean_first_passage_1d", "mori_escape_time", "nearest_covariance",
+    "nets", "noise_from_functions", "normals", "observe", "plot", "potential", "quadratic", "sgd", "simulate", "stratonovich",
+    "tabulated", "xie_escape_time", "zhu_loss_increase", "ziyin_label_noise_covariance",
 ]  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from sgdyn.density.maps import MAPS
 from sgdyn.density.pictures import PICTURES
+from sgdyn.escape.pictures import ESCAPES
 from sgdyn.pathspace.pictures import PATHS
 from sgdyn.problem import Momentum
 
@@ -271,5 +272,5 @@ def _crosscheck(check: Any, ax: Axes) -> None:
 
 _PICTURES: dict[str, Callable[[Any, Axes], None]] = {
     "Potential": _potential, "Landscape": _landscape, "Ensemble": _ensemble, "Estimate": _estimate, "Density": _density, "LinearStationary": _linear,
-    "Spectrum": _spectrum, "Recording": _recording, "Comparison": _comparison, "Crosscheck": _crosscheck, **PICTURES, **MAPS, **PATHS,
+    "Spectrum": _spectrum, "Recording": _recording, "Comparison": _comparison, "Crosscheck": _crosscheck, **PICTURES, **MAPS, **PATHS, **ESCAPES,
 }  # fmt: skip
