@@ -185,8 +185,8 @@ def draw(fill: Any, gather: Any, buffers: Any, sizes: Any, filled: Any, step: An
     return filled, begin
 
 
-FUNCTIONS = (STEP_BLOCK, FIELD_BLOCK, NOISE_BLOCK, FIELD_BLOCK, FILL_BLOCK, GATHER_BLOCK, CONFINE_BLOCK)
-"""The functions that `walk` is handed, by their addresses; then `SLOTS` watchers and their fields."""
+FUNCTIONS = (STEP_BLOCK, FIELD_BLOCK, NOISE_BLOCK, FIELD_BLOCK, FILL_BLOCK, GATHER_BLOCK)
+"""The functions that `walk` is handed, by their addresses; then the boundary, `SLOTS` watchers and their fields."""
 to_step, to_field, to_noise, to_fill, to_gather, to_confine, to_watch = (
     function_at(kind)
     for kind in (STEP_BLOCK, FIELD_BLOCK, NOISE_BLOCK, FILL_BLOCK, GATHER_BLOCK, CONFINE_BLOCK, WATCH_BLOCK)
@@ -196,12 +196,12 @@ ATTACHED = (VECTOR, PLACES, STEPS, types.UniTuple(VECTOR, SLOTS), types.UniTuple
 """Limits of the boundary, where parameters hold the time, steps between looks, parameters and records of the watchers."""
 
 
-@kernel(STEPS, VECTOR, VECTOR, VECTOR, VECTOR, types.int64, types.int64, types.int64, types.int64, types.int64, types.boolean,
-        *ATTACHED, CUBE, PATHS, types.int64, types.int64, VECTOR, types.int64, types.uint64, types.uint64, STEPS, SNAPSHOTS)  # fmt: skip
+@kernel(STEPS, VECTOR, VECTOR, VECTOR, VECTOR, types.int64, types.int64, types.int64, types.int64, types.int64, types.boolean, types.int64,
+        *ATTACHED, CUBE, PATHS, types.int64, types.int64, VECTOR, types.uint64, types.uint64, STEPS, SNAPSHOTS)  # fmt: skip
 def walk(
     functions: Any, theta: Any, phi: Any, psi: Any, constants: Any, room: Any,
-    group: Any, normals: Any, used: Any, rows: Any, several: Any, limits: Any, clocks: Any, every: Any, parameters: Any, records: Any,
-    x: Any, paths: Any, first: Any, count: Any, temperatures: Any, refine: Any, k0: Any, k1: Any, kept: Any, out: Any,
+    group: Any, normals: Any, used: Any, rows: Any, several: Any, refine: Any, limits: Any, clocks: Any, every: Any, parameters: Any, records: Any,
+    x: Any, paths: Any, first: Any, count: Any, temperatures: Any, k0: Any, k1: Any, kept: Any, out: Any,
 ) -> None:  # fmt: skip
     """Steps first, ..., first + count - 1 of the blocks x[block, dim, n], in place.
 

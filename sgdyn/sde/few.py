@@ -17,7 +17,7 @@ from sgdyn.randomness import HALF, box_muller, rounds_from_third
 from sgdyn.sde.variates import FILL_SIGNATURE, WIDE, Variates, box_muller32, philox_double, philox_single
 
 if TYPE_CHECKING:
-    from sgdyn.sde.walkers import Course
+    from sgdyn.sde.course import Course
 
 GROUPS = 64
 """Groups of steps whose numbers are made at once."""

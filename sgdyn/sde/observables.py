@@ -19,7 +19,7 @@ from sgdyn.estimate import Estimate
 from sgdyn.fields import Affine, Field
 from sgdyn.region import Region
 from sgdyn.sde import watchers
-from sgdyn.sde.walkers import Watch
+from sgdyn.sde.course import Watch
 
 Floats = NDArray[np.float64]
 

@@ -18,13 +18,14 @@ from sgdyn.progress import Progress, progress
 from sgdyn.region import OVERSHOOT, Region
 from sgdyn.sde import diagnosis
 from sgdyn.sde.boundaries import absorbs, check_inside, walls_of
+from sgdyn.sde.course import Clock, Confinement, Course, Watch
 from sgdyn.sde.methods.choice import OTHER_PROCESSES, check_method, check_variates
 from sgdyn.sde.methods.euler_maruyama import EulerMaruyama
 from sgdyn.sde.methods.plan import Method
 from sgdyn.sde.portions import Task, portions, spread
 from sgdyn.sde.requests import checked_process, refuse_unstable, starting_points
 from sgdyn.sde.variates import variates
-from sgdyn.sde.walkers import Clock, Confinement, Course, Walkers, Watch, Workers, thread_pool
+from sgdyn.sde.walkers import Walkers, Workers, thread_pool
 from sgdyn.sde.watchers import arrivals, bridged_arrivals
 
 Floats = NDArray[np.float64]
