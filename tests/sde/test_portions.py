@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 
 import numpy as np
@@ -98,6 +98,35 @@ def test_a_portion_gives_up_only_if_no_other_arrives(monkeypatch):
         with pytest.raises(sg.CensoredError, match="none of 40 paths") as info:
             sg.first_passage(SINKING, [0.0], lambda x: x[0] > 50.0, executor=pool, **options)
     assert info.value.waiting == 40 and info.value.limit < 10
+
+
+class InterruptedExecutor(Executor):
+    """Finishes so many tasks; then comes Ctrl-C."""
+
+    def __init__(self, tasks):
+        self.left = tasks
+
+    def submit(self, function, /, *arguments):
+        future, self.left = Future(), self.left - 1
+        if self.left < 0:
+            future.set_exception(KeyboardInterrupt())
+        else:
+            future.set_result(function(*arguments))
+        return future
+
+
+@pytest.mark.parametrize("tasks", [0, 3, 20])
+def test_ctrl_c_carries_the_times_of_the_portions_that_are_done(tasks, monkeypatch):
+    """Of 20 portions of two paths; those that had given up are asked again, which is what ends after the twentieth."""
+    monkeypatch.setattr(passage, "HOPELESS_WORK", 1000)
+    options = {"dt": 0.01, "n_paths": 40, "seed": 3}
+    alone = sg.first_passage(SINKING, [0.0], lambda x: x[0] > 1.0, **options).samples
+    with pytest.raises(sg.CensoredError, match="at Ctrl-C") as info:
+        sg.first_passage(SINKING, [0.0], lambda x: x[0] > 1.0, executor=InterruptedExecutor(tasks), **options)
+    known, error = np.isfinite(info.value.times), info.value
+    np.testing.assert_array_equal(error.times[known], alone[known])
+    assert error.waiting == np.sum(~known) and np.all(error.times[known] > 0)
+    assert not known[2 * tasks :].any() and (tasks == 0) == (not known.any()) and not known.all()
 
 
 @pytest.mark.slow
