@@ -23,10 +23,9 @@ from sgdyn.sde.observables import (
     Histogram,
     LastExit,
     Maximum,
-    Observable,
-    Setting,
     Splitting,
 )
+from sgdyn.sde.setting import Observable, Setting
 from sgdyn.sde.watchers import arrivals
 
 Floats = NDArray[np.float64]

@@ -50,7 +50,7 @@ def first_passage(
     dt, for the same Brownian paths, which removes the term of first order. n_paths: default 1000. boundary: walls (see `sg.box`). device, precision: as of `observe`; not with extrapolate.
 
     Raises `CensoredError`, with the times that are known, if some paths have not arrived by t_max (their mean would be biased), if none
-    arrives for very long, or at Ctrl-C; ValueError if x0 lies in the region; `BlowUpError` if a path is lost.
+    arrives for very long, or at Ctrl-C (with an executor: those of the portions that are done); ValueError if x0 lies in the region; `BlowUpError` if a path is lost.
     """
     process, method = checked_process(problem), check_method(method)
     start = starting_points(x0, process.dim, 1000 if n_paths is None and np.ndim(x0) == 1 else n_paths)

@@ -17,7 +17,7 @@ from sgdyn.problem import Langevin, Momentum
 from sgdyn.progress import Progress, progress
 from sgdyn.sde import diagnosis, lean
 from sgdyn.sde.boundaries import absorbs, check_inside, walls_of
-from sgdyn.sde.checkpoint import Checkpoint, described, digest
+from sgdyn.sde.checkpoint import Checkpoint
 from sgdyn.sde.course import Clock, Confinement, Course
 from sgdyn.sde.ensemble import Ensemble
 from sgdyn.sde.methods.choice import check_method, check_variates
@@ -34,6 +34,7 @@ from sgdyn.sde.requests import (
 )
 from sgdyn.sde.variates import variates
 from sgdyn.sde.walkers import Steps, Walkers, thread_pool
+from sgdyn.storage import described, digest
 
 Floats = NDArray[np.float64]
 

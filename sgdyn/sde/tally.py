@@ -17,8 +17,8 @@ from sgdyn.sde import diagnosis, few
 from sgdyn.sde.boundaries import absorbs
 from sgdyn.sde.course import WIDEST, WIDTH, Clock, Confinement, Course
 from sgdyn.sde.methods.plan import Plan
-from sgdyn.sde.observables import Observable, Setting
 from sgdyn.sde.portions import portions
+from sgdyn.sde.setting import Observable, Setting
 from sgdyn.sde.simulation import slices
 from sgdyn.sde.walkers import Walkers, Workers
 

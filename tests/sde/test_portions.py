@@ -183,8 +183,9 @@ def test_an_interrupted_run_goes_on_to_the_identical_result(slices, tmp_path, mo
 
 KILLED = """
 import numpy as np, sgdyn as sg
-from sgdyn.sde import checkpoint, simulation
-checkpoint.SECONDS, simulation.SLICE_WORK = 0.0, 2e5
+import sgdyn.storage as storage
+from sgdyn.sde import simulation
+storage.SECONDS, simulation.SLICE_WORK = 0.0, 2e5
 process = sg.Langevin(sg.quadratic([[2.0, 0.3], [0.3, 1.0]]), T=0.3, D=[1.0, 0.5])
 print("go", flush=True)
 sg.simulate(process, [0.5, 0.0], t=200.0, dt=0.001, n_paths=200, save=11, seed=3, checkpoint="{folder}")
@@ -222,11 +223,17 @@ def test_checkpoints_of_other_runs_and_damaged_ones_are_refused(tmp_path):
     sg.simulate(moving(1.0), [0.5, 0.0], checkpoint=other, **OPTIONS)
     with pytest.raises(ValueError, match="another run"):
         sg.simulate(moving(5.0), [0.5, 0.0], checkpoint=other, **OPTIONS)
-    points = next(folder.glob("points-*.npy"))
+    points = next(folder.glob("points-*.npz"))
+    with np.load(points) as stored:
+        other = stored["x"].copy()
+    other[-1, -1] += 1e-12
     content = bytearray(points.read_bytes())
-    content[-3] ^= 1
-    points.write_bytes(content)
+    np.savez(points, x=other)
     with pytest.raises(ValueError, match="has changed"):
+        sg.simulate(PROCESS, [0.5, 0.0], checkpoint=folder, **OPTIONS)
+    content[len(content) // 2] ^= 1
+    points.write_bytes(content)
+    with pytest.raises(ValueError, match="cannot be read"):
         sg.simulate(PROCESS, [0.5, 0.0], checkpoint=folder, **OPTIONS)
     points.write_bytes(b"")
     with pytest.raises(ValueError, match="cannot be read"):
