@@ -101,6 +101,11 @@ def _state(k: int, i: int) -> str:
     return f"state_{k}_{i}"
 
 
+def _where(condition: str, *lines: str) -> list[str]:
+    """The lines, only where the condition holds."""
+    return [f"if {condition}:", *(f"    {line}" for line in lines)]
+
+
 def _sums(k: int, look: Look, values: Values) -> list[str]:
     lines = [f"gap_{k}_{i} = np.float64({value}) - shift_{k}_{i}" for i, value in enumerate(values)]
     return lines + [f"{_state(k, i)} += gap_{k}_{i}" for i in range(look.size)]
@@ -113,25 +118,18 @@ def _products(k: int, look: Look, values: Values) -> list[str]:
 
 
 def _maxima(k: int, look: Look, values: Values) -> list[str]:
-    return [
-        line
-        for i, value in enumerate(values)
-        for line in (f"if {value} > {_state(k, i)}:", f"    {_state(k, i)} = np.float64({value})")
-    ]
+    states = [(value, _state(k, i)) for i, value in enumerate(values)]
+    return [line for value, best in states for line in _where(f"{value} > {best}", f"{best} = np.float64({value})")]
 
 
 def _last(k: int, look: Look, values: Values) -> list[str]:
-    return [f"if {values[0]} > 0:", f"    {_state(k, 0)} = np.float64(step + 1)*constants_{k}[0]"]
+    return _where(f"{values[0]} > 0", f"{_state(k, 0)} = np.float64(step + 1)*constants_{k}[0]")
 
 
 def _first(k: int, look: Look, values: Values) -> list[str]:
     reached, open_ = _state(k, 0), _state(k, 1)
-    return [
-        f"if {open_} > 0.0 and {values[0]} > 0:",
-        f"    {reached}, {open_} = 1.0, 0.0",
-        f"if {open_} > 0.0 and {values[1]} > 0:",
-        f"    {open_} = 0.0",
-    ]
+    into_first = _where(f"{open_} > 0.0 and {values[0]} > 0", f"{reached}, {open_} = 1.0, 0.0")
+    return into_first + _where(f"{open_} > 0.0 and {values[1]} > 0", f"{open_} = 0.0")
 
 
 def _lagged(k: int, look: Look, values: Values) -> list[str]:
@@ -168,14 +166,13 @@ def _counts(k: int, look: Look, shared: int | None) -> list[str]:
     return [
         *lines,
         f"cell = {look.cells - 1}",
-        f"if {inside}:",
-        f"    cell = {cell}",
+        *_where(inside, f"cell = {cell}"),
         f"cuda.atomic.add({place}, 1)",
     ]
 
 
 def _arrivals(k: int, look: Look, values: Values) -> list[str]:
-    return [f"if {values[0]} > 0:", *(f"    {line}" for line in _arrived(k))]
+    return _where(f"{values[0]} > 0", *_arrived(k))
 
 
 def _arrived(k: int) -> list[str]:
@@ -186,11 +183,8 @@ def _bridged(k: int, values: Values, rank: int) -> list[str]:
     """As `watchers.bridged_arrivals`."""
     first, second, speed = f"np.float64(z{rank})", f"np.float64(z{rank + 1})", f"constants_{k}[1]"
     touched = f"({first}*{first} + {second}*{second})*({values[1]}*{speed}) > 4.0*{_state(k, 1)}*{values[0]}"
-    return [
-        f"if {values[0]} > 0 or ({_state(k, 1)} < 0.0 and {touched}):",
-        *(f"    {line}" for line in _arrived(k)),
-        f"{_state(k, 1)} = np.float64({values[0]})",
-    ]
+    arrived = _where(f"{values[0]} > 0 or ({_state(k, 1)} < 0.0 and {touched})", *_arrived(k))
+    return [*arrived, f"{_state(k, 1)} = np.float64({values[0]})"]
 
 
 _KINDS: dict[str, Callable[[int, Look, Values], list[str]]] = {

@@ -173,28 +173,32 @@ def _turned(sine: Any, cosine: Any, quadrant: Any) -> Any:
     return from_bits(bits(value) ^ ((quadrant & TWO) << np.uint64(62)))
 
 
-@exact_helper
-def sin(x: Any) -> Any:
-    """sin x."""
-    if any_of(absolute(x) > REDUCIBLE):
-        return _libm_sin(x)
-    sine, cosine, quadrant = _quadrants(x)
-    return select(x == 0.0, x, _turned(sine, cosine, quadrant))
+def circular(quadrants: Any, turned: Any, choose: Any, magnitude: Any, reducible: float, beyond: Any, one: Any) -> Any:
+    """sin, cos and tan from sin r, cos r and the quadrant; beyond: the first two for where some |x| > reducible."""
+    far_sine, far_cosine = beyond
+
+    @exact_helper
+    def sin(x: Any) -> Any:
+        if any_of(magnitude(x) > reducible):
+            return far_sine(x)
+        sine, cosine, quadrant = quadrants(x)
+        return choose(x == 0.0, x, turned(sine, cosine, quadrant))
+
+    @exact_helper
+    def cos(x: Any) -> Any:
+        if any_of(magnitude(x) > reducible):
+            return far_cosine(x)
+        sine, cosine, quadrant = quadrants(x)
+        return turned(sine, cosine, quadrant + one)
+
+    @exact_helper
+    def tan(x: Any) -> Any:
+        return sin(x) / cos(x)
+
+    return sin, cos, tan
 
 
-@exact_helper
-def cos(x: Any) -> Any:
-    """cos x."""
-    if any_of(absolute(x) > REDUCIBLE):
-        return _libm_cos(x)
-    sine, cosine, quadrant = _quadrants(x)
-    return _turned(sine, cosine, quadrant + ONE)
-
-
-@exact_helper
-def tan(x: Any) -> Any:
-    """tan x."""
-    return sin(x) / cos(x)
+sin, cos, tan = circular(_quadrants, _turned, select, absolute, REDUCIBLE, (_libm_sin, _libm_cos), ONE)
 
 
 @exact_helper

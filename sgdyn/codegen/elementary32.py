@@ -153,28 +153,7 @@ def _turned(sine: Any, cosine: Any, quadrant: Any) -> Any:
     return from_bits32(bits32(value) ^ ((quadrant & TWO) << THIRTY))
 
 
-@exact_helper
-def sin(x: Any) -> Any:
-    """sin x."""
-    if any_of(absolute(x) > REDUCIBLE):
-        return _wide_sin(x)
-    sine, cosine, quadrant = _quadrants(x)
-    return select32(x == 0.0, x, _turned(sine, cosine, quadrant))
-
-
-@exact_helper
-def cos(x: Any) -> Any:
-    """cos x."""
-    if any_of(absolute(x) > REDUCIBLE):
-        return _wide_cos(x)
-    sine, cosine, quadrant = _quadrants(x)
-    return _turned(sine, cosine, quadrant + ONE)
-
-
-@exact_helper
-def tan(x: Any) -> Any:
-    """tan x."""
-    return sin(x) / cos(x)
+sin, cos, tan = elementary.circular(_quadrants, _turned, select32, absolute, REDUCIBLE, (_wide_sin, _wide_cos), ONE)
 
 
 @exact_helper

@@ -44,3 +44,21 @@ def rows_of(context: Any, matrix: Any, begin: Any, end: Any) -> Any:
         return part._getvalue()
 
     return matrix(matrix, types.int64, types.int64), lower
+
+
+@intrinsic
+def plane_of(context: Any, cube: Any, index: Any) -> Any:
+    """`cube[index]` of a C-contiguous array of three dimensions, uncounted; not bounds-checked."""
+    plane = cube.copy(ndim=2)
+
+    def lower(inner: Any, builder: Any, sig: Any, values: Any) -> Any:
+        whole = inner.make_array(cube)(inner, builder, values[0])
+        part = inner.make_array(plane)(inner, builder)
+        shape, strides = (
+            [builder.extract_value(all_three, i) for i in (1, 2)] for all_three in (whole.shape, whole.strides)
+        )
+        data = builder.gep(whole.data, [builder.mul(values[1], builder.mul(*shape))])
+        populate_array(part, data=data, shape=shape, strides=strides, itemsize=whole.itemsize, meminfo=None)
+        return part._getvalue()
+
+    return plane(cube, types.int64), lower

@@ -13,7 +13,7 @@ from sgdyn.codegen.contracts import CONFINE_SIGNATURE
 from sgdyn.codegen.jit import exact_helper, kernel
 from sgdyn.codegen.vector import LANES, absolute, any_of, load, nearest, select, store
 from sgdyn.problem import Momentum
-from sgdyn.sde.walkers import Confinement
+from sgdyn.sde.course import Confinement
 
 KINDS = {"reflecting": 1.0, "periodic": 2.0, "absorbing": 3.0}
 

@@ -18,10 +18,11 @@ from sgdyn.noise import Dense, Diagonal, LowRank, Varying
 from sgdyn.problem import Langevin
 from sgdyn.progress import Progress
 from sgdyn.sde import diagnosis
+from sgdyn.sde.course import Course
 from sgdyn.sde.cuda_walkers import DeviceWalkers
 from sgdyn.sde.methods.euler_maruyama import EulerMaruyama
 from sgdyn.sde.variates import kind_of
-from sgdyn.sde.walkers import Course, Steps
+from sgdyn.sde.walkers import Steps
 
 Floats = NDArray[np.float64]
 

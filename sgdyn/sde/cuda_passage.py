@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sgdyn.sde import cuda
 from sgdyn.sde.cuda_watchers import DeviceWatchers, arrival_look
-from sgdyn.sde.passage import Race
+from sgdyn.sde.race import Race
 
 Floats = NDArray[np.float64]
 

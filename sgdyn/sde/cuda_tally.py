@@ -8,9 +8,10 @@ import numpy as np
 
 from sgdyn.progress import Progress
 from sgdyn.sde import cuda
+from sgdyn.sde.course import Course
 from sgdyn.sde.cuda_watchers import DeviceLook, DeviceWatchers, looks_of
 from sgdyn.sde.tally import Sums, Tally
-from sgdyn.sde.walkers import Course, Workers
+from sgdyn.sde.walkers import Workers
 
 
 @dataclass

@@ -15,8 +15,9 @@ from sgdyn.codegen.formula import Formula, combined
 from sgdyn.fields import Affine
 from sgdyn.noise import Dense, Diagonal, Varying
 from sgdyn.problem import Langevin
+from sgdyn.sde.course import Clock
 from sgdyn.sde.variates import kind_of
-from sgdyn.sde.walkers import NO_STEPS, Clock, Steps
+from sgdyn.sde.walkers import NO_STEPS, Steps
 
 Floats = NDArray[np.float64]
 

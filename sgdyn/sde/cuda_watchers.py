@@ -14,6 +14,7 @@ from sgdyn.codegen.cuda_looks import Look
 from sgdyn.codegen.formula import Formula
 from sgdyn.problem import Langevin
 from sgdyn.region import Region
+from sgdyn.sde.course import Clock, Watch
 from sgdyn.sde.cuda_walkers import DeviceWalkers
 from sgdyn.sde.observables import (
     Autocovariance,
@@ -22,11 +23,9 @@ from sgdyn.sde.observables import (
     Histogram,
     LastExit,
     Maximum,
-    Observable,
-    Setting,
     Splitting,
 )
-from sgdyn.sde.walkers import Clock, Watch
+from sgdyn.sde.setting import Observable, Setting
 from sgdyn.sde.watchers import arrivals
 
 Floats = NDArray[np.float64]

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from sgdyn.errors import BlowUpError
 from sgdyn.problem import Langevin
-from sgdyn.sde.walkers import Course, Walkers, thread_pool
+from sgdyn.sde.course import Course
+from sgdyn.sde.walkers import Walkers, thread_pool
 
 Floats = NDArray[np.float64]
 COARSE = 1000

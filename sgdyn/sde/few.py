@@ -17,7 +17,7 @@ from sgdyn.randomness import HALF, box_muller, rounds_from_third
 from sgdyn.sde.variates import FILL_SIGNATURE, WIDE, Variates, box_muller32, philox_double, philox_single
 
 if TYPE_CHECKING:
-    from sgdyn.sde.walkers import Course
+    from sgdyn.sde.course import Course
 
 GROUPS = 64
 """Groups of steps whose numbers are made at once."""
@@ -70,49 +70,59 @@ def deal(made: Any, z: Any, component: Any, path: Any, end: Any) -> None:
                 z[(g * steps + i) * rank + component, p] = made[i, g]
 
 
-@kernel(*FILL_SIGNATURE)
-def few_double(z: Any, words: Any, narrow: Any, hoisted: Any, memory: Any, batch: Any, k0: Any, k1: Any) -> None:
-    """`GROUPS` groups of two steps of double precision."""
-    made, same, group = np.empty((2, GROUPS)), np.empty((3, NARROWEST), np.uint64), np.empty((1, GROUPS), np.uint64)
-    count_up(group, batch * GROUPS)
-    path = 0
+@exact_helper
+def fill_few(make: Any, z: Any, hoisted: Any, group: Any, drawn: Any, made: Any, k0: Any, k1: Any) -> None:
+    """Rows of z path by path: `make` writes the normals of one component for `GROUPS` groups into made (steps, GROUPS)."""
+    same, path = np.empty((3, NARROWEST), np.uint64), 0
     while path < z.shape[1]:
         repeat(hoisted, path, same)
         end = equals(hoisted, path)
-        for component in range(z.shape[0] // (2 * GROUPS)):
-            for p in range(0, GROUPS, NARROWEST):
-                w0, w1, w2, w3 = rounds_from_third(same, 0, load_broad(group, 0, p), np.uint64(component), k0, k1)
-                first, second = box_muller(w0 | (w1 << HALF), w2 | (w3 << HALF))
-                store(made, 0, p, first)
-                store(made, 1, p, second)
+        for component in range(z.shape[0] // (made.shape[0] * GROUPS)):
+            make(same, group, np.uint64(component), drawn, made, k0, k1)
             deal(made, z, component, path, end)
         path = end
+
+
+@exact_helper
+def make_double(same: Any, group: Any, component: Any, drawn: Any, made: Any, k0: Any, k1: Any) -> None:
+    """Two normals of double precision of every group."""
+    for p in range(0, GROUPS, NARROWEST):
+        w0, w1, w2, w3 = rounds_from_third(same, 0, load_broad(group, 0, p), component, k0, k1)
+        first, second = box_muller(w0 | (w1 << HALF), w2 | (w3 << HALF))
+        store(made, 0, p, first)
+        store(made, 1, p, second)
+
+
+@exact_helper
+def make_single(same: Any, group: Any, component: Any, drawn: Any, made: Any, k0: Any, k1: Any) -> None:
+    """Four normals of single precision of every group; drawn (4, GROUPS) is room for words."""
+    for p in range(0, GROUPS, NARROWEST):
+        w0, w1, w2, w3 = rounds_from_third(same, 0, load_broad(group, 0, p), component, k0, k1)
+        store_pairs(drawn, 0, p, w0)
+        store_pairs(drawn, 1, p, w1)
+        store_pairs(drawn, 2, p, w2)
+        store_pairs(drawn, 3, p, w3)
+    for half in range(0, 4, 2):
+        for p in range(0, GROUPS, WIDE):
+            first, second = box_muller32(load(drawn, half, p), load(drawn, half + 1, p))
+            store(made, half, p, first)
+            store(made, half + 1, p, second)
+
+
+@kernel(*FILL_SIGNATURE)
+def few_double(z: Any, words: Any, narrow: Any, hoisted: Any, memory: Any, batch: Any, k0: Any, k1: Any) -> None:
+    """`GROUPS` groups of two steps of double precision."""
+    group, made = np.empty((1, GROUPS), np.uint64), np.empty((2, GROUPS))
+    count_up(group, batch * GROUPS)
+    fill_few(make_double, z, hoisted, group, narrow, made, k0, k1)
 
 
 @kernel(*FILL_SIGNATURE)
 def few_single(z: Any, words: Any, narrow: Any, hoisted: Any, memory: Any, batch: Any, k0: Any, k1: Any) -> None:
     """`GROUPS` groups of four steps of single precision."""
-    made, drawn = np.empty((4, GROUPS), np.float32), np.empty((4, GROUPS), np.uint32)
-    same, group = np.empty((3, NARROWEST), np.uint64), np.empty((1, GROUPS), np.uint64)
+    group, made = np.empty((1, GROUPS), np.uint64), np.empty((4, GROUPS), np.float32)
     split_up(group, batch * GROUPS)
-    path = 0
-    while path < z.shape[1]:
-        repeat(hoisted, path, same)
-        end = equals(hoisted, path)
-        for component in range(z.shape[0] // (4 * GROUPS)):
-            for p in range(0, GROUPS, NARROWEST):
-                w0, w1, w2, w3 = rounds_from_third(same, 0, load_broad(group, 0, p), np.uint64(component), k0, k1)
-                store_pairs(drawn, 0, p, w0)
-                store_pairs(drawn, 1, p, w1)
-                store_pairs(drawn, 2, p, w2)
-                store_pairs(drawn, 3, p, w3)
-            for half in range(0, 4, 2):
-                for p in range(0, GROUPS, WIDE):
-                    first, second = box_muller32(load(drawn, half, p), load(drawn, half + 1, p))
-                    store(made, half, p, first)
-                    store(made, half + 1, p, second)
-            deal(made, z, component, path, end)
-        path = end
+    fill_few(make_single, z, hoisted, group, np.empty((4, GROUPS), np.uint32), made, k0, k1)
 
 
 FEW: dict[Kernel, Variates] = {

@@ -1,4 +1,4 @@
-"""Steps of methods that keep up with the random numbers: float32 normals, nothing watched, no walls.
+"""Steps of methods that keep up with the random numbers: float32 normals, the drift independent of the time.
 
 The normals of a group of steps stay in the precision that they have, in a buffer half as large, and the step widens them in registers.
 The results are those of `engine.walk` to the last bit. With precision="float32" the points are float32, too.
@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numba import types
 
-from sgdyn.codegen.contracts import LEAN_STEPS, address, function_at
+from sgdyn.codegen.contracts import LEAN_STEPS, function_at
 from sgdyn.codegen.jit import MATRIX32, VECTOR, VECTOR32, Kernel, exact_helper, kernel
 from sgdyn.codegen.narrow import from_bits32, store_low
 from sgdyn.codegen.vector import LANES, load, store
-from sgdyn.codegen.views import borrowed, keep, rows_of
+from sgdyn.codegen.views import borrowed, keep, plane_of, rows_of
 from sgdyn.randomness import WORDS, hoist, rounds_from_third
-from sgdyn.sde.engine import CUBE, PATHS, SNAPSHOTS, STEPS, copy_rows
+from sgdyn.sde.engine import ATTACHED, CUBE, PATHS, SNAPSHOTS, STEPS, attachment, attend, next_stop, save_points
 from sgdyn.sde.variates import (
     BIT,
     MEMORY,
@@ -35,7 +35,7 @@ from sgdyn.sde.variates import (
 )
 
 if TYPE_CHECKING:
-    from sgdyn.sde.walkers import Course
+    from sgdyn.sde.course import Course
 
 GROUP = 4
 """Steps whose normals are made at once."""
@@ -109,36 +109,55 @@ def single_signs(narrow: Any, z: Any, group: Any, component: Any) -> None:
 
 
 @exact_helper
+def draw(words: Any, fill: Any, buffers: Any, normals: Any, group: Any, k0: Any, k1: Any) -> None:
+    """Make the normals of a group of steps."""
+    z, hoisted, narrow, memory = buffers
+    for component in range(normals):
+        words(narrow, hoisted, memory, group, component, k0, k1)
+        fill(narrow, z, group, component)
+    memory[0] = group + 1
+
+
+@exact_helper
+def unattended(attached: Any, x: Any, b: Any, step: Any, dt: Any, spare: Any) -> Any:
+    """Nobody looks at float32 points."""
+    return True
+
+
+@exact_helper
+def no_stop(attached: Any, step: Any, end: Any) -> Any:
+    """Nor is there a wall."""
+    return end
+
+
+@exact_helper
 def _walk(
-    steps: Any, words: Any, fill: Any, theta: Any, psi: Any, constants: Any, room: Any, normals: Any,
-    x: Any, paths: Any, first: Any, count: Any, temperatures: Any, k0: Any, k1: Any, kept: Any, out: Any,
+    steps: Any, words: Any, fill: Any, attend: Any, next_stop: Any, attached: Any, theta: Any, psi: Any, constants: Any, room: Any, normals: Any,
+    spare: Any, x: Any, paths: Any, first: Any, count: Any, temperatures: Any, k0: Any, k1: Any, kept: Any, out: Any,
 ) -> None:  # fmt: skip
     n = x.shape[2]
     owners = (
         np.empty((max(room, 1), n), x.dtype), np.empty((GROUP * normals, n), np.float32), np.empty((3, n), np.uint64),
-        np.empty((2 * normals + 2, 2 * n), np.uint32), np.empty(2, np.int64), constants.copy(), theta, psi,
+        np.empty((2 * normals + 2, 2 * n), np.uint32), np.empty(2, np.int64), constants.copy(), theta, psi, temperatures, kept, out, paths, x,
     )  # fmt: skip
-    work, z, hoisted, narrow, memory, own, theta, psi = borrowed(owners)
+    work, z, hoisted, narrow, memory, own, theta, psi, temperatures, kept, out, paths, x = borrowed(owners)
+    buffers = (z, hoisted, narrow, memory)
     for b in range(x.shape[0]):
-        hoist(paths[b], k0, k1, hoisted)
-        memory[0], filled, saved, step = -1, -1, 0, first
-        (block,) = borrowed((x[b],))
+        hoist(plane_of(paths, b), k0, k1, hoisted)
+        memory[0], filled, saved, step, block = -1, -1, 0, first, plane_of(x, b)
         while step < first + count:
             own[1] = math.sqrt(2.0 * temperatures[step - first if len(temperatures) > 1 else 0])
             if step // GROUP != filled:
                 filled = step // GROUP
-                for component in range(normals):
-                    words(narrow, hoisted, memory, filled, component, k0, k1)
-                    fill(narrow, z, filled, component)
-                memory[0] = filled + 1
+                draw(words, fill, buffers, normals, filled, k0, k1)
             end = min((filled + 1) * GROUP if len(temperatures) == 1 else step + 1, first + count)
-            end = min(end, kept[saved]) if saved < len(kept) else end
+            end = next_stop(attached, step, min(end, kept[saved]) if saved < len(kept) else end)
             begin = (step - filled * GROUP) * normals
             steps(theta, psi, block, rows_of(z, begin, begin + (end - step) * normals), work, own)
             step = end
-            while saved < len(kept) and kept[saved] == step:
-                copy_rows(block, out[b, saved])
-                saved += 1
+            if not attend(attached, block, b, step, own[0], spare):
+                break
+            saved = save_points(block, b, kept, saved, step, out)
     keep(owners)
 
 
@@ -146,29 +165,32 @@ to_words, to_normals = function_at(WORDS_PASS), function_at(NORMALS_PASS)
 to_steps, to_steps32 = function_at(LEAN_STEPS["float64"]), function_at(LEAN_STEPS["float32"])
 
 
-@kernel(STEPS, VECTOR, VECTOR, VECTOR, types.int64, types.int64, CUBE, PATHS, types.int64, types.int64, VECTOR,
+@kernel(STEPS, VECTOR, VECTOR, VECTOR, types.int64, types.int64, *ATTACHED, CUBE, PATHS, types.int64, types.int64, VECTOR,
         types.uint64, types.uint64, STEPS, SNAPSHOTS)  # fmt: skip
 def walk_lean(
-    functions: Any, theta: Any, psi: Any, constants: Any, room: Any, normals: Any,
+    functions: Any, theta: Any, psi: Any, constants: Any, room: Any, normals: Any, limits: Any, clocks: Any, every: Any, parameters: Any, records: Any,
     x: Any, paths: Any, first: Any, count: Any, temperatures: Any, k0: Any, k1: Any, kept: Any, out: Any,
 ) -> None:  # fmt: skip
     """`engine.walk` for the addresses of lean steps and the two passes that make their normals."""
+    nothing, clocks = np.empty((0, x.shape[2])), borrowed(clocks)
+    attached = attachment(functions[3:], limits, clocks, every, parameters, records)
     _walk(
-        to_steps(functions[0]), to_words(functions[1]), to_normals(functions[2]), theta, psi, constants, room, normals,
-        x, paths, first, count, temperatures, k0, k1, kept, out,
+        to_steps(functions[0]), to_words(functions[1]), to_normals(functions[2]), attend, next_stop, attached, theta, psi, constants, room, normals,
+        borrowed((nothing,))[0], x, paths, first, count, temperatures, k0, k1, kept, out,
     )  # fmt: skip
+    keep((nothing, parameters, records, limits, every))
 
 
-@kernel(STEPS, VECTOR, VECTOR32, VECTOR, types.int64, types.int64, CUBE32, PATHS, types.int64, types.int64, VECTOR,
+@kernel(STEPS, VECTOR, VECTOR32, VECTOR, types.int64, types.int64, *ATTACHED, CUBE32, PATHS, types.int64, types.int64, VECTOR,
         types.uint64, types.uint64, STEPS, SNAPSHOTS32)  # fmt: skip
 def walk_lean32(
-    functions: Any, theta: Any, psi: Any, constants: Any, room: Any, normals: Any,
+    functions: Any, theta: Any, psi: Any, constants: Any, room: Any, normals: Any, limits: Any, clocks: Any, every: Any, parameters: Any, records: Any,
     x: Any, paths: Any, first: Any, count: Any, temperatures: Any, k0: Any, k1: Any, kept: Any, out: Any,
 ) -> None:  # fmt: skip
-    """The same for float32 points."""
+    """The same for float32 points, which have no walls and are not looked at."""
     _walk(
-        to_steps32(functions[0]), to_words(functions[1]), to_normals(functions[2]), theta, psi, constants, room, normals,
-        x, paths, first, count, temperatures, k0, k1, kept, out,
+        to_steps32(functions[0]), to_words(functions[1]), to_normals(functions[2]), unattended, no_stop, None, theta, psi, constants, room, normals,
+        None, x, paths, first, count, temperatures, k0, k1, kept, out,
     )  # fmt: skip
 
 
@@ -184,22 +206,14 @@ WALKS = {"float64": walk_lean, "float32": walk_lean32}
 
 def suits(course: Course) -> bool:
     """Whether a walk can go the lean way."""
-    plain = course.clock.refine == 1 and not course.watches and not len(course.confinement.limits)
-    plain = plain and not any(len(places) for places in course.clocks)
+    plain = (
+        course.clock.refine == 1
+        and course.normals == course.plan.normals
+        and not any(len(places) for places in course.clocks)
+    )
+    bare = not course.watches and not len(course.confinement.limits)
+    plain = plain and (bare or course.precision == "float64")
     return plain and course.plan.lean is not None and course.clock.random.fill in PASSES
-
-
-def arguments(course: Course) -> tuple[Any, ...]:
-    """The arguments of the walk that do not change."""
-    plan, precision, (words, normals) = course.plan, course.precision, PASSES[course.clock.random.fill]
-    assert plan.lean is not None
-    functions = [
-        address(plan.lean(precision), LEAN_STEPS[precision]),
-        address(words.compiled, WORDS_PASS),
-        address(normals.compiled, NORMALS_PASS),
-    ]
-    theta = np.zeros(0) if plan.drift is None else plan.drift.theta
-    return np.array(functions), theta, plan.psi.astype(precision), plan.constants, plan.room, plan.normals
 
 
 def check(course: Course, method: Any) -> None:

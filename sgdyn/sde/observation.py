@@ -15,16 +15,17 @@ from sgdyn import checks, randomness
 from sgdyn.problem import Langevin, Momentum
 from sgdyn.progress import progress
 from sgdyn.sde.boundaries import absorbs, check_inside, walls_of
+from sgdyn.sde.course import Clock, Confinement, Course
 from sgdyn.sde.engine import SLOTS
 from sgdyn.sde.methods.choice import check_method, check_variates
 from sgdyn.sde.methods.euler_maruyama import EulerMaruyama
 from sgdyn.sde.methods.plan import Method
-from sgdyn.sde.observables import Observable
 from sgdyn.sde.portions import Task, portions, spread
 from sgdyn.sde.requests import check_schedule, checked_process, refuse_unstable, starting_points, temperatures
+from sgdyn.sde.setting import Observable
 from sgdyn.sde.tally import Span, Sums, Tally
 from sgdyn.sde.variates import variates
-from sgdyn.sde.walkers import Clock, Confinement, Course, thread_pool
+from sgdyn.sde.walkers import thread_pool
 
 Floats = NDArray[np.float64]
 

@@ -5,34 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sgdyn import checks, randomness
-from sgdyn.errors import CensoredError
 from sgdyn.estimate import Estimate, of_samples
 from sgdyn.problem import Langevin, Momentum
 from sgdyn.progress import Progress, progress
 from sgdyn.region import OVERSHOOT, Region
-from sgdyn.sde import diagnosis
 from sgdyn.sde.boundaries import absorbs, check_inside, walls_of
+from sgdyn.sde.course import Clock, Confinement, Course, Watch
 from sgdyn.sde.methods.choice import OTHER_PROCESSES, check_method, check_variates
 from sgdyn.sde.methods.euler_maruyama import EulerMaruyama
 from sgdyn.sde.methods.plan import Method
 from sgdyn.sde.portions import Task, portions, spread
+from sgdyn.sde.race import Race, censored
 from sgdyn.sde.requests import checked_process, refuse_unstable, starting_points
 from sgdyn.sde.variates import variates
-from sgdyn.sde.walkers import Clock, Confinement, Course, Walkers, Watch, Workers, thread_pool
+from sgdyn.sde.walkers import thread_pool
 from sgdyn.sde.watchers import arrivals, bridged_arrivals
 
 Floats = NDArray[np.float64]
 
-FIRST_SLICE, WORK = 64, 2e7
 HOPELESS_WORK = 4e10
 """Component-steps without a single arrival after which a region is called unreachable (unless t_max was given)."""
-COMPACT_BELOW = 0.7
 
 
 def first_passage(
@@ -52,31 +50,15 @@ def first_passage(
     dt, for the same Brownian paths, which removes the term of first order. n_paths: default 1000. boundary: walls (see `sg.box`). device, precision: as of `observe`; not with extrapolate.
 
     Raises `CensoredError`, with the times that are known, if some paths have not arrived by t_max (their mean would be biased), if none
-    arrives for very long, or at Ctrl-C; ValueError if x0 lies in the region; `BlowUpError` if a path is lost.
+    arrives for very long, or at Ctrl-C (with an executor: those of the portions that are done); ValueError if x0 lies in the region; `BlowUpError` if a path is lost.
     """
     process, method = checked_process(problem), check_method(method)
     start = starting_points(x0, process.dim, 1000 if n_paths is None and np.ndim(x0) == 1 else n_paths)
     if len(start) < 2:
         raise ValueError(f"got n_paths={len(start)}, expected at least 2: one time has no error; type n_paths=1000")
-    target = Region.of(region, process.dim)
     dt = checks.positive("dt", dt)
     refuse_unstable(process, dt, method)
-    walls = walls_of(boundary, problem)
-    check_inside(walls, start)
-    if absorbs(walls):
-        raise ValueError(
-            "got absorbing walls, expected a region to arrive in; type region=lambda x: (x[0] < -1) | (x[0] > 1)"
-        )
-    if noise == "weak":
-        raise ValueError("got noise='weak', whose paths are walks on a lattice, expected noise='double' or 'single'")
-    if np.any(target.contains(start)):
-        raise ValueError(
-            f"got x0={start[np.argmax(target.contains(start))]} inside the region, expected a point outside"
-        )
-    if isinstance(method, OTHER_PROCESSES) and correction is not None:
-        raise ValueError(
-            f"got correction={correction!r} with method={method!r}, whose paths are not Brownian between steps; type correction=None"
-        )
+    _check(start, Region.of(region, process.dim), walls_of(boundary, problem), method, noise, correction)
     first_path = randomness.first_number(first_path, len(start))
     checks.truth("extrapolate", extrapolate)
     if device != "cpu" and (extrapolate or executor is not None):
@@ -84,7 +66,6 @@ def first_passage(
         raise ValueError(
             f"got {what} with device={device!r}, expected extrapolate=False and executor=None; type device='cpu'"
         )
-    check_variates(method, noise)
     options: dict[str, Any] = {
         "dt": dt, "t_max": t_max, "correction": correction, "extrapolate": extrapolate, "method": method, "noise": noise, "rng": rng,
         "boundary": boundary, "seed": checks.seed_sequence(seed), "stream": stream, "device": device, "precision": precision,
@@ -97,12 +78,33 @@ def first_passage(
             found = _by_executor(executor, (problem, region), start, first_path, options, tell)
     for times in found.times:
         if np.isnan(times).any():
-            raise _censored(times, found.limit, f"by t={found.limit:g}")
+            raise censored(times, found.limit, "at Ctrl-C" if found.interrupted else f"by t={found.limit:g}")
     heated = HEATED if isinstance(problem, Momentum) and isinstance(method, EulerMaruyama) else ()
     if extrapolate:
         coarse, fine = found.times
         return of_samples(2 * fine - coarse, f"{len(start)} paths, dt={dt:g} and {dt / 2:g}, extrapolated", heated)
     return of_samples(found.times[0], f"{len(start)} paths, dt={dt:g}", (*heated, *found.warnings))
+
+
+def _check(
+    start: Floats, target: Region, walls: Confinement, method: Method, noise: str, correction: str | None
+) -> None:
+    """Raise ValueError for what has no first passage."""
+    check_inside(walls, start)
+    if absorbs(walls):
+        raise ValueError(
+            "got absorbing walls, expected a region to arrive in; type region=lambda x: (x[0] < -1) | (x[0] > 1)"
+        )
+    if noise == "weak":
+        raise ValueError("got noise='weak', whose paths are walks on a lattice, expected noise='double' or 'single'")
+    inside = target.contains(start)
+    if np.any(inside):
+        raise ValueError(f"got x0={start[np.argmax(inside)]} inside the region, expected a point outside")
+    if isinstance(method, OTHER_PROCESSES) and correction is not None:
+        raise ValueError(
+            f"got correction={correction!r} with method={method!r}, whose paths are not Brownian between steps; type correction=None"
+        )
+    check_variates(method, noise)
 
 
 @dataclass
@@ -112,6 +114,7 @@ class _Found:
     times: list[Floats]
     limit: float
     warnings: tuple[str, ...]
+    interrupted: bool = False
 
 
 def _by_executor(
@@ -126,24 +129,26 @@ def _by_executor(
     parts = portions(len(start))
 
     def ask(numbers: list[int], **changes: Any) -> list[_Found]:
+        """The first of the answers for these portions, fewer than all at Ctrl-C."""
         tasks: list[Task] = []
         for begin, end in (parts[i] for i in numbers):
             where = (*what[:1], start[begin:end], *what[1:], first_path + begin)
             tasks.append((_times, where, options | changes))
-        answers = list(spread(executor, tasks, tell))
-        if len(answers) < len(tasks):
-            raise KeyboardInterrupt
-        return answers
+        return list(spread(executor, tasks, tell))
 
     found = ask(list(range(len(parts))))
+    interrupted = len(found) < len(parts)
+    found += [_Found([np.full(end - begin, np.nan)], 0.0, ()) for begin, end in parts[len(found) :]]
     silent = [i for i, part in enumerate(found) if np.isnan(part.times[-1]).all()]
-    if len(silent) < len(found) and np.isfinite(options["patience"]):
+    if not interrupted and len(silent) < len(found) and np.isfinite(options["patience"]):
         # The region can be reached, as other portions know, so that no portion need give up.
-        for i, part in zip(silent, ask(silent, patience=np.inf), strict=True):
+        again = ask(silent, patience=np.inf)
+        interrupted = len(again) < len(silent)
+        for i, part in zip(silent, again, strict=False):
             found[i] = part
     stages = min(len(part.times) for part in found)
     times = [np.concatenate([part.times[stage] for part in found]) for stage in range(stages)]
-    return _Found(times, min(part.limit for part in found), found[0].warnings)
+    return _Found(times, min(part.limit for part in found), found[0].warnings, interrupted)
 
 
 def _times(
@@ -209,90 +214,3 @@ def _watch(process: Langevin, target: Region, dt: float, correction: str | None)
     return Watch(
         bridged_arrivals, 1, level, np.array([speed]), np.array([-1.0, 0.0, 0.0, 0.0]), spare=2, begins_at=1
     ), ()
-
-
-@dataclass
-class Race:
-    """Paths that walk until they arrive; those that have are taken out from time to time.
-
-    It is over before all have arrived after `limit` steps, or after `patience` if none has.
-    """
-
-    process: Langevin
-    course: Course
-    start: Floats
-    limit: int
-    patience: float
-    tell: Progress
-    workers: Workers
-    first_path: int
-    precision: str
-    now: int = 0
-    over: bool = False
-    work: ClassVar[float] = WORK
-
-    def run(self) -> Floats:
-        """The times of arrival, NaN for the paths that had not arrived when it was over."""
-        times = np.full(len(self.start), np.nan)
-        waiting = np.arange(len(self.start))
-        x = self.start
-        try:
-            while len(waiting) and not self.over:
-                waiting, x = self._lap(times, waiting, x)
-                self.tell(1 - len(waiting) / len(times))
-        except KeyboardInterrupt as interrupt:
-            raise _censored(times, self.now * self.course.clock.dt, "at Ctrl-C") from interrupt
-        return times
-
-    def _lap(self, times: Floats, waiting: Any, x: Floats) -> tuple[Any, Floats]:
-        """Walk the waiting paths until enough have arrived to make it worth while to close the ranks."""
-        numbers = waiting.astype(np.uint64) + np.uint64(self.first_path)
-        moving = self._walkers(x, numbers)
-        arrived = np.zeros(len(waiting), dtype=bool)
-        while arrived.mean() <= 1 - COMPACT_BELOW and not arrived.all():
-            count = min(self._slice(len(waiting)), self.limit - self.now)
-            if count <= 0 or (self.now > self.patience and np.all(np.isnan(times))):
-                self.over = True
-                break
-            moving.advance(self.now, count)
-            self.workers.check()
-            before, first, seen = x, self.now, arrived
-            self.now += count
-            found, x = moving.recorded()[:, 0], moving.points()
-            arrived = found >= 0
-            times[waiting[arrived]] = found[arrived]
-            new = np.flatnonzero(arrived & ~seen)
-            diagnosis.check_arrivals(
-                self.process,
-                self.course,
-                (before[new], first),
-                x[new],
-                self.start[waiting[new]],
-                numbers[new],
-                found[new],
-            )
-            diagnosis.check_finite(
-                self.process, self.course, np.where(arrived[:, None], 0.0, x), self.start[waiting], numbers, self.now
-            )
-        return waiting[~arrived], x[~arrived]
-
-    def _walkers(self, x: Floats, numbers: NDArray[np.uint64]) -> Any:
-        """Paths from the points x that record when they arrive."""
-        return Walkers(self.course, x, numbers, self.workers)
-
-    def _slice(self, n: int) -> int:
-        return int(max(16, min(max(FIRST_SLICE, self.now // 4), self.work / (n * self.process.dim))))
-
-
-def _censored(times: Floats, limit: float, when: str) -> CensoredError:
-    """What says that the paths without a time, NaN, had not arrived at `limit`."""
-    missing = int(np.isnan(times).sum())
-    if missing == len(times):
-        message = f"none of {missing} paths had reached the region {when}; check that it can be reached, or type a larger t_max"
-    else:
-        rate = (np.nansum(times) + missing * limit) / (len(times) - missing)
-        message = (
-            f"{missing} of {len(times)} paths had not reached the region {when}; the mean of the others would be too small; type a larger "
-            f"t_max (if arrivals are a Poisson process, the mean is {rate:.4g})"
-        )
-    return CensoredError(message, times=times, waiting=missing, limit=limit)

@@ -17,7 +17,8 @@ from sgdyn.problem import Langevin, Momentum
 from sgdyn.progress import Progress, progress
 from sgdyn.sde import diagnosis, lean
 from sgdyn.sde.boundaries import absorbs, check_inside, walls_of
-from sgdyn.sde.checkpoint import Checkpoint, described, digest
+from sgdyn.sde.checkpoint import Checkpoint
+from sgdyn.sde.course import Clock, Confinement, Course
 from sgdyn.sde.ensemble import Ensemble
 from sgdyn.sde.methods.choice import check_method, check_variates
 from sgdyn.sde.methods.euler_maruyama import EulerMaruyama
@@ -32,7 +33,8 @@ from sgdyn.sde.requests import (
     temperatures,
 )
 from sgdyn.sde.variates import variates
-from sgdyn.sde.walkers import Clock, Confinement, Course, Steps, Walkers, thread_pool
+from sgdyn.sde.walkers import Steps, Walkers, thread_pool
+from sgdyn.storage import described, digest
 
 Floats = NDArray[np.float64]
 

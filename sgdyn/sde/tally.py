@@ -15,11 +15,12 @@ from sgdyn.problem import Langevin
 from sgdyn.progress import Progress
 from sgdyn.sde import diagnosis, few
 from sgdyn.sde.boundaries import absorbs
+from sgdyn.sde.course import WIDEST, WIDTH, Clock, Confinement, Course
 from sgdyn.sde.methods.plan import Plan
-from sgdyn.sde.observables import Observable, Setting
 from sgdyn.sde.portions import portions
+from sgdyn.sde.setting import Observable, Setting
 from sgdyn.sde.simulation import slices
-from sgdyn.sde.walkers import WIDEST, WIDTH, Clock, Confinement, Course, Walkers, Workers
+from sgdyn.sde.walkers import Walkers, Workers
 
 Floats = NDArray[np.float64]
 

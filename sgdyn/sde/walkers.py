@@ -16,16 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sgdyn import checks
-from sgdyn.codegen.contracts import WATCH_BLOCK, address
-from sgdyn.codegen.formula import UNROLLED
-from sgdyn.codegen.jit import FIELD_BLOCK, Kernel
 from sgdyn.codegen.vector import LANES
-from sgdyn.fields import Field
-from sgdyn.sde import few, lean
-from sgdyn.sde.engine import FUNCTIONS, SLOTS, unconfined, unwatched, walk
-from sgdyn.sde.methods.plan import NOTHING, Plan, no_field, no_noise
-from sgdyn.sde.opaque import Callback, field_block, noise_block
-from sgdyn.sde.variates import Variates, variates
+from sgdyn.sde import few
+from sgdyn.sde.arguments import call_of
+from sgdyn.sde.course import Course
+from sgdyn.sde.engine import SLOTS
 
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.uint64]
@@ -33,96 +28,6 @@ Steps = NDArray[np.int64]
 
 NO_STEPS: Steps = np.zeros(0, dtype=np.int64)
 NO_RECORDS = np.zeros((1, 0, 0))
-
-CACHE_BYTES = 64 * 1024
-LEAN_CACHE_BYTES = 256 * 1024
-WIDTH = 4 * LANES
-WIDEST, WIDEST_LEAN = 384, 768
-CALLS = 8
-"""Paths that cost as much as the calls for a block do."""
-
-
-@dataclass(frozen=True)
-class Clock:
-    """Step size, fine noise steps to one step, the key of the random numbers and how they are made, and T of every step (or one)."""
-
-    dt: float
-    refine: int
-    key: tuple[np.uint64, np.uint64]
-    temperatures: Floats
-    random: Variates = field(default_factory=lambda: variates("double", "philox"))
-
-    def between(self, first: int, count: int) -> Floats:
-        """T of the steps first, ..., first + count - 1."""
-        return self.temperatures if len(self.temperatures) == 1 else self.temperatures[first : first + count]
-
-
-@dataclass(frozen=True)
-class Watch:
-    """Something that is looked at on the way: the compiled watcher, how often, the field it asks for, its own parameters, and its first record.
-
-    record: rows that every path of a block begins with, or an array (rows, columns) that the paths of a block share. spare: normals of
-    every step that it wants for itself. begins_at: a row that begins with the first component of `quantity` at the first points.
-    """
-
-    watcher: Kernel = unwatched
-    every: int = 0
-    quantity: Field | None = None
-    psi: Floats = field(default_factory=lambda: NOTHING)
-    record: Floats = field(default_factory=lambda: NOTHING)
-    spare: int = 0
-    begins_at: int | None = None
-
-
-@dataclass(frozen=True)
-class Confinement:
-    """Where paths may go: a compiled boundary with its limits."""
-
-    boundary: Kernel = unconfined
-    limits: Floats = field(default_factory=lambda: NOTHING)
-
-
-@dataclass(frozen=True)
-class Course:
-    """Everything that a walk needs besides its points: plan, clock, watches (at most `engine.SLOTS`), confinement, and their precision.
-
-    precision: "float32" only where `lean.suits`.
-    """
-
-    plan: Plan
-    clock: Clock
-    watches: tuple[Watch, ...] = ()
-    confinement: Confinement = field(default_factory=Confinement)
-    precision: str = "float64"
-
-    @property
-    def clocks(self) -> tuple[NDArray[np.int64], ...]:
-        """Where drift, noise, extra field and what is watched have the time among their parameters."""
-        watched = [watch.quantity for watch in self.watches]
-        parts = [self.plan.drift, self.plan.noise, self.plan.extra, *watched, *[None] * (SLOTS - len(watched))]
-        return tuple(np.array(getattr(part, "clocks", ()), dtype=np.int64) for part in parts)
-
-    @property
-    def timed(self) -> bool:
-        """Whether anything depends on the time."""
-        return len(self.clock.temperatures) > 1 or any(len(places) for places in self.clocks)
-
-    @property
-    def normals(self) -> int:
-        """Normals that a fine step draws: the method's, and those that watches want."""
-        return self.plan.normals + max((watch.spare for watch in self.watches), default=0)
-
-    def width(self, dim: int, paths: int, threads: int) -> int:
-        """Paths in one block: what the first-level cache holds, no more than spreads them over the threads, and so that few are added."""
-        plan, group = self.plan, self.clock.random.group
-        unit = WIDTH if self.clock.random.split or lean.suits(self) else WIDTH // 2
-        rows = dim + plan.room + plan.rows + (group + 2) * self.normals + 5
-        share = math.ceil(paths / threads)
-        room, most = (LEAN_CACHE_BYTES, WIDEST_LEAN) if lean.suits(self) else (CACHE_BYTES, WIDEST)
-        fits = room // (8 * rows) if dim <= UNROLLED else most  # beyond, steps are matrix products: many columns
-        widest = max(unit, min(most, fits, share + unit - 1) // unit * unit)
-        widths = range(widest, 3 * widest // 4 - 1, -unit)
-        return min(widths, key=lambda width: math.ceil(share / width) * (width + CALLS))  # the last block is filled up
 
 
 def into_blocks(
@@ -192,8 +97,7 @@ class Walkers:
         for record, watch in zip(self.records, course.watches, strict=True):
             if watch.begins_at is not None and watch.quantity is not None:
                 record[:, watch.begins_at] = watch.quantity(self.x.transpose(0, 2, 1))[..., 0]
-        self.lean = lean.suits(course) and width != narrow
-        self._fixed, self._callbacks = (lean.arguments(course), []) if self.lean else _arguments(course, random, width)
+        self.call = call_of(course, random, width, width == narrow)
 
     def advance(self, first: int, count: int, kept: Steps = NO_STEPS) -> NDArray[Any]:
         """Take `count` steps from the step `first`; returns the points (blocks, kept, dim, width) after each of the `kept` step numbers.
@@ -206,19 +110,13 @@ class Walkers:
         room = np.empty((blocks, len(kept), dim, width), self.x.dtype)
         out = self.x[:, None] if last else room
         clock = self.course.clock
+        call, unused = self.call, (NO_RECORDS,) * (SLOTS - len(self.records))
         now, rest = (first, count, clock.between(first, count)), (*clock.key, kept)
-        if self.lean:
-            plain = lean.WALKS[self.course.precision].compiled
-            self.workers.spread(
-                lambda x, paths, y: plain(*self._fixed, x, paths, *now, *rest, y), self.x, self.paths, room
-            )
-        else:
-            engine, unused = walk.compiled, (NO_RECORDS,) * (SLOTS - len(self.records))
-            self.workers.spread(
-                lambda x, paths, y, *records: engine(*self._fixed, (*records, *unused), x, paths, *now, clock.refine, *rest, y),
-                self.x, self.paths, room, *self.records,
-            )  # fmt: skip
-        for callback in self._callbacks:
+        self.workers.spread(
+            lambda x, paths, y, *records: call.walk(*call.arguments, (*records, *unused), x, paths, *now, *rest, y),
+            self.x, self.paths, room, *self.records,
+        )  # fmt: skip
+        for callback in call.callbacks:
             callback.check()
         return out
 
@@ -254,37 +152,6 @@ class Walkers:
 def _record(rows: Floats, blocks: int, width: int) -> Floats:
     """The records of all blocks (blocks, rows, width) at first; shared tables (1, rows, columns) are repeated for every block."""
     return np.tile(rows[None, :, None], (blocks, 1, width)) if rows.ndim == 1 else np.tile(rows[None], (blocks, 1, 1))
-
-
-def _arguments(course: Course, random: Variates, width: int) -> tuple[tuple[Any, ...], list[Callback]]:
-    """The engine's arguments that do not change, and the Python functions among them."""
-    plan, clock, limits = course.plan, course.clock, course.confinement.limits
-    nothing = (no_field.compiled, NOTHING, None)
-    drift = nothing if plan.drift is None else field_block(plan.drift)
-    extra = nothing if plan.extra is None else field_block(plan.extra)
-    noise = (no_noise.compiled, NOTHING, None) if plan.noise is None else noise_block(plan.noise)
-    watches = [*course.watches, *[Watch()] * (SLOTS - len(course.watches))]
-    levels = [nothing if watch.quantity is None else field_block(watch.quantity) for watch in watches]
-    alone = clock.refine == 1 and not course.timed and not len(limits) and course.normals == plan.normals
-    rows = plan.rows or (plan.normals if clock.refine > 1 else 0)
-    own = (
-        plan.narrow() if plan.narrow and width == LANES else plan.step,
-        drift[0],
-        noise[0],
-        extra[0],
-        random.fill.compiled,
-        plan.gather.compiled,
-        course.confinement.boundary.compiled,
-    )
-    functions = [address(function, kind) for function, kind in zip(own, FUNCTIONS, strict=True)]
-    functions += [address(watch.watcher.compiled, WATCH_BLOCK) for watch in watches]
-    functions += [address(level[0], FIELD_BLOCK) for level in levels]
-    arguments = (
-        np.array(functions), drift[1], noise[1], np.concatenate([extra[1], plan.psi]), plan.constants, plan.room,
-        random.group, course.normals, plan.normals, rows, plan.several and alone and not rows, limits, course.clocks, np.array([watch.every for watch in watches]),
-        tuple(np.concatenate([level[1], watch.psi]) for level, watch in zip(levels, watches, strict=True)),
-    )  # fmt: skip
-    return arguments, [part[2] for part in (drift, extra, noise, *levels) if part[2] is not None]
 
 
 def available_threads(threads: int | None) -> int:

@@ -3,13 +3,13 @@
 import mpmath as mp
 import numpy as np
 import pytest
-from numba import njit
 
 from sgdyn import randomness
 from sgdyn.codegen import elementary
-from sgdyn.codegen.vector import LANES, load, load_broad, store
+from sgdyn.codegen.vector import LANES, load, load_broad
 from sgdyn.randomness import COSINE, SINE
 from sgdyn.sde import variates
+from tests.codegen import vectors
 
 mp.mp.dps = 40
 RNG = np.random.default_rng(0)
@@ -41,17 +41,7 @@ CASES = {
 
 
 def apply(name, x, load=load, lanes=LANES):
-    function = getattr(elementary, name)
-
-    @njit
-    def loop(x, out):
-        for p in range(0, x.shape[1], lanes):
-            store(out, 0, p, function(load(x, 0, p)))
-
-    padded = np.resize(np.asarray(x, dtype=float), (1, -(-len(x) // lanes) * lanes))
-    out = np.empty_like(padded)
-    loop(padded, out)
-    return out[0, : len(x)]
+    return vectors.apply(getattr(elementary, name), x, load, lanes, float)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -100,15 +90,7 @@ def test_functions_agree_with_numpy_at_the_ends_of_the_floats(name):
         expected = np.where(expected < np.finfo(float).tiny, 0.0, expected)  # what is not a normal number is flushed
     found = apply(name, x)
     np.testing.assert_allclose(found, expected, rtol=4e-16, atol=0)
-    zero = expected == 0
-    np.testing.assert_array_equal(np.signbit(found[zero]), np.signbit(expected[zero]))
-
-
-def interpolant(f, low, high, degree):
-    """Coefficients of the polynomial through the Chebyshev points, in forty digits."""
-    n = degree + 1
-    points = [(low + high) / 2 + (high - low) / 2 * mp.cos(mp.pi * (2 * k + 1) / (2 * n)) for k in range(n)]
-    return mp.lu_solve(mp.matrix([[x**j for j in range(n)] for x in points]), mp.matrix([f(x) for x in points]))
+    assert vectors.signs_of_zeros_agree(found, expected)
 
 
 SMALL = mp.mpf(10) ** -15
@@ -129,5 +111,4 @@ FITS = {
 @pytest.mark.parametrize("name", FITS)
 def test_coefficients_are_the_interpolants_they_claim_to_be(name):
     given, f, low, high = FITS[name]
-    expected = [float(c) for c in interpolant(f, low, high, len(given) - 1)]
-    np.testing.assert_allclose(given, expected, rtol=1e-9)
+    np.testing.assert_allclose(given, vectors.interpolant(f, low, high, len(given) - 1), rtol=1e-9)

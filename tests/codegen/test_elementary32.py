@@ -7,6 +7,7 @@ from numba import njit
 
 from sgdyn.codegen import elementary32
 from sgdyn.codegen.vector import load, store
+from tests.codegen import vectors
 
 mp.mp.dps = 40
 RNG = np.random.default_rng(0)
@@ -30,17 +31,7 @@ CASES = {
 
 
 def apply(name, x):
-    function = getattr(elementary32, name)
-
-    @njit
-    def loop(x, out):
-        for p in range(0, x.shape[1], LANES):
-            store(out, 0, p, function(load(x, 0, p)))
-
-    padded = np.resize(np.asarray(x, dtype=np.float32), (1, -(-len(x) // LANES) * LANES))
-    out = np.empty_like(padded)
-    loop(padded, out)
-    return out[0, : len(x)]
+    return vectors.apply(getattr(elementary32, name), x, load, LANES, np.float32)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -81,8 +72,7 @@ def test_functions_agree_with_numpy_at_the_ends_of_the_floats(name):
         expected = np.where(expected < np.finfo(np.float32).tiny, np.float32(0), expected)
     found = apply(name, x)
     np.testing.assert_allclose(found, expected, rtol=2.5e-7, atol=0)
-    zero = expected == 0
-    np.testing.assert_array_equal(np.signbit(found[zero]), np.signbit(expected[zero]))
+    assert vectors.signs_of_zeros_agree(found, expected)
 
 
 def test_functions_of_two_arguments_are_those_of_64_bits():
@@ -99,12 +89,6 @@ def test_functions_of_two_arguments_are_those_of_64_bits():
     np.testing.assert_allclose(out, [wide**2.5, np.arctan2(1.0, wide)], rtol=1e-7)
 
 
-def interpolant(f, low, high, degree):
-    n = degree + 1
-    points = [(low + high) / 2 + (high - low) / 2 * mp.cos(mp.pi * (2 * k + 1) / (2 * n)) for k in range(n)]
-    return mp.lu_solve(mp.matrix([[x**j for j in range(n)] for x in points]), mp.matrix([f(x) for x in points]))
-
-
 SMALL = mp.mpf(10) ** -12
 THIRD, HALF_LN2, EIGHTH_TURN = mp.mpf(1) / 3, mp.log(2) / 2, (mp.pi / 4) ** 2
 FITS = {
@@ -119,4 +103,4 @@ FITS = {
 def test_coefficients_are_the_interpolants_they_claim_to_be(name):
     given = getattr(elementary32, name)
     f, low, high = FITS[name]
-    np.testing.assert_allclose(given, [float(c) for c in interpolant(f, low, high, len(given) - 1)], rtol=1e-9)
+    np.testing.assert_allclose(given, vectors.interpolant(f, low, high, len(given) - 1), rtol=1e-9)

@@ -11,9 +11,10 @@ import sgdyn as sg
 from sgdyn.codegen import cuda as kernels
 from sgdyn.randomness import key
 from sgdyn.sde import cuda, tally
+from sgdyn.sde.course import Clock, Course
 from sgdyn.sde.cuda_walkers import DeviceWalkers
 from sgdyn.sde.variates import variates
-from sgdyn.sde.walkers import Clock, Course, Walkers, thread_pool
+from sgdyn.sde.walkers import Walkers, thread_pool
 
 
 @sg.potential(dim=2)

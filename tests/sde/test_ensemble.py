@@ -12,7 +12,7 @@ from scipy import stats
 import sgdyn as sg
 from sgdyn.randomness import key
 from sgdyn.sde import simulation
-from sgdyn.sde.walkers import Clock, Course
+from sgdyn.sde.course import Clock, Course
 from tests.interruption import interrupted_after
 
 WELL = sg.landscapes.double_well()

@@ -6,6 +6,7 @@ from scipy import stats
 
 import sgdyn as sg
 from sgdyn.sde import lean
+from sgdyn.sde.course import WIDEST
 from sgdyn.sde.methods.euler_maruyama import EulerMaruyama
 from sgdyn.sde.walkers import Walkers
 
@@ -61,19 +62,77 @@ def test_no_bit_differs_from_the_ordinary_engine(name, options, monkeypatch):
     np.testing.assert_array_equal(found, run(problem, x0, **options))
 
 
-def test_the_lean_way_is_taken_where_it_can_be():
-    taken = []
+WATCHED = {
+    "c": sg.Covariance(),
+    "m": sg.Maximum(),
+    "a": sg.Autocovariance([3 * DT, 9 * DT]),
+    "l": sg.LastExit(lambda x: x[0] > 0.3),
+}
+
+
+@pytest.mark.parametrize("every", [1, 3])
+@pytest.mark.parametrize("wall", [None, sg.box([(-0.2, 0.31)])], ids=["free", "walls"])
+def test_looks_and_walls_change_no_bit_either(wall, every, monkeypatch):
+    problem, x0 = PROBLEMS["double well"]
+    options = {
+        "t": 38 * DT,
+        "dt": DT,
+        "n_paths": 75,
+        "seed": 3,
+        "noise": "single",
+        "boundary": wall,
+        "every": every,
+        "after": 5 * DT,
+    }
+    walled = None if wall is None else run(problem, x0, boundary=wall)
+    found = sg.observe(problem, x0, WATCHED, **options)
+    arrived = sg.first_passage(problem, x0, lambda x: x[0] > 0.31, dt=DT, n_paths=60, seed=4, noise="single")
+    monkeypatch.setattr(lean, "suits", lambda course: False)
+    again = sg.observe(problem, x0, WATCHED, **options)
+    for name in WATCHED:
+        np.testing.assert_array_equal(found[name].value, again[name].value)
+        np.testing.assert_array_equal(found[name].error, again[name].error)
+    if wall is not None:
+        np.testing.assert_array_equal(walled, run(problem, x0, boundary=wall))
+    ordinary = sg.first_passage(problem, x0, lambda x: x[0] > 0.31, dt=DT, n_paths=60, seed=4, noise="single")
+    np.testing.assert_array_equal(arrived.samples, ordinary.samples)
+
+
+def walkers_of(calls):
+    """The walkers that some calls make."""
+    made = []
     original = Walkers.__init__
 
     def spy(self, *arguments, **keywords):
         original(self, *arguments, **keywords)
-        taken.append(self.lean)
+        made.append(self)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Walkers, "__init__", spy)
+        calls()
+    return made
+
+
+def test_the_lean_way_is_taken_where_it_can_be():
+    def calls():
         for options in ({}, {"noise": "double"}, {"refine": 2}, {"method": sg.Heun()}, {"boundary": sg.box([(-5, 5)])}):
             run(*PROBLEMS["double well"], **options)
-    assert taken == [True, False, False, False, False]
+
+    taken = [each.call.walk is lean.WALKS["float64"].compiled for each in walkers_of(calls)]
+    assert taken == [True, False, False, False, True]
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_wide_blocks_hold_the_same_numbers(precision):
+    """One thread with many paths has blocks wider than the engine's; the paths are those of narrow ones."""
+    problem, x0 = PROBLEMS["double well"]
+    options = {"precision": precision, "n_paths": 1700, "threads": 1}
+    found = []
+    made = walkers_of(lambda: found.append(run(problem, x0, **options)))
+    assert [each.x.shape[2] for each in made] == [576] and made[0].x.shape[2] > WIDEST
+    for first, count in ((0, 40), (560, 40), (1690, 10)):
+        part = run(problem, x0, **options | {"n_paths": count}, first_path=first)
+        np.testing.assert_array_equal(found[0][first : first + count], part)
 
 
 def test_a_linear_process_of_exact_steps_goes_the_lean_way_too(monkeypatch):
@@ -83,10 +142,11 @@ def test_a_linear_process_of_exact_steps_goes_the_lean_way_too(monkeypatch):
     np.testing.assert_array_equal(found, run(problem, x0, method=sg.ExactLinear()))
 
 
+@pytest.mark.parametrize("noise", ["single", "weak"])
 @pytest.mark.parametrize("name", PROBLEMS)
-def test_float32_is_float64_to_the_growth_of_rounding(name):
+def test_float32_is_float64_to_the_growth_of_rounding(name, noise):
     problem, x0 = PROBLEMS[name]
-    wide, short = run(problem, x0), run(problem, x0, precision="float32")
+    wide, short = run(problem, x0, noise=noise), run(problem, x0, noise=noise, precision="float32")
     assert short.dtype == np.float64 and np.array_equal(short, short.astype(np.float32))
     growth = 38 * 6e-8 * (1 + np.abs(wide).max()) * 4
     assert 0 < np.abs(short - wide).max() < growth

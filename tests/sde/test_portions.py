@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 
 import numpy as np
@@ -101,6 +101,35 @@ def test_a_portion_gives_up_only_if_no_other_arrives(monkeypatch):
     assert info.value.waiting == 40 and info.value.limit < 10
 
 
+class InterruptedExecutor(Executor):
+    """Finishes so many tasks; then comes Ctrl-C."""
+
+    def __init__(self, tasks):
+        self.left = tasks
+
+    def submit(self, function, /, *arguments):
+        future, self.left = Future(), self.left - 1
+        if self.left < 0:
+            future.set_exception(KeyboardInterrupt())
+        else:
+            future.set_result(function(*arguments))
+        return future
+
+
+@pytest.mark.parametrize("tasks", [0, 3, 20])
+def test_ctrl_c_carries_the_times_of_the_portions_that_are_done(tasks, monkeypatch):
+    """Of 20 portions of two paths; those that had given up are asked again, which is what ends after the twentieth."""
+    monkeypatch.setattr(passage, "HOPELESS_WORK", 1000)
+    options = {"dt": 0.01, "n_paths": 40, "seed": 3}
+    alone = sg.first_passage(SINKING, [0.0], lambda x: x[0] > 1.0, **options).samples
+    with pytest.raises(sg.CensoredError, match="at Ctrl-C") as info:
+        sg.first_passage(SINKING, [0.0], lambda x: x[0] > 1.0, executor=InterruptedExecutor(tasks), **options)
+    known, error = np.isfinite(info.value.times), info.value
+    np.testing.assert_array_equal(error.times[known], alone[known])
+    assert error.waiting == np.sum(~known) and np.all(error.times[known] > 0)
+    assert not known[2 * tasks :].any() and (tasks == 0) == (not known.any()) and not known.all()
+
+
 @pytest.mark.slow
 def test_processes():
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as executor:
@@ -155,8 +184,9 @@ def test_an_interrupted_run_goes_on_to_the_identical_result(slices, tmp_path, mo
 
 KILLED = """
 import numpy as np, sgdyn as sg
-from sgdyn.sde import checkpoint, simulation
-checkpoint.SECONDS, simulation.SLICE_WORK = 0.0, 2e5
+import sgdyn.storage as storage
+from sgdyn.sde import simulation
+storage.SECONDS, simulation.SLICE_WORK = 0.0, 2e5
 process = sg.Langevin(sg.quadratic([[2.0, 0.3], [0.3, 1.0]]), T=0.3, D=[1.0, 0.5])
 print("go", flush=True)
 sg.simulate(process, [0.5, 0.0], t=200.0, dt=0.001, n_paths=200, save=11, seed=3, checkpoint="{folder}")
@@ -194,11 +224,17 @@ def test_checkpoints_of_other_runs_and_damaged_ones_are_refused(tmp_path):
     sg.simulate(moving(1.0), [0.5, 0.0], checkpoint=other, **OPTIONS)
     with pytest.raises(ValueError, match="another run"):
         sg.simulate(moving(5.0), [0.5, 0.0], checkpoint=other, **OPTIONS)
-    points = next(folder.glob("points-*.npy"))
+    points = next(folder.glob("points-*.npz"))
+    with np.load(points) as stored:
+        other = stored["x"].copy()
+    other[-1, -1] += 1e-12
     content = bytearray(points.read_bytes())
-    content[-3] ^= 1
-    points.write_bytes(content)
+    np.savez(points, x=other)
     with pytest.raises(ValueError, match="has changed"):
+        sg.simulate(PROCESS, [0.5, 0.0], checkpoint=folder, **OPTIONS)
+    content[len(content) // 2] ^= 1
+    points.write_bytes(content)
+    with pytest.raises(ValueError, match="cannot be read"):
         sg.simulate(PROCESS, [0.5, 0.0], checkpoint=folder, **OPTIONS)
     points.write_bytes(b"")
     with pytest.raises(ValueError, match="cannot be read"):

@@ -23,7 +23,7 @@ from sgdyn.fields import Affine
 from sgdyn.noise import Varying
 from sgdyn.problem import Langevin
 from sgdyn.progress import progress
-from sgdyn.sde.checkpoint import described, digest
+from sgdyn.storage import described, digest
 
 Floats = NDArray[np.float64]
 
