@@ -169,7 +169,7 @@ def test_a_curved_double_well_falls_as_on_a_grid():
     grid = sg.Grid([(-2.2, 2.2, 34), (-2, 2, 34)])
     values = np.exp(-np.sum(grid.centers**2, axis=-1) / 0.4)
     rho = sg.Density(grid, values / np.sum(values * grid.volumes))
-    cloud = sg.jko(problem, GaussianState(np.zeros(2), cov), tau=0.1, n=3, method=Particles(2500, units=12), seed=3)
+    cloud = sg.jko(problem, GaussianState(np.zeros(2), cov), tau=0.1, n=3, method=Particles(4000, units=16), seed=3)
     known = sg.jko(problem, rho, tau=0.1, n=3, method=sg.Entropic(0.15))
     assert cloud.energies[0] - cloud.energies[-1] == pytest.approx(known.energies[0] - known.energies[-1], rel=0.03)
     np.testing.assert_allclose(cloud.w2, known.w2, rtol=0.05)
