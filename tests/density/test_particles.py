@@ -166,7 +166,7 @@ def test_what_is_refused_says_what_to_type():
 def test_a_curved_double_well_falls_as_on_a_grid():
     """Against `Entropic` with half the temperature, whose energies are right to 2e-3; the maps are a family that is good to 3 %."""
     problem, cov = sg.Langevin.gibbs(well, 0.3, [[1.0, 0.3], [0.3, 0.5]]), 0.2 * np.eye(2)
-    grid = sg.Grid([(-2.2, 2.2, 40), (-2, 2, 40)])
+    grid = sg.Grid([(-2.2, 2.2, 34), (-2, 2, 34)])
     values = np.exp(-np.sum(grid.centers**2, axis=-1) / 0.4)
     rho = sg.Density(grid, values / np.sum(values * grid.volumes))
     cloud = sg.jko(problem, GaussianState(np.zeros(2), cov), tau=0.1, n=3, method=Particles(4000, units=16), seed=3)

@@ -168,7 +168,8 @@ class _Newton:
         H = net.laplacian(0.5 * rate * y * y * point.bend * s[net.i] * s[net.j], s, 1.0)
         L = self._laplacian(point, 0.0)
         diagonal = H.diagonal()
-        tolerance = max(min(0.1, point.merit), 0.1 * point.tolerance / point.left, 1e-6)
+        # Newton gains about as much as the merit itself: what is more exact is lost
+        tolerance = max(min(0.1, 0.3 * point.merit), 0.1 * point.tolerance / point.left, 1e-6)
 
         def eased(b: Floats) -> Floats:
             return conjugate_gradients(lambda x: H @ x, b, lambda r: r / diagonal, 0.03 * tolerance)[0]

@@ -83,7 +83,7 @@ def jko(
     function `ppf`, such as `scipy.stats.norm()`.
     method: `Quantile` (1-D), `Graph` (grids), `Gaussian` (linear processes), `Particles`, `Entropic`; by default the first that fits of
     Gaussian, Quantile, Graph, Particles. split="curl": for a curl beside the gradient part, each step is followed by the curl alone for the
-    time tau, through the faces of the grid (first order in tau). checkpoint: a folder that keeps the steps, to go on from there to the
+    time tau, through the faces of the grid (first order in tau and in the cell width). checkpoint: a folder that keeps the steps, to go on from there to the
     identical result. Ctrl-C returns the steps that are done, with `complete=False`.
 
     Returns a `Flow`. Raises ValueError for drifts that descend no free energy, and `NotConvergedError` where a step finds no minimum.
@@ -214,7 +214,7 @@ def _warnings(split: str | None, reached: int, n: int) -> tuple[str, ...]:
     found = []
     if split == "curl":
         found.append(
-            'split="curl": gradient step and curl in turns, an error of first order in tau; energies are those after the curl'
+            'split="curl": gradient step and curl in turns, an error of first order in tau, with the curl upwind, one of first order in the cell width; energies are those after the curl'
         )
     if reached < n:
         found.append(f"interrupted: {reached} of {n} steps are done")
