@@ -26,7 +26,7 @@ DIRECTIONS, ROUNDS = 49, 4
 class FluctuationPath:
     """The path of least action from an attractor to a point: x (n, 2), with V (n,) along it, from 0 to the end's.
 
-    `action` is T times the action of the polygon (midpoint rule): an independent value of V at the end, at most that of another path.
+    `action` is T times the action of the polygon (midpoint rule) beyond the first point, V there added: another value of V at the end.
     """
 
     potential: Quasipotential
@@ -50,7 +50,10 @@ def segments(process: Langevin, start: Floats, end: Floats) -> Floats:
     """T times the least action (...) of straight segments (..., dim), (|b||dx| - <b, dx>)/2 in the metric of D^-1 at their midpoints."""
     middle, way = 0.5 * (start + end), end - start
     b, inverse = process.drift(middle), np.linalg.inv(process.D(middle))
-    inner = lambda u, v: np.einsum("...i,...ij,...j->...", u, inverse, v)  # noqa: E731
+
+    def inner(u: Floats, v: Floats) -> Floats:
+        return np.asarray(np.einsum("...i,...ij,...j->...", u, inverse, v))
+
     return np.asarray(0.5 * (np.sqrt(inner(b, b) * inner(way, way)) - inner(b, way)))
 
 
@@ -71,7 +74,7 @@ def traced_back(found: Quasipotential, end: Floats) -> FluctuationPath:
         points.append(_step_back(found, points[-1], RADIUS * widths))
     x = np.array([found.attractor, *points[::-1]])
     V = np.concatenate([[0.0], found.interpolated(x[1:])])
-    return FluctuationPath(found, x, V, float(segments(found.process, x[:-1], x[1:]).sum()))
+    return FluctuationPath(found, x, V, float(V[1] + segments(found.process, x[1:-1], x[2:]).sum()))
 
 
 def _step_back(found: Quasipotential, x: Floats, axes: Floats) -> Floats:

@@ -36,6 +36,20 @@ def _segment_action(table: Any, width0: Any, width1: Any, i: Any, j: Any, k: Any
 
 
 @helper
+def _leaps(table: Any, center: Any, i: Any, j: Any, k: Any, m: Any) -> Any:
+    """Whether a segment may leap over a zero of the drift, which the midpoint rule lets it do for nothing: the drift turns round, and is small.
+
+    Around the attractor itself V is convex, and nothing can be gained.
+    """
+    w, u, v = table[i + k, j + m], table[2 * i, 2 * j], table[2 * k, 2 * m]
+    if u[0] * v[0] + u[1] * v[1] >= 0:
+        return False
+    if max(abs(0.5 * (i + k) - center[0]), abs(0.5 * (j + m) - center[1])) <= max(abs(i - k), abs(j - m)):
+        return False
+    return (u[0] - v[0]) ** 2 + (u[1] - v[1]) ** 2 > 4 * (w[0] * w[0] + w[1] * w[1])
+
+
+@helper
 def _along(a: Any, c: Any, d: Any, e: Any, first: Any, rise: Any, bend: Any, s: Any) -> Any:
     """Value and slope of the action through the point s between two nodes: tables a + s c, vectors d + s e, action first + s rise there."""
     b0, b1 = a[0] + s * c[0], a[1] + s * c[1]
@@ -69,7 +83,9 @@ def _bend(V: Any, state: Any, n0: Any, n1: Any, i: Any, j: Any, k: Any, m: Any) 
 
 
 @helper
-def _through(table: Any, width0: Any, width1: Any, V: Any, state: Any, n0: Any, n1: Any, one: Any, other: Any, target: Any) -> Any:
+def _through(
+    table: Any, width0: Any, width1: Any, V: Any, state: Any, n0: Any, n1: Any, one: Any, other: Any, target: Any
+) -> Any:
     """The least action of the target through the inside of the segment between two nodes; infinite where its ends are better."""
     i, j, k, m, y0, y1 = one // n1, one % n1, other // n1, other % n1, target // n1, target % n1
     a = table[i + y0, j + y1]
@@ -85,7 +101,9 @@ def _through(table: Any, width0: Any, width1: Any, V: Any, state: Any, n0: Any, 
         return np.inf
     value, last = np.inf, 0
     for _ in range(ITERATIONS):
-        s = (low * above - high * below) / (above - below)  # false position; an end that stays twice counts half (Illinois)
+        s = (low * above - high * below) / (
+            above - below
+        )  # false position; an end that stays twice counts half (Illinois)
         value, slope = _along(a, c, d, e, V[one], rise, bend, s)
         if abs(slope) <= TOLERANCE * (abs(rise) + abs(value - V[one])):
             break
@@ -162,29 +180,34 @@ def _half_width(reach: Any, row: Any) -> Any:
 
 
 @helper
-def _reached(table: Any, widths: Any, V: Any, state: Any, n0: Any, n1: Any, node: Any, target: Any) -> Any:
+def _reached(table: Any, widths: Any, center: Any, V: Any, state: Any, n0: Any, n1: Any, node: Any, target: Any) -> Any:
     """The least action of a target through a node of the front and, where they may be better, the segments beside it; or its present value."""
     i, j, k, m = node // n1, node % n1, target // n1, target % n1
+    apart = max(abs(k - i), abs(m - j))
+    if apart > 1 and _leaps(table, center, i, j, k, m):
+        return V[target]
     action, size = _segment_action(table, widths[0], widths[1], i, j, k, m)
-    found, apart = V[node] + action, max(abs(k - i), abs(m - j))
+    found = V[node] + action
     if found < V[target] + SLACK * size / apart**2:
         found = min(found, _around(table, widths, V, state, n0, n1, node, target))
     return min(found, V[target])
 
 
 @helper
-def _enter(table: Any, widths: Any, reach: Any, V: Any, state: Any, n0: Any, n1: Any, target: Any) -> None:
+def _enter(table: Any, widths: Any, center: Any, reach: Any, V: Any, state: Any, n0: Any, n1: Any, target: Any) -> None:
     """The first value of a node: the best of all nodes of the front within reach, and of the segments beside them."""
     k, m = target // n1, target % n1
     for i in range(max(k - reach, 0), min(k + reach + 1, n0)):
         wide = _half_width(reach, i - k)
         for j in range(max(m - wide, 0), min(m + wide + 1, n1)):
             if state[i * n1 + j] == FRONT:
-                V[target] = _reached(table, widths, V, state, n0, n1, i * n1 + j, target)
+                V[target] = _reached(table, widths, center, V, state, n0, n1, i * n1 + j, target)
 
 
 @helper
-def _meet(table: Any, widths: Any, reach: Any, V: Any, state: Any, heap: Any, place: Any, size: Any, node: Any) -> Any:
+def _meet(
+    table: Any, widths: Any, center: Any, reach: Any, V: Any, state: Any, heap: Any, place: Any, size: Any, node: Any
+) -> Any:
     """A node joins the front: the unknown nodes beside it are considered, the front nodes without a considered neighbour are done."""
     n0, n1 = (table.shape[0] + 1) // 2, (table.shape[1] + 1) // 2
     i, j = node // n1, node % n1
@@ -194,7 +217,7 @@ def _meet(table: Any, widths: Any, reach: Any, V: Any, state: Any, heap: Any, pl
             if state[other] == UNKNOWN:
                 state[other], heap[size], place[other] = CONSIDERED, other, size
                 size += 1
-                _enter(table, widths, reach, V, state, n0, n1, other)
+                _enter(table, widths, center, reach, V, state, n0, n1, other)
                 _rise(heap, place, V, other)
     for k in range(max(i - 1, 0), min(i + 2, n0)):
         for m in range(max(j - 1, 0), min(j + 2, n1)):
@@ -204,12 +227,14 @@ def _meet(table: Any, widths: Any, reach: Any, V: Any, state: Any, heap: Any, pl
     return size
 
 
-@kernel(TABLE, VALUES, VALUES, STATES, CELLS, CELLS, types.int64, types.int64, types.int64, returns=types.int64)
-def advance(table: Any, widths: Any, V: Any, state: Any, heap: Any, place: Any, size: Any, reach: Any, steps: Any) -> Any:
+@kernel(TABLE, VALUES, VALUES, VALUES, STATES, CELLS, CELLS, types.int64, types.int64, types.int64, returns=types.int64)
+def advance(
+    table: Any, widths: Any, center: Any, V: Any, state: Any, heap: Any, place: Any, size: Any, reach: Any, steps: Any
+) -> Any:
     """Let so many nodes join the front, the least ones first; returns the number of nodes still considered, which begin the `heap`.
 
     table (2 n0 - 1, 2 n1 - 1, 5): the drift in units of the noise, L^-1 b, and L^-1 (lower triangle by rows), D = L L', at nodes and half-way
-    between them. widths: the distances of nodes along both axes. V (n0 n1,): values, infinite where unknown. state, place (n0 n1,): see above,
+    between them. widths: the distances of nodes along both axes. center: the attractor's place, counted in nodes. V (n0 n1,): values, infinite where unknown. state, place (n0 n1,): see above,
     and where each node is on the heap. reach: how many nodes away a segment may begin.
     """
     n0, n1 = (table.shape[0] + 1) // 2, (table.shape[1] + 1) // 2
@@ -222,7 +247,7 @@ def advance(table: Any, widths: Any, V: Any, state: Any, heap: Any, place: Any, 
             wide = _half_width(reach, k - i)
             for m in range(max(j - wide, 0), min(j + wide + 1, n1)):
                 if state[k * n1 + m] == CONSIDERED:
-                    V[k * n1 + m] = _reached(table, widths, V, state, n0, n1, node, k * n1 + m)
+                    V[k * n1 + m] = _reached(table, widths, center, V, state, n0, n1, node, k * n1 + m)
                     _rise(heap, place, V, k * n1 + m)
-        size = _meet(table, widths, reach, V, state, heap, place, size, node)
+        size = _meet(table, widths, center, reach, V, state, heap, place, size, node)
     return size
