@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from sgdyn.sde.observation import Observations, observe
     from sgdyn.sde.passage import first_passage
     from sgdyn.sde.simulation import simulate
+    from sgdyn.steady.decomposition import Decomposition, decompose
     from sgdyn.steady.discrete import DiscreteSGD, discrete_sgd, ladder
     from sgdyn.steady.epochs import EpochSGD, epoch_sgd
     from sgdyn.steady.fluctuation import FluctuationPath
@@ -102,18 +103,19 @@ _PLACES = {
     "factor": "factors", "stratonovich": "factors",
     "DiscreteSGD": "steady.discrete", "discrete_sgd": "steady.discrete", "ladder": "steady.discrete",
     "LinearStationary": "steady.linear", "linear_stationary": "steady.linear",
+    "Decomposition": "steady.decomposition", "decompose": "steady.decomposition",
     "EpochSGD": "steady.epochs", "epoch_sgd": "steady.epochs", "FluctuationPath": "steady.fluctuation", "Quasipotential": "steady.quasipotentials", "quasipotential": "steady.quasipotentials",
 }  # fmt: skip
 _ROOMS = ("datasets", "fit", "landscapes", "nets", "plot")
 
 __all__ = [
     "BAOAB", "GJF", "MALA", "OBABO", "RI6", "SRA1", "SRA3", "SRI2", "SRIW1", "SRS2", "Adaptive", "Autocovariance", "Average", "BlowUpError",
-    "BranchError", "CensoredError", "Chebyshev", "Cloud", "CompoundPoisson", "Covariance", "Crosscheck", "Current", "Density",
+    "BranchError", "CensoredError", "Chebyshev", "Cloud", "CompoundPoisson", "Covariance", "Crosscheck", "Current", "Decomposition", "Density",
     "DiscreteSGD", "Energy", "Ensemble", "Entropic", "Entropy", "EpochSGD", "Estimate", "EulerMaruyama", "Evolution", "ExactLinear", "Flow", "FluctuationPath",
     "Gaussian", "GaussianState", "Generator", "Graph", "Grid", "Heun", "Histogram", "Interaction", "Langevin", "LastExit", "LevyEuler",
     "LinearStationary", "LowRank", "Maximum", "Milstein", "Momentum", "NotConvergedError", "Observations", "Particles", "PorousMedium",
     "Potential", "PotentialEnergy", "Quantile", "QuasiStationary", "Quasipotential", "Region", "RelaxationSpectrum", "ResampledSGDMap", "SGDMap", "ShARK",
-    "Solution", "Splitting", "StochasticHeavyBall", "TamedEuler", "Theta", "box", "chebyshev", "crosscheck", "datasets", "discrete_sgd", "epoch_sgd",
+    "Solution", "Splitting", "StochasticHeavyBall", "TamedEuler", "Theta", "box", "chebyshev", "crosscheck", "datasets", "decompose", "discrete_sgd", "epoch_sgd",
     "factor", "first_passage", "fit", "fokker_planck", "gaussian", "jko", "ladder", "landscapes", "linear_stationary",
     "mean_first_passage_1d", "nearest_covariance", "nets", "noise_from_functions", "normals", "observe", "plot", "potential",
     "quadratic", "quasipotential", "sgd", "simulate", "stratonovich", "tabulated",

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from sgdyn.density import pictures
+
 GREY, RED = "#7f7f7f", "#d55e00"
 
 
@@ -27,4 +29,16 @@ def fluctuation_path(path: Any, ax: Any) -> None:
     ax.set(title=f"fluctuation path, V = {path.V[-1]:.4g}")
 
 
-PICTURES = {"Quasipotential": quasipotential, "FluctuationPath": fluctuation_path}
+def decomposition(parts: Any, ax: Any) -> None:
+    """The density with streamlines of the current, and contours of Phi one T apart; Phi alone in one dimension."""
+    grid, T = parts.grid, parts.process.T
+    if grid.dim == 1:
+        ax.plot(grid.midpoints[0], parts.Phi)
+        ax.set(xlabel="$x$", ylabel=r"$\Phi$")
+    else:
+        pictures.current(parts.flow, ax)
+        ax.contour(*grid.midpoints, parts.Phi.T, levels=T * np.arange(1, 9), colors="black", linewidths=0.4)
+    ax.set(title=f"potential and current; entropy production {parts.entropy_production.value:.3g}")
+
+
+PICTURES = {"Decomposition": decomposition, "Quasipotential": quasipotential, "FluctuationPath": fluctuation_path}
