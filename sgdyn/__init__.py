@@ -86,8 +86,12 @@ if TYPE_CHECKING:
     from sgdyn.sde.observation import Observations, observe
     from sgdyn.sde.passage import first_passage
     from sgdyn.sde.simulation import simulate
+    from sgdyn.steady.decomposition import Decomposition, decompose
     from sgdyn.steady.discrete import DiscreteSGD, discrete_sgd, ladder
+    from sgdyn.steady.epochs import EpochSGD, epoch_sgd
+    from sgdyn.steady.fluctuation import FluctuationPath
     from sgdyn.steady.linear import LinearStationary, linear_stationary
+    from sgdyn.steady.quasipotentials import Quasipotential, quasipotential
     from sgdyn.tabulation import tabulated
 
 _PLACES = {
@@ -121,23 +125,26 @@ _PLACES = {
     "factor": "factors", "stratonovich": "factors",
     "DiscreteSGD": "steady.discrete", "discrete_sgd": "steady.discrete", "ladder": "steady.discrete",
     "LinearStationary": "steady.linear", "linear_stationary": "steady.linear",
+    "Decomposition": "steady.decomposition", "decompose": "steady.decomposition",
+    "EpochSGD": "steady.epochs", "epoch_sgd": "steady.epochs", "FluctuationPath": "steady.fluctuation", "Quasipotential": "steady.quasipotentials", "quasipotential": "steady.quasipotentials",
 }  # fmt: skip
 _ROOMS = ("datasets", "fit", "landscapes", "nets", "plot")
 
 __all__ = [
     "BAOAB", "GJF", "MALA", "OBABO", "RI6", "SRA1", "SRA3", "SRI2", "SRIW1", "SRS2", "Action", "Adaptive", "Autocovariance", "Average",
     "BlowUpError", "BranchError", "CensoredError", "Chebyshev", "Cloud", "CompoundPoisson", "Covariance", "CriticalPoints", "Crosscheck",
-    "Current", "Density", "DiscreteSGD", "Energy", "Ensemble", "Entropic", "Entropy", "Estimate", "EulerMaruyama", "Evolution",
-    "ExactLinear", "Flow", "FreidlinWentzell", "Gaussian", "GaussianState", "Generator", "Graph", "Grid", "Heun", "Histogram",
-    "Instanton", "Interaction", "Langevin", "LastExit", "LevyEuler", "LinearStationary", "LowRank", "Maximum", "Midpoint",
-    "MidpointJacobian", "Milstein", "Momentum", "NotConvergedError", "Observations", "Particles", "Path", "PorousMedium", "Potential",
-    "PotentialEnergy", "Prepoint", "Quantile", "QuasiStationary", "Region", "RelaxationSpectrum", "ResampledSGDMap", "SGDMap",
-    "SaddleGraph", "ShARK", "Solution", "Splitting", "StaticKernel", "StochasticHeavyBall", "TamedEuler", "Theta", "action", "box",
-    "chebyshev", "critical_points", "crosscheck", "datasets", "discrete_sgd", "factor", "feng_tu_exponent", "first_passage", "fit",
-    "fokker_planck", "gaussian", "hu_saddle_escape_time", "instanton", "jastrzebski_basin_weights", "jko", "kramers_time",
-    "kunin_moments", "ladder", "landscapes", "linear_stationary", "mean_first_passage_1d", "mori_escape_time", "nearest_covariance",
-    "nets", "noise_from_functions", "normals", "observe", "plot", "potential", "quadratic", "sgd", "simulate", "stratonovich",
-    "tabulated", "xie_escape_time", "zhu_loss_increase", "ziyin_label_noise_covariance",
+    "Current", "Decomposition", "Density", "DiscreteSGD", "Energy", "Ensemble", "Entropic", "Entropy", "EpochSGD", "Estimate",
+    "EulerMaruyama", "Evolution", "ExactLinear", "Flow", "FluctuationPath", "FreidlinWentzell", "Gaussian", "GaussianState", "Generator",
+    "Graph", "Grid", "Heun", "Histogram", "Instanton", "Interaction", "Langevin", "LastExit", "LevyEuler", "LinearStationary", "LowRank",
+    "Maximum", "Midpoint", "MidpointJacobian", "Milstein", "Momentum", "NotConvergedError", "Observations", "Particles", "Path",
+    "PorousMedium", "Potential", "PotentialEnergy", "Prepoint", "Quantile", "QuasiStationary", "Quasipotential", "Region",
+    "RelaxationSpectrum", "ResampledSGDMap", "SGDMap", "SaddleGraph", "ShARK", "Solution", "Splitting", "StaticKernel",
+    "StochasticHeavyBall", "TamedEuler", "Theta", "action", "box", "chebyshev", "critical_points", "crosscheck", "datasets", "decompose",
+    "discrete_sgd", "epoch_sgd", "factor", "feng_tu_exponent", "first_passage", "fit", "fokker_planck", "gaussian",
+    "hu_saddle_escape_time", "instanton", "jastrzebski_basin_weights", "jko", "kramers_time", "kunin_moments", "ladder", "landscapes",
+    "linear_stationary", "mean_first_passage_1d", "mori_escape_time", "nearest_covariance", "nets", "noise_from_functions", "normals",
+    "observe", "plot", "potential", "quadratic", "quasipotential", "sgd", "simulate", "stratonovich", "tabulated", "xie_escape_time",
+    "zhu_loss_increase", "ziyin_label_noise_covariance",
 ]  # fmt: skip
 
 

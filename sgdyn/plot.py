@@ -15,6 +15,7 @@ from sgdyn.density.pictures import PICTURES
 from sgdyn.escape.pictures import ESCAPES
 from sgdyn.pathspace.pictures import PATHS
 from sgdyn.problem import Momentum
+from sgdyn.steady import pictures as steady
 
 STYLE = {
     "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 10, "legend.frameon": False, "legend.fontsize": 8,
@@ -272,5 +273,5 @@ def _crosscheck(check: Any, ax: Axes) -> None:
 
 _PICTURES: dict[str, Callable[[Any, Axes], None]] = {
     "Potential": _potential, "Landscape": _landscape, "Ensemble": _ensemble, "Estimate": _estimate, "Density": _density, "LinearStationary": _linear,
-    "Spectrum": _spectrum, "Recording": _recording, "Comparison": _comparison, "Crosscheck": _crosscheck, **PICTURES, **MAPS, **PATHS, **ESCAPES,
+    "Spectrum": _spectrum, "Recording": _recording, "Comparison": _comparison, "Crosscheck": _crosscheck, **PICTURES, **MAPS, **PATHS, **ESCAPES, **steady,
 }  # fmt: skip

@@ -94,6 +94,7 @@ def fingerprint() -> str:
             *package.glob("sde/**/*.py"),
             package / "randomness.py",
             package / "tabulation.py",
+            package / "steady" / "fronts.py",
         ]
     )
     return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]

@@ -15,7 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import linalg
 
 from sgdyn import checks
-from sgdyn.problem import finite_sample_factor
+from sgdyn.noise import as_noise
+from sgdyn.potentials import quadratic
+from sgdyn.problem import Langevin, Momentum, finite_sample_factor
+from sgdyn.steady.linear import linear_stationary
 
 Floats = NDArray[np.float64]
 
@@ -47,19 +50,12 @@ class DiscreteSGD:
     @cached_property
     def transition(self) -> Floats:
         """The matrix of one step: I - lr H, or of (w, v) with momentum."""
-        identity = np.eye(self.dim)
-        if self.momentum == 0:
-            return np.asarray(identity - self.lr * self.H)
-        return np.block(
-            [[identity - self.lr * self.H, -self.lr * self.momentum * identity], [self.H, self.momentum * identity]]
-        )
+        return transition(self.H, self.lr, self.momentum)
 
     @cached_property
     def _state_covariance(self) -> Floats:
-        kick = self.lr**2 * self.noise
-        if self.momentum:
-            kick = np.block([[kick, -self.lr * self.noise], [-self.lr * self.noise, self.noise]])
-        found = linalg.solve_discrete_lyapunov(self.transition, kick)
+        E = entrance(self.dim, self.lr, self.momentum)
+        found = linalg.solve_discrete_lyapunov(self.transition, E @ self.noise @ E.T)
         return np.asarray(0.5 * (found + found.T))
 
     @property
@@ -104,9 +100,22 @@ def discrete_sgd(
     """The exact stationary theory of SGD on w'Hw/2 with gradient-noise covariance D.
 
     Without replacement (the default where n is given, as in `sgd`) the noise of a batch is c D/batch, c = (n - batch)/(n - 1). Raises ValueError if H is not positive definite, D not
-    positive semidefinite, lr at or beyond the limit of stability 2 (1 + momentum)/h_max, and for the epoch sampler.
+    positive semidefinite, lr at or beyond the limit of stability 2 (1 + momentum)/h_max, and for the epoch sampler (type `epoch_sgd`).
     Source: Mandt, Hoffman, Blei, JMLR 18 (2017); Liu, Ziyin, Ueda, arXiv:2012.03636.
     """
+    if sampler == "epoch":
+        raise ValueError(
+            "got sampler='epoch', whose batches are not independent; type sg.epoch_sgd(H, D, lr=..., batch=..., n=...)"
+        )
+    hessian, noise, lr, momentum = admitted(H, D, lr, momentum)
+    sampler = sampler or ("replacement" if n is None else "without")
+    return DiscreteSGD(
+        hessian, noise, lr, checks.count("batch", batch), momentum, finite_sample_factor(batch, n, sampler)
+    )
+
+
+def admitted(H: ArrayLike, D: ArrayLike, lr: float, momentum: float) -> tuple[Floats, Floats, float, float]:
+    """(H, D, lr, momentum) if SGD with them has a stationary state."""
     hessian = checks.symmetric("H", H)
     h = np.linalg.eigvalsh(hessian)
     if h[0] <= 0:
@@ -119,11 +128,21 @@ def discrete_sgd(
         raise ValueError(
             f"got lr={lr:g}, momentum={momentum:g}, expected lr < 2(1 + momentum)/h_max = {limit:.4g} and momentum < 1: SGD itself diverges"
         )
-    noise = checks.positive_semidefinite("D", D, len(hessian))
-    sampler = sampler or ("replacement" if n is None else "without")
-    return DiscreteSGD(
-        hessian, noise, lr, checks.count("batch", batch), momentum, finite_sample_factor(batch, n, sampler)
-    )
+    return hessian, checks.positive_semidefinite("D", D, len(hessian)), lr, momentum
+
+
+def transition(H: Floats, lr: float, momentum: float) -> Floats:
+    """The matrix of one step of w, or of (w, v) with momentum."""
+    identity = np.eye(len(H))
+    if momentum == 0:
+        return np.asarray(identity - lr * H)
+    return np.block([[identity - lr * H, -lr * momentum * identity], [H, momentum * identity]])
+
+
+def entrance(dim: int, lr: float, momentum: float) -> Floats:
+    """What a batch gradient's noise is multiplied with when it enters w (dim, dim), or (w, v) (2 dim, dim)."""
+    step = -lr * np.eye(dim)
+    return np.concatenate([step, np.eye(dim)]) if momentum else step
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,10 +168,10 @@ def ladder(sgd: DiscreteSGD, amplification: int = 4) -> tuple[Rung, ...]:
     SGD: F S + S F - lr F S F = lr c D/batch. SVAG(l): the same with lr F S F/l (Li, Malladi, Arora, arXiv:2102.12470). SME-1:
     F S + S F = lr c D/batch (the `Langevin` process). SME-2: F -> F + lr F²/2 (Li, Tai, E, JMLR 20 (2019)); for the stationary covariance
     it is worse than SME-1. Hessian-aware: drift -log(I - lr F)/lr with matched noise; exact, and undefined for lr h >= 1.
-    Raises ValueError with momentum.
+    With momentum mu: heavy ball; the `Momentum` process; the overdamped one, F S + S F = lr c D/(batch (1 - mu)).
     """
     if sgd.momentum:
-        raise ValueError(f"got momentum={sgd.momentum:g}, expected 0: the ladder is about SGD without momentum")
+        return _with_momentum(sgd)
     h, V = np.linalg.eigh(sgd.H)
     source = V.T @ (sgd.lr * sgd.noise) @ V
     rotated: Callable[[Floats], Floats] = lambda S: np.asarray(V @ S @ V.T)  # noqa: E731
@@ -175,3 +194,15 @@ def _hessian_aware(h: Floats, source: Floats, lr: float, rotated: Callable[[Floa
     rates = a[:, None] + a
     noise = lr * source * rates / -np.expm1(-lr * rates)
     return rotated(noise / rates)
+
+
+def _with_momentum(sgd: DiscreteSGD) -> tuple[Rung, ...]:
+    slow, d = sgd.lr / (2 * (1 - sgd.momentum)), sgd.dim
+    U, friction = quadratic(sgd.H), (1 - sgd.momentum) / float(np.sqrt(sgd.lr))
+    noise = as_noise(sgd.noise, d)
+    under = linear_stationary(Momentum(U, slow, friction, noise)).covariance[:d, :d]
+    return (
+        Rung("SGD with momentum (exact)", sgd.covariance),
+        Rung("underdamped diffusion", under),
+        Rung("overdamped diffusion", linear_stationary(Langevin(U, slow, noise)).covariance),
+    )

@@ -18,6 +18,8 @@ from sgdyn.problem import Langevin, Momentum
 Floats = NDArray[np.float64]
 
 CERTAIN = 1e-12
+REACHES = 1e-10
+"""F carries noise into a direction if it does so at this share of its norm."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,15 +45,36 @@ class LinearStationary:
         return np.asarray(0.5 * (flux - flux.T))
 
     @cached_property
-    def precision(self) -> Floats:
-        """S^-1; raises ValueError where the noise does not reach every direction."""
-        values, vectors = np.linalg.eigh(self.covariance)
+    def reached(self) -> Floats:
+        """An orthonormal basis (dim, r) of the directions that the noise reaches, itself or carried by F: the range of (D, F D, F² D, ...).
+
+        r < dim, and then only, S is singular: in the other directions x rests at the center.
+        """
+        return controllable(self.F, self.D)
+
+    @cached_property
+    def _precision(self) -> Floats:
+        """The inverse of S in the directions that the noise reaches, 0 in others."""
+        B = self.reached
+        inside = B.T @ self.covariance @ B
+        values = np.linalg.eigvalsh(inside) if len(inside) else np.ones(1)
         if values[0] <= CERTAIN * values[-1]:
             raise ValueError(
-                f"got a stationary covariance with the eigenvalue {values[0]:.3g} along {np.array2string(vectors[:, 0], precision=3)}: the noise does "
+                f"got a stationary covariance with eigenvalues from {values[0]:.3g} to {values[-1]:.3g}: the noise hardly reaches some direction, "
+                "and rounding hides how much; type LowRank(V, s, floor=...) with a floor > 0"
+            )
+        return np.asarray(B @ np.linalg.inv(inside) @ B.T)
+
+    @property
+    def precision(self) -> Floats:
+        """S^-1; raises ValueError where the noise does not reach every direction."""
+        if self.reached.shape[1] < len(self.F):
+            direction = linalg.null_space(self.reached.T)[:, 0] if self.reached.size else np.eye(len(self.F))[0]
+            raise ValueError(
+                f"got noise that reaches {self.reached.shape[1]} of {len(self.F)} directions, not {np.array2string(direction, precision=3)}: the noise does "
                 "not reach that direction, so the density has no potential; type LowRank(V, s, floor=...) with a floor > 0"
             )
-        return np.asarray((vectors / values) @ vectors.T)
+        return self._precision
 
     @property
     def potential(self) -> Potential:
@@ -60,14 +83,18 @@ class LinearStationary:
 
     @property
     def current(self) -> Floats:
-        """The matrix J (dim, dim) of the current velocity j(x) = J (x - center) = (-F + T D S^-1)(x - center)."""
-        return np.asarray(self.T * self.D @ self.precision - self.F)
+        """The matrix J (dim, dim) of the current velocity j(x) = J (x - center) = (-F + T D S^-1)(x - center).
+
+        Where the noise does not reach all directions it is that in the subspace that it reaches, where all of the density is.
+        """
+        return np.asarray((self.T * self.D @ self._precision - self.F) @ (self.reached @ self.reached.T))
 
     @property
     def entropy_production(self) -> float:
         """E[j' D^+ j]/T per unit time; infinite if the current leaves the range of D.
 
-        Raises ValueError for `Momentum`: its velocities change sign with time, so that part of the current is reversible.
+        Of the subspace that the noise reaches; 0 where there is no noise. Raises ValueError for `Momentum`: its velocities change sign with time, so
+        that part of the current is reversible.
         """
         if isinstance(self.problem, Momentum):
             raise ValueError(
@@ -118,6 +145,23 @@ def linear_stationary(problem: Langevin | Momentum) -> LinearStationary:
     covariance = 0.5 * (covariance + covariance.T)
     residual, size = np.linalg.norm(F @ covariance + covariance @ F.T - source), np.linalg.norm(source)
     return LinearStationary(problem, F, D, process.T, center, covariance, float(residual / size) if size else 0.0)
+
+
+def controllable(F: Floats, D: Floats) -> Floats:
+    """An orthonormal basis (dim, r) of the smallest subspace that contains the range of D and that F does not leave.
+
+    Built direction by direction, so that no power of F is formed (Kalman's matrix loses its rank to rounding). F is balanced by its size.
+    """
+    basis, size = linalg.orth(D, rcond=CERTAIN), max(float(np.linalg.norm(F, 2)), 1e-300)
+    new = basis
+    while new.shape[1] and basis.shape[1] < len(F):
+        carried = F @ new / size
+        for _ in range(2):  # twice is enough for orthogonality to rounding
+            carried = carried - basis @ (basis.T @ carried)
+        left, values, _ = np.linalg.svd(carried, full_matrices=False)
+        new = left[:, values > REACHES]
+        basis = np.concatenate([basis, new], axis=1)
+    return np.asarray(basis)
 
 
 def linear_parts(process: Langevin) -> tuple[Floats, Floats, Floats]:

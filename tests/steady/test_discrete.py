@@ -127,3 +127,45 @@ def test_the_default_sampler_is_that_of_sgd():
     model = sg.discrete_sgd([[1.0]], [[2.0]], **given)
     assert process.origin.sampler == "without"
     assert model.noise[0, 0] == pytest.approx(2.0 / 8 * 56 / 63)
+
+
+def test_the_ladder_in_rational_numbers():
+    """H = [[2, 3/10], [3/10, 1/2]], D = [[1, 2/5], [2/5, 1/4]], lr = 3/10, B = 4: the linear equations of each rung, solved exactly by SymPy."""
+    from sympy import Matrix, Rational, eye, symbols
+    from sympy import solve as solved
+
+    F, N, lr = Matrix([[2, Rational(3, 10)], [Rational(3, 10), Rational(1, 2)]]), Matrix([[1, Rational(2, 5)], [Rational(2, 5), Rational(1, 4)]]) / 4, Rational(3, 10)  # fmt: skip
+    a, b, c = symbols("a b c")
+    S = Matrix([[a, b], [b, c]])
+
+    def exact(drift, product):
+        found = solved(list(drift * S + S * drift - product * F * S * F - lr * N), [a, b, c])
+        return np.array(S.subs(found).tolist(), dtype=float)
+
+    rungs = {rung.name: rung.covariance for rung in sg.ladder(sg.discrete_sgd(H, D, lr=0.3, batch=4))}
+    second = F + lr / 2 * F * F
+    for name, S_exact in {
+        "SGD (exact)": exact(F, lr), "SVAG(4)": exact(F, lr / 4), "SME-1 (the diffusion)": exact(F, 0), "SME-2": exact(second, 0), "Hessian-aware diffusion": exact(F, lr),
+    }.items():  # fmt: skip
+        np.testing.assert_allclose(rungs[name], S_exact, rtol=1e-12, err_msg=name)
+    M = eye(2) - lr * F
+    moved = solved(list(M * S * M.T + lr**2 * N - S), [a, b, c])
+    np.testing.assert_allclose(rungs["SGD (exact)"], np.array(S.subs(moved).tolist(), dtype=float), rtol=1e-12)
+
+
+def test_the_ladder_with_momentum():
+    """In one dimension lr D (1 + mu)/(B h (1 - mu) (2 (1 + mu) - lr h)) against lr D/(2 B h (1 - mu)): relative error -lr h/(2 (1 + mu))."""
+    rungs = sg.ladder(sg.discrete_sgd([[1.5]], [[2.0]], lr=0.1, batch=4, momentum=0.8))
+    exact, under, over = (rung.covariance[0, 0] for rung in rungs)
+    assert under / exact - 1 == pytest.approx(-0.1 * 1.5 / (2 * 1.8), rel=1e-9)
+    assert under == pytest.approx(over, rel=1e-9) and over == pytest.approx(0.1 * 2 / (2 * 4 * 1.5 * 0.2), rel=1e-9)
+    exact, under, over = sg.ladder(sg.discrete_sgd(H, D, lr=0.05, batch=4, momentum=0.5))
+    errors = [rung.relative_error(exact.covariance) for rung in (under, over)]
+    assert errors[0] < 0.05 and errors[0] < errors[1]
+
+
+def test_the_stationary_identity_of_gradients():
+    """E[w . grad U] = (lr/2) E|g_B|² at every learning rate: E|w|² does not change in a step."""
+    sgd = sg.discrete_sgd(H, D, lr=0.7, batch=4)
+    squared = np.trace(H @ sgd.covariance @ H) + np.trace(sgd.noise)
+    assert np.trace(H @ sgd.covariance) == pytest.approx(0.35 * squared, rel=1e-12)

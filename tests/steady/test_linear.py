@@ -120,3 +120,47 @@ def test_what_has_no_entropy_production_or_is_no_process_is_refused():
 def test_without_noise_nothing_is_left_and_the_error_is_zero():
     state = sg.linear_stationary(sg.Langevin(sg.quadratic([1.0]), D=0.0))
     assert state.error == 0.0 and state.covariance[0, 0] == 0.0
+
+
+def test_the_noise_reaches_what_the_drift_carries_it_to():
+    """Low-rank D and a chain: one noisy end reaches all (Kalman), a block apart is not reached; S is singular exactly then."""
+    chain = np.array([[1.0, 0.0, 0.0], [-0.5, 2.0, 0.0], [0.0, -0.3, 1.5]])
+    noise = sg.LowRank(np.eye(3)[:, :1], [1.0])
+    state = sg.linear_stationary(sg.Langevin.linear(chain, T=0.4, D=noise))
+    assert state.reached.shape == (3, 3) and np.linalg.eigvalsh(state.covariance)[0] > 0
+    np.testing.assert_allclose(state.precision @ state.covariance, np.eye(3), atol=1e-8)
+    assert state.entropy_production == np.inf
+    apart = chain.copy()
+    apart[1, 0] = 0.0
+    state = sg.linear_stationary(sg.Langevin.linear(apart, T=0.4, D=noise))
+    assert state.reached.shape == (3, 1) and np.linalg.matrix_rank(state.covariance) == 1
+    assert state.entropy_production == pytest.approx(0.0, abs=1e-12)
+    np.testing.assert_allclose(state.Q, 0.0, atol=1e-12)
+    with pytest.raises(ValueError, match=r"reaches 1 of 3.*floor"):
+        _ = state.precision
+
+
+def test_circulation_within_the_subspace_that_the_noise_reaches():
+    """Noise on a plane that F turns in itself, in coordinates that mix all three: the entropy production is that of the plane alone."""
+    plane, T = np.array([[1.0, 0.8], [-0.8, 1.5]]), 0.5
+    alone = sg.linear_stationary(sg.Langevin.linear(plane, T=T, D=[1.0, 0.5]))
+    F3 = np.zeros((3, 3))
+    F3[:2, :2], F3[:2, 2], F3[2, 2] = plane, [0.3, -0.2], 0.7
+    A = np.array([[1.0, 0.2, 0.5], [-0.3, 1.1, 0.4], [0.6, 0.1, 0.9]])
+    state = sg.linear_stationary(
+        sg.Langevin.linear(A @ F3 @ np.linalg.inv(A), T=T, D=A @ np.diag([1.0, 0.5, 0.0]) @ A.T)
+    )
+    assert state.reached.shape == (3, 2)
+    assert (
+        state.entropy_production == pytest.approx(alone.entropy_production, rel=1e-9) and alone.entropy_production > 0.1
+    )
+    np.testing.assert_allclose(state.Q, A[:, :2] @ alone.Q @ A[:, :2].T, atol=1e-9)
+    flow = A[:, :2] @ alone.current  # j at the points A (y, 0)
+    np.testing.assert_allclose(state.current @ A[:, :2], flow, atol=1e-9)
+
+
+def test_noise_that_hardly_reaches_a_direction_is_not_trusted():
+    chain = np.diag([1.0, 2.0, 3.0]) - np.diag([1e-8, 1e-8], -1)
+    state = sg.linear_stationary(sg.Langevin.linear(chain, D=[1.0, 0.0, 0.0]))
+    with pytest.raises(ValueError, match=r"hardly reaches|reaches [12] of 3"):
+        _ = state.precision
