@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sgdyn import checks
 from sgdyn.errors import NotConvergedError
-from sgdyn.escape.splitting import Herd, Source
+from sgdyn.escape.splitting import Herd, Source, numbers_of
 from sgdyn.sde.excursions import Excursions
 
 Floats = NDArray[np.float64]
@@ -66,20 +66,21 @@ class ForwardFlux:
         self, excursions: Excursions, start: Floats, passed: Places, sources: Sequence[Source], tell: Callable[[float], None]
     ) -> Floats:  # fmt: skip
         """The estimates (repetitions,) for paths from points (repetitions, trials, dim) that stand above `passed` rungs."""
-        found = []
-        for number, source in enumerate(sources):
-            found.append(self._one(excursions, start[number], passed[number], source))
-            tell((number + 1) / len(sources))
-        return np.array(found)
-
-    def _one(self, excursions: Excursions, start: Floats, passed: Places, source: Source) -> float:
-        herd, points, probability = Herd.at(start, passed, len(excursions.rungs)), start, 1.0
-        for goal in self.interfaces:
-            herd.climb(excursions, points, source.numbers(len(points)), goal)
-            ahead = np.flatnonzero(herd.rung >= goal)
-            probability *= len(ahead) / len(points)
-            if not len(ahead):
+        weights, alive, n = np.ones(len(sources)), np.arange(len(sources)), start.shape[1]
+        points = start.reshape(-1, start.shape[-1])
+        herd = Herd.at(points, passed.ravel(), len(excursions.rungs))
+        for stage, goal in enumerate(self.interfaces):
+            herd.climb(excursions, points, numbers_of([sources[i] for i in alive], np.full(len(alive), n)), goal)
+            ahead = (herd.rung >= goal).reshape(len(alive), n)
+            weights[alive] *= ahead.mean(axis=1)
+            rows = np.flatnonzero(ahead.any(axis=1))
+            alive, chosen = (
+                alive[rows],
+                [sources[alive[i]].draws.choice(np.flatnonzero(ahead[i]), n) + i * n for i in rows],
+            )
+            if not len(alive):
                 break
-            herd = herd.branches(source.draws.choice(ahead, len(points)), np.full(len(points), goal - 1))
+            herd = herd.branches(np.concatenate(chosen), np.full(len(alive) * n, goal - 1))
             points = herd.ends
-        return probability
+            tell((stage + 1) / len(self.interfaces))
+        return weights

@@ -84,4 +84,4 @@ def _interpolated(solution: Solution, dim: int) -> Opaque:
         raise ValueError(f"got a score on a grid of {grid.dim} axes, expected one function of {dim} coordinates")
     low, high = (np.array([m[k] for m in grid.midpoints]) for k in (0, -1))
     table = RegularGridInterpolator(grid.midpoints, solution.values)
-    return Opaque(lambda x: table(np.clip(x, low, high)), dim, (), name="the committor")
+    return Opaque(lambda x: np.reshape(table(np.clip(x, low, high)), x.shape[:-1]), dim, (), name="the committor")

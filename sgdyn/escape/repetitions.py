@@ -32,7 +32,7 @@ Sampler = AdaptiveMultilevelSplitting | ForwardFlux
 
 LONGEST = 4e10
 """Component-steps of one round after which paths that come to neither region are given up."""
-TOGETHER = 4
+TOGETHER = 8
 """Repetitions that are walked together, and done together when Ctrl-C comes."""
 PILOT = 2**31
 """The repetition of the run that places interfaces."""
@@ -124,12 +124,12 @@ def performed(
 
 
 def _parts(asked: Asked, count: int, threads: int | None, executor: Executor | None, tell: Progress) -> Iterator[Found]:
-    bounds = portions(count, TOGETHER)
     if executor is not None:
-        tasks: list[Task] = [(repeat, (asked, begin, end, 1), {}) for begin, end in bounds]
+        tasks: list[Task] = [(repeat, (asked, begin, end, 1), {}) for begin, end in portions(count, TOGETHER)]
         yield from spread(executor, tasks, tell)
         return
-    for begin, end in bounds:
+    for begin in range(0, count, TOGETHER):
+        end = min(begin + TOGETHER, count)
         yield repeat(asked, begin, end, threads, lambda f, b=begin, e=end: tell((b + f * (e - b)) / count))
 
 

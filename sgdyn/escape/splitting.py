@@ -120,7 +120,7 @@ class AdaptiveMultilevelSplitting:
         """The estimates (repetitions,) for paths from points (repetitions, walkers, dim) that stand above `passed` rungs."""
         count, top = len(sources), len(excursions.rungs) + 1
         herd = Herd.at(start.reshape(-1, start.shape[-1]), passed.ravel(), top - 1)
-        herd.climb(excursions, start.reshape(-1, start.shape[-1]), _numbers(sources, np.full(count, self.walkers)))
+        herd.climb(excursions, start.reshape(-1, start.shape[-1]), numbers_of(sources, np.full(count, self.walkers)))
         weights = np.ones(count)
         while True:
             rung = herd.rung.reshape(count, self.walkers)
@@ -147,10 +147,10 @@ class AdaptiveMultilevelSplitting:
         ]
         repetition, places = np.nonzero(ended)[0], np.flatnonzero(ended)
         young = herd.branches(np.concatenate(parents), level[repetition])
-        young.climb(excursions, young.ends, _numbers(sources, ended.sum(axis=1)))
+        young.climb(excursions, young.ends, numbers_of(sources, ended.sum(axis=1)))
         herd.rung[places], herd.points[places] = young.rung, young.points
 
 
-def _numbers(sources: Sequence[Source], counts: Any) -> NDArray[np.uint64]:
+def numbers_of(sources: Sequence[Source], counts: Any) -> NDArray[np.uint64]:
     """Numbers of fresh paths, so many of each repetition."""
     return np.concatenate([source.numbers(int(n)) for source, n in zip(sources, counts, strict=True)])

@@ -21,8 +21,8 @@ Floats = NDArray[np.float64]
 Numbers = NDArray[np.uint64]
 Places = NDArray[np.int64]
 
-FIRST_SLICE, WORK = 32, 2e7
-COMPACT_BELOW = 0.7
+FIRST_SLICE, WORK = 64, 2e7
+COMPACT_BELOW = 0.5
 NEVER = np.inf
 
 
@@ -115,7 +115,7 @@ class Excursions:
         return found
 
     def _slice(self, now: int, size: int) -> int:
-        return int(max(16, min(max(FIRST_SLICE, now // 4), WORK / size)))
+        return int(max(16, min(max(FIRST_SLICE, now // 2), WORK / size)))
 
     def _check(
         self, course: Course, start: Floats, numbers: Numbers, before: tuple[Floats, int], x: Floats, records: Floats, new: Any, now: int,
