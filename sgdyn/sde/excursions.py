@@ -121,7 +121,7 @@ class Excursions:
         self, course: Course, start: Floats, numbers: Numbers, before: tuple[Floats, int], x: Floats, records: Floats, new: Any, now: int,
     ) -> None:  # fmt: skip
         """Raise `BlowUpError` if a path is lost, or has come to its end because its steps were unstable."""
-        fresh = np.flatnonzero(new & (records[:, 0] == climbing.THERE))
+        fresh = np.flatnonzero(new & (records[:, 0] != climbing.STOPPED))
         diagnosis.check_arrivals(
             self.process, course, (before[0][fresh], before[1]), x[fresh], start[fresh], numbers[fresh], records[fresh, 2],
         )  # fmt: skip

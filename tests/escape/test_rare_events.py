@@ -184,4 +184,4 @@ def test_bad_input_says_what_to_type():
     with pytest.raises(ValueError, match="increasing"):
         go(problem, [-0.7], left, right, dt=DT, levels=[0.1, 0.0])
     with pytest.raises(sg.BlowUpError):
-        go(problem, [-0.7], left, lambda x: x[0] > 50, dt=1.9, repetitions=2, seed=0)
+        go(WELL.problem(0.5), [-0.7], lambda x: x[0] < -60, lambda x: x[0] > 60, dt=2.0, repetitions=2, seed=0)
