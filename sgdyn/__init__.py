@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from sgdyn.density.solution import Solution
     from sgdyn.density.spectrum import RelaxationSpectrum
     from sgdyn.errors import BlowUpError, BranchError, CensoredError, NotConvergedError
+    from sgdyn.escape.extrapolation import Arrhenius, ExponentialTail, extrapolated_passage
     from sgdyn.escape.forward_flux import ForwardFlux
     from sgdyn.escape.mean_times import mean_escape_time
     from sgdyn.escape.quadrature import mean_first_passage_1d
@@ -88,7 +89,8 @@ _PLACES = {
     "chebyshev": "density.collocation", "Current": "density.currents", "QuasiStationary": "density.boundary_value",
     "RelaxationSpectrum": "density.spectrum", "Solution": "density.solution",
     "BlowUpError": "errors", "BranchError": "errors", "CensoredError": "errors", "NotConvergedError": "errors",
-    "AdaptiveMultilevelSplitting": "escape.splitting", "ForwardFlux": "escape.forward_flux", "hitting_probability": "escape.rare_events",
+    "AdaptiveMultilevelSplitting": "escape.splitting", "ForwardFlux": "escape.forward_flux", "Arrhenius": "escape.extrapolation",
+    "ExponentialTail": "escape.extrapolation", "extrapolated_passage": "escape.extrapolation", "hitting_probability": "escape.rare_events",
     "mean_escape_time": "escape.mean_times", "mean_first_passage_1d": "escape.quadrature", "Estimate": "estimate",
     "LowRank": "noise", "nearest_covariance": "noise", "noise_from_functions": "noise",
     "Potential": "potentials", "potential": "potentials", "quadratic": "potentials", "tabulated": "tabulation",
@@ -108,14 +110,14 @@ _PLACES = {
 _ROOMS = ("datasets", "fit", "landscapes", "nets", "plot")
 
 __all__ = [
-    "BAOAB", "GJF", "MALA", "OBABO", "RI6", "SRA1", "SRA3", "SRI2", "SRIW1", "SRS2", "Adaptive", "AdaptiveMultilevelSplitting", "Autocovariance", "Average", "BlowUpError",
+    "BAOAB", "GJF", "MALA", "OBABO", "RI6", "SRA1", "SRA3", "SRI2", "SRIW1", "SRS2", "Adaptive", "AdaptiveMultilevelSplitting", "Arrhenius", "Autocovariance", "Average", "BlowUpError",
     "BranchError", "CensoredError", "Chebyshev", "Cloud", "CompoundPoisson", "Covariance", "Crosscheck", "Current", "Density",
-    "DiscreteSGD", "Energy", "Ensemble", "Entropic", "Entropy", "Estimate", "EulerMaruyama", "Evolution", "ExactLinear", "Flow", "ForwardFlux",
+    "DiscreteSGD", "Energy", "Ensemble", "Entropic", "Entropy", "Estimate", "EulerMaruyama", "Evolution", "ExactLinear", "ExponentialTail", "Flow", "ForwardFlux",
     "Gaussian", "GaussianState", "Generator", "Graph", "Grid", "Heun", "Histogram", "Interaction", "Langevin", "LastExit", "LevyEuler",
     "LinearStationary", "LowRank", "Maximum", "Milstein", "Momentum", "NotConvergedError", "Observations", "Particles", "PorousMedium",
     "Potential", "PotentialEnergy", "Quantile", "QuasiStationary", "Region", "RelaxationSpectrum", "ResampledSGDMap", "SGDMap", "ShARK",
     "Solution", "Splitting", "StochasticHeavyBall", "TamedEuler", "Theta", "box", "chebyshev", "crosscheck", "datasets", "discrete_sgd",
-    "factor", "first_passage", "fit", "fokker_planck", "gaussian", "hitting_probability", "jko", "ladder", "landscapes", "linear_stationary",
+    "extrapolated_passage", "factor", "first_passage", "fit", "fokker_planck", "gaussian", "hitting_probability", "jko", "ladder", "landscapes", "linear_stationary",
     "mean_escape_time", "mean_first_passage_1d", "nearest_covariance", "nets", "noise_from_functions", "normals", "observe", "plot", "potential",
     "quadratic", "sgd", "simulate", "stratonovich", "tabulated",
 ]  # fmt: skip

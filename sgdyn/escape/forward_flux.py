@@ -74,10 +74,8 @@ class ForwardFlux:
             ahead = (herd.rung >= goal).reshape(len(alive), n)
             weights[alive] *= ahead.mean(axis=1)
             rows = np.flatnonzero(ahead.any(axis=1))
-            alive, chosen = (
-                alive[rows],
-                [sources[alive[i]].draws.choice(np.flatnonzero(ahead[i]), n) + i * n for i in rows],
-            )
+            chosen = [sources[int(alive[i])].draws.choice(np.flatnonzero(ahead[i]), n) + i * n for i in rows]
+            alive = alive[rows]
             if not len(alive):
                 break
             herd = herd.branches(np.concatenate(chosen), np.full(len(alive) * n, goal - 1))
