@@ -47,6 +47,12 @@ def _normal(rho: GaussianState, count: int, rng: np.random.Generator) -> Sample:
         raise ValueError(
             f"got count={count} points in dimension {dim}, expected more; type Particles(count={100 * dim})"
         )
+    lowest = float(np.linalg.eigvalsh(rho.covariance)[0])
+    if lowest <= 1e-14 * float(np.trace(rho.covariance)):
+        raise ValueError(
+            f"got a covariance with the eigenvalue {lowest:.3g} for Particles, expected a positive definite one: maps do not widen a point; "
+            "type method=sg.Gaussian() for linear processes, or sg.GaussianState(mean, cov) with a small width"
+        )
     z = rng.standard_normal((count, dim))
     z -= z.mean(axis=0)
     z = np.linalg.solve(np.linalg.cholesky(z.T @ z / count), z.T).T

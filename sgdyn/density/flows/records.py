@@ -54,7 +54,7 @@ class Record:
         self,
         first: Any,
         n: int,
-        advance: Callable[[Any], Any],
+        advance: Callable[[Any, int], Any],
         restore: Callable[[Any, Arrays], Any],
         tell: Progress,
     ) -> tuple[list[Kept], bool]:
@@ -62,13 +62,14 @@ class Record:
         state, states = self._resumed(first, n, restore)
         try:
             while len(states) <= n:
-                state = advance(state)
+                state = advance(state, len(states))
                 states.append(Kept.of(state))
                 self._keep(state, states[-1], last=len(states) > n)
                 tell((len(states) - 1) / n)
         except KeyboardInterrupt:
-            self._write()
             return states, False
+        finally:  # whatever ends it, such as a step that finds no minimum
+            self._write()
         return states, True
 
     def _resumed(self, first: Any, n: int, restore: Callable[[Any, Arrays], Any]) -> tuple[Any, list[Kept]]:
@@ -109,9 +110,10 @@ class Record:
             held = io.BytesIO()
             np.savez(held, allow_pickle=False, **content)
             _replace(self.folder / name, held.getvalue())
-            self.rows.append({
+            row = {
                 "file": name, "digest": _digest(content), "energy": energy, "w2": w2, "iterations": int(iterations), "residual": residual,
-            })  # fmt: skip
+            }  # fmt: skip
+            self.rows[int(k) - 1 :] = [row]  # in its place, so that Ctrl-C before the next line does not have it twice
             del self.waiting[0]
         _replace(self.folder / INDEX, json.dumps({**self.identity, "rows": self.rows}).encode())
         self.written = time.monotonic()

@@ -7,23 +7,23 @@ from collections.abc import Callable
 from dataclasses import is_dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from sgdyn import checks
 from sgdyn.density.distribution import Density
-from sgdyn.density.flows import driving
+from sgdyn.density.flows import driving, starts
 from sgdyn.density.flows.energies import Energy, as_energy
 from sgdyn.density.flows.flow import Cloud, Evidence, Flow, GaussianState
+from sgdyn.density.flows.identity import identity
 from sgdyn.density.flows.records import Record
 from sgdyn.density.flows.stirring import Stirring
 from sgdyn.fields import Affine
 from sgdyn.noise import Varying
 from sgdyn.problem import Langevin
 from sgdyn.progress import progress
-from sgdyn.sde.checkpoint import described, digest
 
 Floats = NDArray[np.float64]
 
@@ -95,19 +95,22 @@ def jko(
         raise ValueError(f'got split={split!r}, expected None or "curl"')
     driving.check_curl(process, split, energy is not None)
     descended = driving.free_energy(process) if energy is None else as_energy(energy)
-    start = _start(rho0, process.dim)
+    start = starts.begun(rho0, process.dim)
+    starts.check_there(process, descended, starts.places(start))
     chosen = _default(process, start, descended) if method is None else _checked(method)
     sequence = checks.seed_sequence(seed)
     stir = _stirring(process, start, chosen, split)
     settings = {"tau": tau, "split": split, "seed": str(sequence.entropy), "branch": list(sequence.spawn_key)}
-    record = Record(checkpoint, lambda: _identity(process, start, descended, chosen, settings))
 
-    def advance(state: Any) -> Any:
+    def advance(state: Any, k: int) -> Any:
         state = chosen.step(state, tau)
+        starts.checked_energy(state.energy, k)
         return state if stir is None else stir(state, tau)
 
     with progress("jko", show_progress) as tell:
         first = chosen.start(process, start, descended, sequence)
+        starts.checked_energy(first.energy, 0)
+        record = Record(checkpoint, lambda: identity(process, start, descended, chosen, settings, float(first.energy)))
         kept, complete = record.run(first, n, advance, chosen.restore, tell)
     notes = _warnings(split, len(kept) - 1, n)
     if not complete:
@@ -125,30 +128,6 @@ def jko(
         complete,
         notes,
     )
-
-
-def _start(rho0: Any, dim: int) -> Any:
-    """A density on a grid, a normal density, a cloud, or something with quantiles."""
-    if isinstance(rho0, Density | GaussianState | Cloud) or (dim == 1 and hasattr(rho0, "ppf")):
-        start = rho0
-    elif isinstance(rho0, np.ndarray | list | tuple):
-        start = Cloud(checks.points(cast(ArrayLike, rho0), dim, "rho0"))
-    else:
-        raise TypeError(
-            f"got rho0 of type {type(rho0).__name__}, expected a Density, a GaussianState or points (n, {dim}); type sg.GaussianState(mean, cov)"
-        )
-    size = 1
-    if isinstance(start, Density):
-        size = start.grid.dim
-    elif isinstance(start, GaussianState):
-        size = len(start.mean)
-    elif isinstance(start, Cloud):
-        size = start.points.shape[-1]
-    if size != dim:
-        raise ValueError(f"got rho0 in dimension {size} for a process in dimension {dim}, expected the same")
-    if isinstance(start, Density) and (start.values.min() < 0 or not np.all(np.isfinite(start.values))):
-        raise ValueError(f"got rho0 with densities from {start.values.min():g}, expected finite numbers >= 0")
-    return start.normalised if isinstance(start, Density) else start
 
 
 def _checked(method: Any) -> Any:
@@ -185,29 +164,6 @@ def _stirring(problem: Langevin, rho0: Any, method: Any, split: str | None) -> C
         )
     stirring = Stirring.of(problem, rho0.grid)
     return lambda state, tau: method.moved(state, stirring(state.density, tau))
-
-
-def _identity(problem: Langevin, rho0: Any, energy: Energy, method: Any, settings: dict[str, Any]) -> dict[str, Any]:
-    """What makes a flow this flow and no other."""
-    points = np.random.default_rng(0).normal(size=(16, problem.dim))
-    parts = [
-        problem.D(points),
-        energy.potential(points),
-        energy.grad(points),
-        *(W(points) for W in energy.interactions),
-    ]
-    if problem.curl is not None:
-        parts.append(problem.curl(points))
-    if isinstance(rho0, Density):
-        begun = [rho0.values, *rho0.grid.edges]
-    elif isinstance(rho0, GaussianState):
-        begun = [rho0.mean, rho0.covariance]
-    else:
-        begun = [rho0.points if isinstance(rho0, Cloud) else rho0.ppf(np.linspace(0.05, 0.95, 19))]
-    return {
-        "problem": digest(*(np.asarray(part) for part in parts)), "internals": [described(f) for f in energy.internals],
-        "rho0": digest(*begun), "method": described(method), **settings,
-    }  # fmt: skip
 
 
 def _warnings(split: str | None, reached: int, n: int) -> tuple[str, ...]:
