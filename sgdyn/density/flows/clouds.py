@@ -16,6 +16,8 @@ Floats = NDArray[np.float64]
 
 PAIRS = 1_000_000
 """Pairs of points that an interaction takes at once."""
+PARTNERS = 500
+"""Of each point, for the size of an error."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +97,20 @@ def mean_energy(energy: Energy, x: Floats, log_density: Floats) -> tuple[float, 
         level, force = _pairs(W, x)
         value, pull = value + level, pull + force
     return value, pull, by_log
+
+
+def standard_error(energy: Energy, x: Floats, log_density: Floats) -> float:
+    """Of F as an average over independent points: the standard deviation of what each adds, over the root of their number."""
+    each = energy.potential(x)
+    for f in energy.internals:
+        if isinstance(f, Entropy):
+            each = each + f.T * log_density
+        else:
+            rho = np.exp(log_density)
+            each = each + f.per_volume(rho) / rho
+    for W in energy.interactions:
+        each = each + np.mean([W(x - y) for y in x[:PARTNERS]], axis=0)
+    return float(np.std(each) / np.sqrt(len(x)))
 
 
 def _pairs(W: Any, x: Floats) -> tuple[float, Floats]:

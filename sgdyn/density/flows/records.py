@@ -32,10 +32,23 @@ class Kept:
     w2: float
     iterations: int
     residual: float
+    error: float
 
     @classmethod
     def of(cls, state: Any) -> Kept:
-        return cls(state.density, float(state.energy), float(state.w2), int(state.iterations), float(state.residual))
+        return cls(
+            state.density,
+            float(state.energy),
+            float(state.w2),
+            int(state.iterations),
+            float(state.residual),
+            error(state),
+        )
+
+
+def error(state: Any) -> float:
+    """The standard error of the energy of sampled states."""
+    return float(getattr(state, "error", 0.0))
 
 
 class Record:
@@ -86,7 +99,9 @@ class Record:
         self.rows = index["rows"]
         for row in self.rows[:n]:
             state = restore(first, self._arrays(row))
-            states.append(Kept(state.density, row["energy"], row["w2"], row["iterations"], row["residual"]))
+            states.append(
+                Kept(state.density, row["energy"], row["w2"], row["iterations"], row["residual"], error(state))
+            )
         return state, states
 
     def _keep(self, state: Any, kept: Kept, last: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import is_dataclass
+from dataclasses import is_dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +19,7 @@ from sgdyn.density.flows.energies import Energy, as_energy
 from sgdyn.density.flows.flow import Cloud, Evidence, Flow, GaussianState
 from sgdyn.density.flows.identity import identity
 from sgdyn.density.flows.records import Record
+from sgdyn.density.flows.remarks import remarks
 from sgdyn.density.flows.stirring import Stirring
 from sgdyn.fields import Affine
 from sgdyn.noise import Varying
@@ -94,12 +95,12 @@ def jko(
     if split not in (None, "curl"):
         raise ValueError(f'got split={split!r}, expected None or "curl"')
     driving.check_curl(process, split, energy is not None)
-    descended = driving.free_energy(process) if energy is None else as_energy(energy)
+    descended = driving.free_energy(process, split) if energy is None else as_energy(energy)
     start = starts.begun(rho0, process.dim)
     starts.check_there(process, descended, starts.places(start))
     chosen = _default(process, start, descended) if method is None else _checked(method)
     sequence = checks.seed_sequence(seed)
-    stir = _stirring(process, start, chosen, split)
+    stir = _stirring(process, start, descended, chosen, split)
     settings = {"tau": tau, "split": split, "seed": str(sequence.entropy), "branch": list(sequence.spawn_key)}
 
     def advance(state: Any, k: int) -> Any:
@@ -112,10 +113,7 @@ def jko(
         starts.checked_energy(first.energy, 0)
         record = Record(checkpoint, lambda: identity(process, start, descended, chosen, settings, float(first.energy)))
         kept, complete = record.run(first, n, advance, chosen.restore, tell)
-    notes = _warnings(split, len(kept) - 1, n)
-    if not complete:
-        warnings.warn(notes[-1], stacklevel=2)
-    return Flow(
+    flow = Flow(
         process,
         descended,
         tau,
@@ -124,10 +122,16 @@ def jko(
         np.array([state.energy for state in kept]),
         np.array([state.w2 for state in kept[1:]]),
         tuple(Evidence(state.iterations, state.residual) for state in kept[1:]),
-        split,
+        None if stir is None else split,
         complete,
-        notes,
+        (),
+        start,
+        np.array([state.error for state in kept]),
     )
+    notes = remarks(flow, n, rho0)
+    if not complete:
+        warnings.warn(notes[-1], stacklevel=2)
+    return replace(flow, warnings=notes)
 
 
 def _checked(method: Any) -> Any:
@@ -153,25 +157,21 @@ def _named(module: str, name: str) -> Any:
     return getattr(import_module(f"sgdyn.density.flows.{module}"), name)
 
 
-def _stirring(problem: Langevin, rho0: Any, method: Any, split: str | None) -> Callable[[Any, float], Any] | None:
+def _stirring(
+    problem: Langevin, rho0: Any, energy: Energy, method: Any, split: str | None
+) -> Callable[[Any, float], Any] | None:
     """What follows each step: the curl alone."""
-    if split is None or problem.curl is None or problem.dim == 1:
+    if split is None or problem.curl is None or problem.U is None or problem.dim == 1:
         return None
     if not isinstance(rho0, Density) or not hasattr(method, "moved"):
         raise ValueError(
             f'got split="curl" with {type(method).__name__} and a {type(rho0).__name__}, expected a Density on a grid; '
             "type method=sg.Graph() and rho0=sg.gaussian(grid, mean, cov)"
         )
+    if not driving.own(problem, energy, starts.places(rho0)):
+        raise ValueError(
+            f'got split="{split}" with an energy other than the free energy of the problem, expected that one: the curl is carried so that '
+            "exp(-U/T) of the problem stays as it is; type no energy, or sg.Langevin.gibbs(U, T, D, curl=...) of the energy that is meant"
+        )
     stirring = Stirring.of(problem, rho0.grid)
     return lambda state, tau: method.moved(state, stirring(state.density, tau))
-
-
-def _warnings(split: str | None, reached: int, n: int) -> tuple[str, ...]:
-    found = []
-    if split == "curl":
-        found.append(
-            'split="curl": gradient step and curl in turns, an error of first order in tau; energies are those after the curl'
-        )
-    if reached < n:
-        found.append(f"interrupted: {reached} of {n} steps are done")
-    return tuple(found)
