@@ -52,6 +52,7 @@ def _normal(flow: Flow, start: Any) -> Floats:
     from sgdyn.sde.methods.exact_linear import transition
 
     problem, drift = flow.problem, flow.problem.drift
+    assert isinstance(drift, Affine)
     found, D = [], problem.D(np.zeros(problem.dim))
     for t in flow.times:
         M, b, C = transition(drift.matrix, drift.offset, D, float(t))

@@ -50,7 +50,7 @@ class State(Protocol):
 
 
 class Method(Protocol):
-    """How to take a step: a frozen dataclass of its parameters."""
+    """How to take a step: a frozen dataclass of its parameters. One with `remarks(flow)` adds sentences to the warnings of its flows."""
 
     def start(self, problem: Langevin, rho0: Any, energy: Energy, seed: np.random.SeedSequence) -> Any:
         """The state at time 0; everything that later steps need (problem, energy, seed, tables) is kept in the state. Raises ValueError or
@@ -84,7 +84,7 @@ def jko(
     function `ppf`, such as `scipy.stats.norm()`.
     method: `Quantile` (1-D), `Graph` (grids), `Gaussian` (linear processes), `Particles`, `Entropic`; by default the first that fits of
     Gaussian, Quantile, Graph, Particles. split="curl": for a curl beside the gradient part, each step is followed by the curl alone for the
-    time tau, through the faces of the grid (first order in tau). checkpoint: a folder that keeps the steps, to go on from there to the
+    time tau, through the faces of the grid (first order in tau and in the cells' width, which `warnings` measure). checkpoint: a folder that keeps the steps, to go on from there to the
     identical result. Ctrl-C returns the steps that are done, with `complete=False`.
 
     Returns a `Flow`. Raises ValueError for drifts that descend no free energy, and `NotConvergedError` where a step finds no minimum.
