@@ -42,11 +42,8 @@ def thickened(generator: Generator) -> tuple[str, ...]:
 
 def unresolved(generator: Generator, masses: Floats) -> tuple[str, ...]:
     """Whether the potential rises much along edges of the cells that hold most of the mass: covariances are then those of cells."""
-    order = np.argsort(masses)[::-1]
-    heavy = np.zeros(len(masses), dtype=bool)
-    heavy[order[: 1 + int(np.searchsorted(np.cumsum(masses[order]), MOST * masses.sum()))]] = True
-    edges = generator.lattice.edges
-    climb = np.abs(generator.climb[heavy[edges.i] | heavy[edges.j]])
+    full, edges = heavy(masses), generator.lattice.edges
+    climb = np.abs(generator.climb[full[edges.i] | full[edges.j]])
     steepest = float(climb.max()) if len(climb) else 0.0
     if not steepest > STEEP:
         return ()
@@ -54,6 +51,14 @@ def unresolved(generator: Generator, masses: Floats) -> tuple[str, ...]:
         f"U/T rises by {steepest:.2g} from a cell to the next where most of the mass lies, more than {STEEP:g}: the cells do not resolve it; "
         "type a Grid with more cells there, or a smaller box",
     )
+
+
+def heavy(masses: Floats) -> NDArray[np.bool_]:
+    """The fewest cells (n,) that hold most of the mass."""
+    order = np.argsort(masses)[::-1]
+    found = np.zeros(len(masses), dtype=bool)
+    found[order[: 1 + int(np.searchsorted(np.cumsum(masses[order]), MOST * masses.sum()))]] = True
+    return found
 
 
 def at_walls(grid: Grid, masses: Floats, allowed: float) -> tuple[str, ...]:

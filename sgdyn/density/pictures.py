@@ -57,7 +57,7 @@ def curves(times: Any, lines: list[tuple[Any, Any]], ax: Any) -> None:
 
 
 def flow(result: Any, ax: Any) -> None:
-    """Densities in one or two dimensions with the energy in a corner; the energy alone in more."""
+    """Densities in one or two dimensions with the energy beside; the energy alone in more."""
     first, d = result[0], result.problem.dim
     if hasattr(first, "grid") and d <= 2:
         evolution(result, ax)
@@ -68,7 +68,19 @@ def flow(result: Any, ax: Any) -> None:
     else:
         decay(result, ax)
         return
-    decay(result, ax.inset_axes((0.62, 0.12, 0.34, 0.26) if d == 2 else (0.1, 0.66, 0.3, 0.3)))
+    decay(result, _beside(ax))
+
+
+def _beside(ax: Any) -> Any:
+    """Axes in the right part of these axes' place, which is wider where it is the whole figure."""
+    place, figure = ax.get_subplotspec(), ax.figure
+    if place is None:
+        return ax.inset_axes((1.2, 0.0, 0.7, 1.0))
+    if len(figure.axes) == 1:
+        figure.set_size_inches(1.7 * figure.get_figwidth(), figure.get_figheight())
+    left, right = place.subgridspec(1, 2, width_ratios=(3, 2))
+    ax.set_subplotspec(left)
+    return figure.add_subplot(right)
 
 
 def decay(result: Any, ax: Any) -> None:

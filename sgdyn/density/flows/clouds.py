@@ -16,6 +16,8 @@ Floats = NDArray[np.float64]
 
 PAIRS = 1_000_000
 """Pairs of points that an interaction takes at once."""
+PARTNERS = 500
+"""Of each point, for the size of an error."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +48,12 @@ def _normal(rho: GaussianState, count: int, rng: np.random.Generator) -> Sample:
     if count <= dim:
         raise ValueError(
             f"got count={count} points in dimension {dim}, expected more; type Particles(count={100 * dim})"
+        )
+    lowest = float(np.linalg.eigvalsh(rho.covariance)[0])
+    if lowest <= 1e-14 * float(np.trace(rho.covariance)):
+        raise ValueError(
+            f"got a covariance with the eigenvalue {lowest:.3g} for Particles, expected a positive definite one: maps do not widen a point; "
+            "type method=sg.Gaussian() for linear processes, or sg.GaussianState(mean, cov) with a small width"
         )
     z = rng.standard_normal((count, dim))
     z -= z.mean(axis=0)
@@ -89,6 +97,20 @@ def mean_energy(energy: Energy, x: Floats, log_density: Floats) -> tuple[float, 
         level, force = _pairs(W, x)
         value, pull = value + level, pull + force
     return value, pull, by_log
+
+
+def standard_error(energy: Energy, x: Floats, log_density: Floats) -> float:
+    """Of F as an average over independent points: the standard deviation of what each adds, over the root of their number."""
+    each = energy.potential(x)
+    for f in energy.internals:
+        if isinstance(f, Entropy):
+            each = each + f.T * log_density
+        else:
+            rho = np.exp(log_density)
+            each = each + f.per_volume(rho) / rho
+    for W in energy.interactions:
+        each = each + np.mean([W(x - y) for y in x[:PARTNERS]], axis=0)
+    return float(np.std(each) / np.sqrt(len(x)))
 
 
 def _pairs(W: Any, x: Floats) -> tuple[float, Floats]:

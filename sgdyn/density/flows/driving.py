@@ -17,6 +17,8 @@ from sgdyn.problem import Langevin, Momentum
 Floats = NDArray[np.float64]
 
 CERTAIN = 1e-12
+SAME = 1e-9
+"""Of potentials, up to a constant."""
 GAUSS = np.polynomial.legendre.leggauss(5)
 PANELS = 400
 STEP = 1e-5
@@ -45,6 +47,8 @@ def checked(problem: Any) -> Langevin:
 
 def check_curl(problem: Langevin, split: str | None, given: bool) -> None:
     """Raise ValueError for a curl that nobody would take care of; in one dimension it is part of the free energy, unless that was given."""
+    if problem.U is None and _potential(problem) is None:
+        raise ValueError(_no_energy(split))
     if problem.U is None or problem.curl is None or (problem.dim == 1 and not given):
         return
     if split is None or problem.dim == 1:
@@ -54,19 +58,34 @@ def check_curl(problem: Langevin, split: str | None, given: bool) -> None:
         )
 
 
-def free_energy(problem: Langevin) -> Energy:
+def _no_energy(split: str | None) -> str:
+    what = "got a drift that is not -D grad V + T div D of a known V, so that no free energy has this flow as its steepest descent; "
+    if split is None:
+        return what + ELSEWHERE + ", or sg.Langevin.gibbs(U, T, D) if that is meant"
+    return what + (
+        f'split="{split}" takes a curl that is given by itself: type sg.Langevin.gibbs(U, T, D, curl=...), or '
+        + ELSEWHERE.removeprefix("type ")
+    )
+
+
+def free_energy(problem: Langevin, split: str | None = None) -> Energy:
     """int V rho + T int rho log rho with drift -D grad V + T div D, beside a curl.
 
     Raises ValueError for other drifts.
     """
     V = _potential(problem)
     if V is None:
-        raise ValueError(
-            "got a drift that is not -D grad V + T div D of a known V, so that no free energy has this flow as its steepest descent; "
-            + ELSEWHERE
-            + ", or sg.Langevin.gibbs(U, T, D) if that is meant"
-        )
+        raise ValueError(_no_energy(split))
     return Energy(potentials=(V,), internals=(Entropy(problem.T),))
+
+
+def own(problem: Langevin, energy: Energy, points: Floats) -> bool:
+    """Whether an energy is the problem's free energy, up to a constant, as far as points (n, dim) tell."""
+    V = _potential(problem) if energy.is_free_energy else None
+    if V is None or not np.isclose(energy.temperature or 0.0, problem.T, rtol=CERTAIN, atol=0):
+        return False
+    values = V(points)
+    return bool(np.ptp(values - energy.potential(points)) <= SAME * max(float(np.ptp(values)), problem.T))
 
 
 def _potential(problem: Langevin) -> Potential | None:

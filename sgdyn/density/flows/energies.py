@@ -42,6 +42,9 @@ class Entropy(_Term):
 
     T: float = 1.0
 
+    def __post_init__(self) -> None:
+        checks.positive("T", self.T)
+
     def per_volume(self, rho: Floats) -> Floats:
         with np.errstate(divide="ignore", invalid="ignore"):
             return self.T * np.where(rho > 0, rho * np.log(rho), 0.0)
@@ -83,12 +86,18 @@ class PotentialEnergy(_Term):
 
     U: Potential
 
+    def __post_init__(self) -> None:
+        _check_potential("U", self.U)
+
 
 @dataclass(frozen=True)
 class Interaction(_Term):
     """1/2 int int W(x - y) rho(x) rho(y), with an even W."""
 
     W: Potential
+
+    def __post_init__(self) -> None:
+        _check_potential("W", self.W)
 
 
 @dataclass(frozen=True)
@@ -147,6 +156,13 @@ class Energy(_Term):
         for W in self.interactions:
             level += 0.5 * float(masses @ convolution(W, rho.grid)(masses))
         return level
+
+
+def _check_potential(name: str, given: Any) -> None:
+    if not isinstance(given, Potential):
+        raise TypeError(
+            f"got {name} of type {type(given).__name__}, expected a Potential; type sg.potential(dim=...)({name})"
+        )
 
 
 def as_energy(given: Any) -> Energy:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sgdyn import checks
 from sgdyn.density.distribution import Density
 from sgdyn.density.flows.energies import Energy
+from sgdyn.density.flows.flow import Flow
 from sgdyn.density.flows.kernels import Kernel, kernel
 from sgdyn.errors import NotConvergedError
 from sgdyn.noise import Varying
@@ -109,6 +110,20 @@ class Entropic:
         return replace(
             state, density=rho, scaling=a, energy=state.base.value(rho), w2=w2, iterations=iterations, residual=residual
         )  # fmt: skip
+
+    def remarks(self, flow: Flow) -> list[str]:
+        """The bias left at rest, of a normal density as wide as the last one: h s² = T + e² tau h/(8 T), and e/2 more without correction."""
+        eps, T, last = self._strength(flow.energy), flow.energy.temperature, flow[-1]
+        D = np.diag(flow.problem.D(np.zeros(last.grid.dim)))
+        if T is None:
+            blur = float(np.sqrt(flow.tau * eps * D.max()))
+            return [f"regularisation {eps:.3g}: plans are blurred by {blur:.2g} in x; type a smaller regularisation"]
+        ratio = float(np.max(D * T / np.diag(last.cov())))  # of h in the metric, at rest
+        bias = eps**2 * flow.tau * ratio / (8 * T**2) + (0.0 if self.corrected else eps / (2 * T))
+        return [
+            f"regularisation {eps:.3g}: at rest variances are too large by about {100 * bias:.2g} % of a normal density as wide as the last one; "
+            "type a smaller regularisation, or method=sg.Graph()"
+        ]
 
     def _scaled(
         self, K: Kernel, problem: _Scaling, before: Floats, a: Floats, volumes: Floats

@@ -58,7 +58,8 @@ class Flow(Sequence[Any]):
     """Densities at the times 0, tau, ..., n tau: flow[k] is the one after k steps, a `Density`, `GaussianState` or `Cloud`.
 
     energies (n + 1,); w2 (n,) how far each step went, in the metric D^-1; evidence: how each step was solved. `complete` is False after
-    Ctrl-C. `split` says what was done beside the gradient flow.
+    Ctrl-C. `split` says what was done beside the gradient flow; start: rho0;
+    errors (n + 1,): the energies' standard errors of sampling, 0 where nothing is sampled.
     """
 
     problem: Langevin
@@ -72,6 +73,8 @@ class Flow(Sequence[Any]):
     split: str | None = None
     complete: bool = True
     warnings: tuple[str, ...] = ()
+    start: Any = None
+    errors: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.densities)
@@ -102,16 +105,15 @@ class Flow(Sequence[Any]):
 
     @cached_property
     def continuous(self) -> Floats | None:
-        """The energy (n + 1,) of the Fokker-Planck solution on the grid of the flow, None where there is no such grid or it is another equation."""
-        if not self.on_grid or not self.energy.is_free_energy or self.energy.temperature != self.problem.T:
-            return None
-        from sgdyn.density.generator import fokker_planck
+        """The energy (n + 1,) of the solution of the problem's Fokker-Planck equation at the flow's times: on the flow's grid, of normal densities
+        in closed form, of quantiles on the grid of rho0 or on one as wide as they are. None where there is no such solution, and where the
+        energy is not the problem's own free energy, so that the flow solves another equation."""
+        from sgdyn.density.flows import continuum
 
-        course = fokker_planck(self.problem, self.densities[0].grid).evolve(self.densities[0], self.times)
-        return np.array([self.energy.value(rho) for rho in course])
+        return continuum.energies(self)
 
     def plot(self, ax: Any = None) -> Any:
-        """Densities over time with the decay of the energy in a corner; the energy alone beyond two dimensions (see `sgdyn.plot`)."""
+        """Densities over time and, beside them, the decay of the energy; the energy alone beyond two dimensions (see `sgdyn.plot`)."""
         from sgdyn import plot
 
         return plot.figure(self, ax=ax)

@@ -119,6 +119,11 @@ class _Quadratics:
         return level - 0.5 * self.T * (volume + d) + 0.5 * sum(float(W(np.zeros(d))) for W in self.energy.interactions)
 
 
+def level(problem: Langevin, energy: Energy, mean: Floats, cov: Floats) -> float:
+    """The energy of a normal density, for quadratic potentials."""
+    return _Quadratics.of(problem, energy).energy_of(GaussianState(mean, cov))
+
+
 def _affine(U: Potential) -> tuple[Floats, Floats]:
     """The Hessian and the gradient at 0."""
     if not isinstance(U.grad, Affine):

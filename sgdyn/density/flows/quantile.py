@@ -102,6 +102,11 @@ def minimised(column: Column, X: Floats, ahead: Floats, tau: float) -> tuple[Flo
     now, place = column.objective(X, X, ahead, tau), X
     for iteration in range(1, MOST + 1):
         way = column.newton(place, X, ahead, tau)
+        if not np.all(np.isfinite(way)):
+            raise NotConvergedError(
+                f"got a Newton step of NaN between {place[0]:.3g} and {place[-1]:.3g}, expected numbers: the energy or D is NaN or infinite there; "
+                "type energies that are finite, or start from sg.gaussian(grid, mean, cov) on the grid of a table"
+            )
         # a cell must keep a part of its width: the energy is infinite beyond
         shrink = float(np.max(-np.diff(way) / np.diff(place)))
         share = 1.0 if shrink <= BOLD else BOLD / shrink
@@ -113,8 +118,9 @@ def minimised(column: Column, X: Floats, ahead: Floats, tau: float) -> tuple[Flo
                 break
             share *= 0.5
             if share < 1e-10 * bold:
+                where = "" if np.isfinite(value) else f": the energy is {value:g} a little further"
                 raise NotConvergedError(
-                    f"got no descent after {iteration} Newton steps, expected some; type a smaller tau than {tau:g}"
+                    f"got no descent after {iteration} Newton steps{where}, expected some; type a smaller tau than {tau:g}"
                 )
         residual = float(np.abs(new - place).max() / (new[-1] - new[0]))
         place, now = new, value

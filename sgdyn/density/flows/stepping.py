@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import is_dataclass
+from dataclasses import is_dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from sgdyn import checks
 from sgdyn.density.distribution import Density
-from sgdyn.density.flows import driving
+from sgdyn.density.flows import driving, starts
 from sgdyn.density.flows.energies import Energy, as_energy
 from sgdyn.density.flows.flow import Cloud, Evidence, Flow, GaussianState
+from sgdyn.density.flows.identity import identity
 from sgdyn.density.flows.records import Record
+from sgdyn.density.flows.remarks import remarks
 from sgdyn.density.flows.stirring import Stirring
 from sgdyn.fields import Affine
 from sgdyn.noise import Varying
 from sgdyn.problem import Langevin
 from sgdyn.progress import progress
-from sgdyn.storage import described, digest
 
 Floats = NDArray[np.float64]
 
@@ -49,7 +50,7 @@ class State(Protocol):
 
 
 class Method(Protocol):
-    """How to take a step: a frozen dataclass of its parameters."""
+    """How to take a step: a frozen dataclass of its parameters. One with `remarks(flow)` adds sentences to the warnings of its flows."""
 
     def start(self, problem: Langevin, rho0: Any, energy: Energy, seed: np.random.SeedSequence) -> Any:
         """The state at time 0; everything that later steps need (problem, energy, seed, tables) is kept in the state. Raises ValueError or
@@ -83,7 +84,7 @@ def jko(
     function `ppf`, such as `scipy.stats.norm()`.
     method: `Quantile` (1-D), `Graph` (grids), `Gaussian` (linear processes), `Particles`, `Entropic`; by default the first that fits of
     Gaussian, Quantile, Graph, Particles. split="curl": for a curl beside the gradient part, each step is followed by the curl alone for the
-    time tau, through the faces of the grid (first order in tau and in the cell width). checkpoint: a folder that keeps the steps, to go on from there to the
+    time tau, through the faces of the grid (first order in tau and in the cells' width, which `warnings` measure). checkpoint: a folder that keeps the steps, to go on from there to the
     identical result. Ctrl-C returns the steps that are done, with `complete=False`.
 
     Returns a `Flow`. Raises ValueError for drifts that descend no free energy, and `NotConvergedError` where a step finds no minimum.
@@ -94,25 +95,25 @@ def jko(
     if split not in (None, "curl"):
         raise ValueError(f'got split={split!r}, expected None or "curl"')
     driving.check_curl(process, split, energy is not None)
-    descended = driving.free_energy(process) if energy is None else as_energy(energy)
-    start = _start(rho0, process.dim)
+    descended = driving.free_energy(process, split) if energy is None else as_energy(energy)
+    start = starts.begun(rho0, process.dim)
+    starts.check_there(process, descended, starts.places(start))
     chosen = _default(process, start, descended) if method is None else _checked(method)
     sequence = checks.seed_sequence(seed)
-    stir = _stirring(process, start, chosen, split)
+    stir = _stirring(process, start, descended, chosen, split)
     settings = {"tau": tau, "split": split, "seed": str(sequence.entropy), "branch": list(sequence.spawn_key)}
-    record = Record(checkpoint, lambda: _identity(process, start, descended, chosen, settings))
 
-    def advance(state: Any) -> Any:
+    def advance(state: Any, k: int) -> Any:
         state = chosen.step(state, tau)
+        starts.checked_energy(state.energy, k)
         return state if stir is None else stir(state, tau)
 
     with progress("jko", show_progress) as tell:
         first = chosen.start(process, start, descended, sequence)
+        starts.checked_energy(first.energy, 0)
+        record = Record(checkpoint, lambda: identity(process, start, descended, chosen, settings, float(first.energy)))
         kept, complete = record.run(first, n, advance, chosen.restore, tell)
-    notes = _warnings(split, len(kept) - 1, n)
-    if not complete:
-        warnings.warn(notes[-1], stacklevel=2)
-    return Flow(
+    flow = Flow(
         process,
         descended,
         tau,
@@ -121,34 +122,16 @@ def jko(
         np.array([state.energy for state in kept]),
         np.array([state.w2 for state in kept[1:]]),
         tuple(Evidence(state.iterations, state.residual) for state in kept[1:]),
-        split,
+        None if stir is None else split,
         complete,
-        notes,
+        (),
+        start,
+        np.array([state.error for state in kept]),
     )
-
-
-def _start(rho0: Any, dim: int) -> Any:
-    """A density on a grid, a normal density, a cloud, or something with quantiles."""
-    if isinstance(rho0, Density | GaussianState | Cloud) or (dim == 1 and hasattr(rho0, "ppf")):
-        start = rho0
-    elif isinstance(rho0, np.ndarray | list | tuple):
-        start = Cloud(checks.points(cast(ArrayLike, rho0), dim, "rho0"))
-    else:
-        raise TypeError(
-            f"got rho0 of type {type(rho0).__name__}, expected a Density, a GaussianState or points (n, {dim}); type sg.GaussianState(mean, cov)"
-        )
-    size = 1
-    if isinstance(start, Density):
-        size = start.grid.dim
-    elif isinstance(start, GaussianState):
-        size = len(start.mean)
-    elif isinstance(start, Cloud):
-        size = start.points.shape[-1]
-    if size != dim:
-        raise ValueError(f"got rho0 in dimension {size} for a process in dimension {dim}, expected the same")
-    if isinstance(start, Density) and (start.values.min() < 0 or not np.all(np.isfinite(start.values))):
-        raise ValueError(f"got rho0 with densities from {start.values.min():g}, expected finite numbers >= 0")
-    return start.normalised if isinstance(start, Density) else start
+    notes = remarks(flow, n, rho0)
+    if not complete:
+        warnings.warn(notes[-1], stacklevel=2)
+    return replace(flow, warnings=notes)
 
 
 def _checked(method: Any) -> Any:
@@ -174,48 +157,21 @@ def _named(module: str, name: str) -> Any:
     return getattr(import_module(f"sgdyn.density.flows.{module}"), name)
 
 
-def _stirring(problem: Langevin, rho0: Any, method: Any, split: str | None) -> Callable[[Any, float], Any] | None:
+def _stirring(
+    problem: Langevin, rho0: Any, energy: Energy, method: Any, split: str | None
+) -> Callable[[Any, float], Any] | None:
     """What follows each step: the curl alone."""
-    if split is None or problem.curl is None or problem.dim == 1:
+    if split is None or problem.curl is None or problem.U is None or problem.dim == 1:
         return None
     if not isinstance(rho0, Density) or not hasattr(method, "moved"):
         raise ValueError(
             f'got split="curl" with {type(method).__name__} and a {type(rho0).__name__}, expected a Density on a grid; '
             "type method=sg.Graph() and rho0=sg.gaussian(grid, mean, cov)"
         )
+    if not driving.own(problem, energy, starts.places(rho0)):
+        raise ValueError(
+            f'got split="{split}" with an energy other than the free energy of the problem, expected that one: the curl is carried so that '
+            "exp(-U/T) of the problem stays as it is; type no energy, or sg.Langevin.gibbs(U, T, D, curl=...) of the energy that is meant"
+        )
     stirring = Stirring.of(problem, rho0.grid)
     return lambda state, tau: method.moved(state, stirring(state.density, tau))
-
-
-def _identity(problem: Langevin, rho0: Any, energy: Energy, method: Any, settings: dict[str, Any]) -> dict[str, Any]:
-    """What makes a flow this flow and no other."""
-    points = np.random.default_rng(0).normal(size=(16, problem.dim))
-    parts = [
-        problem.D(points),
-        energy.potential(points),
-        energy.grad(points),
-        *(W(points) for W in energy.interactions),
-    ]
-    if problem.curl is not None:
-        parts.append(problem.curl(points))
-    if isinstance(rho0, Density):
-        begun = [rho0.values, *rho0.grid.edges]
-    elif isinstance(rho0, GaussianState):
-        begun = [rho0.mean, rho0.covariance]
-    else:
-        begun = [rho0.points if isinstance(rho0, Cloud) else rho0.ppf(np.linspace(0.05, 0.95, 19))]
-    return {
-        "problem": digest(*(np.asarray(part) for part in parts)), "internals": [described(f) for f in energy.internals],
-        "rho0": digest(*begun), "method": described(method), **settings,
-    }  # fmt: skip
-
-
-def _warnings(split: str | None, reached: int, n: int) -> tuple[str, ...]:
-    found = []
-    if split == "curl":
-        found.append(
-            'split="curl": gradient step and curl in turns, an error of first order in tau, with the curl upwind, one of first order in the cell width; energies are those after the curl'
-        )
-    if reached < n:
-        found.append(f"interrupted: {reached} of {n} steps are done")
-    return tuple(found)

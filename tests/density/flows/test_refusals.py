@@ -1,0 +1,69 @@
+"""Starts, energies and noise that are no numbers, and drifts that would be dropped."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import sgdyn as sg
+from sgdyn.density.flows.starts import checked_energy
+from sgdyn.errors import NotConvergedError
+
+TABLE = sg.Grid([(-1.5, 1.5, 200)])
+TABULATED = sg.Langevin(sg.tabulated(TABLE, (TABLE.midpoints[0] ** 2 - 1) ** 2), T=1 / 3)
+LINE = sg.Langevin(sg.quadratic([[1.0]]))
+WIDE = sg.gaussian(sg.Grid([(-2.5, 2.5, 100)]), [-0.5], [0.16])
+CLOUD = stats.norm(-0.5, 0.4).rvs((300, 1), random_state=1)
+
+
+@pytest.mark.parametrize(("start", "method"), [
+    (stats.norm(-0.5, 0.4), None), (sg.GaussianState([-0.5], [[0.16]]), None), (WIDE, sg.Graph()), (WIDE, sg.Entropic()),
+    (CLOUD, sg.Particles(300)),
+])  # fmt: skip
+def test_tables_that_end_before_the_start_does(start, method):
+    with pytest.raises(ValueError, match="table"):
+        sg.jko(TABULATED, start, tau=0.1, n=2, method=method)
+
+
+def test_tables_that_end_on_the_way():
+    """A start inside the table that is driven out of it: no hang, no NaN."""
+    grid = sg.Grid([(0.5, 1.5, 200)])
+    pushed = sg.Langevin(sg.tabulated(grid, -30 * grid.midpoints[0]), T=0.3)
+    for start in (stats.uniform(0.8, 0.4), sg.GaussianState([1.0], [[1e-3]])):
+        with pytest.raises((ValueError, NotConvergedError), match="nan"):
+            sg.jko(pushed, start, tau=0.1, n=2)
+    with pytest.raises((ValueError, NotConvergedError), match=r"finite there|smaller tau"):
+        sg.jko(pushed, sg.GaussianState([1.0], [[1e-3]]), tau=0.1, n=2, method=sg.Particles(100, map="affine"))
+
+
+def test_energies_are_numbers_after_every_step():
+    checked_energy(0.5, 3)
+    checked_energy(np.inf, 0)
+    for value, k in ((np.nan, 0), (np.nan, 2), (np.inf, 1), (-np.inf, 0)):
+        with pytest.raises(ValueError, match="start" if k == 0 else f"after step {k}"):
+            checked_energy(value, k)
+
+
+@pytest.mark.parametrize(("T", "error"), [(np.nan, ValueError), (-1.0, ValueError), (0.0, ValueError), ("a", TypeError), (np.inf, ValueError)])  # fmt: skip
+def test_temperatures_of_entropies(T, error):
+    with pytest.raises(error, match="T"):
+        sg.Entropy(T)
+
+
+def test_noise_below_zero():
+    backward = sg.Langevin.gibbs(sg.quadratic([[1.0]]), D=lambda x: np.array([[x[0]]]))
+    with pytest.raises(ValueError, match="eigenvalue"):
+        sg.jko(backward, stats.norm(-0.5, 0.4), tau=0.1, n=1)
+    nowhere = sg.Langevin.gibbs(sg.quadratic([[1.0]]), D=lambda x: np.array([[np.sqrt(x[0])]]))
+    with pytest.raises(ValueError, match="D of nan"):
+        sg.jko(nowhere, stats.norm(-0.5, 0.4), tau=0.1, n=1)
+
+
+def test_starts_and_terms_that_are_none():
+    for start in (sg.Cloud(np.full((50, 1), np.nan)), np.full((50, 1), np.nan), sg.Cloud(np.zeros(50))):
+        with pytest.raises(ValueError, match="rho0"):
+            sg.jko(LINE, start, tau=0.1, n=1)
+    with pytest.raises(ValueError, match=r"sg\.Gaussian\(\)"):
+        sg.jko(LINE, sg.GaussianState([0.0], [[0.0]]), tau=0.1, n=1, method=sg.Particles(100))
+    for term in (sg.PotentialEnergy, sg.Interaction):
+        with pytest.raises(TypeError, match=r"sg\.potential"):
+            term(lambda x: x)
