@@ -53,13 +53,13 @@ def run(config: Config) -> dict[str, Any]:
         generator = sg.fokker_planck(sg.Langevin(loss, T=config.T, D=D), grid)
         flow, produced = generator.current(), generator.entropy_production()
         found |= {
-            f"{name} density": flow.density.values, f"{name} current": flow.values, f"{name} maxima": _maxima(flow.density),
+            f"{name} density": flow.density.values, f"{name} current": flow.values, f"{name} maxima": maxima(flow.density),
             f"{name} entropy": np.array([produced.value, produced.error]),
         }  # fmt: skip
     return found
 
 
-def _maxima(density: sg.Density) -> Any:
+def maxima(density: sg.Density) -> Any:
     """Cells above their eight neighbours and a tenth of the highest, moved to the top of the parabola of log density (n, 2)."""
     values, logs = density.values, np.log(np.maximum(density.values, 1e-300))
     shifts = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0)]
