@@ -273,5 +273,5 @@ def _crosscheck(check: Any, ax: Axes) -> None:
 
 _PICTURES: dict[str, Callable[[Any, Axes], None]] = {
     "Potential": _potential, "Landscape": _landscape, "Ensemble": _ensemble, "Estimate": _estimate, "Density": _density, "LinearStationary": _linear,
-    "Spectrum": _spectrum, "Recording": _recording, "Comparison": _comparison, "Crosscheck": _crosscheck, **PICTURES, **MAPS, **PATHS, **ESCAPES, **steady,
+    "Spectrum": _spectrum, "Recording": _recording, "Comparison": _comparison, "Crosscheck": _crosscheck, **PICTURES, **MAPS, **PATHS, **ESCAPES, **steady.PICTURES,
 }  # fmt: skip

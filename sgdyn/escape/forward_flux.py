@@ -70,7 +70,7 @@ class ForwardFlux:
         points = start.reshape(-1, start.shape[-1])
         herd = Herd.at(points, passed.ravel(), len(excursions.rungs))
         for stage, goal in enumerate(self.interfaces):
-            herd.climb(excursions, points, numbers_of([sources[i] for i in alive], np.full(len(alive), n)), goal)
+            herd.climb(excursions, points, numbers_of([sources[int(i)] for i in alive], np.full(len(alive), n)), goal)
             ahead = (herd.rung >= goal).reshape(len(alive), n)
             weights[alive] *= ahead.mean(axis=1)
             rows = np.flatnonzero(ahead.any(axis=1))

@@ -18,8 +18,8 @@ from sgdyn.estimate import Estimate
 from sgdyn.fields import Field, Opaque
 from sgdyn.problem import Langevin, Momentum
 from sgdyn.region import Region
+from sgdyn.sde.course import Confinement
 from sgdyn.sde.requests import checked_process
-from sgdyn.sde.walkers import Confinement
 from sgdyn.steady.linear import linear_stationary
 
 Floats = NDArray[np.float64]

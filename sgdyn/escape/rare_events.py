@@ -16,8 +16,8 @@ from sgdyn.escape.splitting import AdaptiveMultilevelSplitting
 from sgdyn.estimate import Estimate, of_samples
 from sgdyn.problem import Langevin, Momentum
 from sgdyn.region import Region
+from sgdyn.sde.course import Confinement
 from sgdyn.sde.requests import checked_process
-from sgdyn.sde.walkers import Confinement
 
 
 def hitting_probability(

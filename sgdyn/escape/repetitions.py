@@ -20,12 +20,13 @@ from sgdyn.problem import Langevin, Momentum
 from sgdyn.progress import Progress, progress
 from sgdyn.region import OVERSHOOT, Region
 from sgdyn.sde.boundaries import check_inside, walls_of
+from sgdyn.sde.course import Clock, Confinement, Course
 from sgdyn.sde.excursions import Excursions, heights
 from sgdyn.sde.methods.euler_maruyama import EulerMaruyama
 from sgdyn.sde.portions import Task, portions, spread
 from sgdyn.sde.requests import checked_process, refuse_unstable
 from sgdyn.sde.variates import variates
-from sgdyn.sde.walkers import Clock, Confinement, Course, Workers, thread_pool
+from sgdyn.sde.walkers import Workers, thread_pool
 
 Floats = NDArray[np.float64]
 Sampler = AdaptiveMultilevelSplitting | ForwardFlux

@@ -15,7 +15,8 @@ from sgdyn.fields import Field, Opaque
 from sgdyn.problem import Langevin
 from sgdyn.sde import climbing, diagnosis
 from sgdyn.sde.boundaries import absorbs
-from sgdyn.sde.walkers import Course, Walkers, Watch, Workers, into_blocks
+from sgdyn.sde.course import Course, Watch
+from sgdyn.sde.walkers import Walkers, Workers, into_blocks
 
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.uint64]

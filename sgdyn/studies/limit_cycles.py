@@ -122,7 +122,7 @@ def summary(config: Config, arrays: dict[str, Any]) -> str:
     """One line: what stays, what grows, what is not there, and which statistic sees it."""
     moved = max(np.abs(np.abs(arrays[f"modes {k}"]) - [1, 0]).max() for k in range(len(STRENGTHS)))
     ratio = arrays["production"][1:, 0] / arrays["strength"][1:] ** 2
-    sizes = [value / error for value, error in map(lambda k: slope(arrays, k), range(len(STRENGTHS)))]
+    sizes = [value / error for value, error in (slope(arrays, k) for k in range(len(STRENGTHS)))]
     return (
         f"the most likely points stay at (±1, 0) within {moved:.3f}; entropy production is {ratio.mean():.4f} times the strength squared; "
         f"at strength {STRENGTHS[-1]} paths without noise spiral into the origin, four times later {np.median(arrays['radii'][:, 1] / arrays['radii'][:, 0]):.2f} "
