@@ -199,11 +199,6 @@ CALLS = {
         "positive definite",
     ),
     "sgd beyond stability": (lambda: sg.discrete_sgd([[1.0]], [[1.0]], lr=2.5, batch=1), ValueError, "diverges"),
-    "ladder with momentum": (
-        lambda: sg.ladder(sg.discrete_sgd([[1.0]], [[1.0]], lr=0.1, batch=1, momentum=0.5)),
-        ValueError,
-        "without momentum",
-    ),
     "grid upside down": (lambda: sg.Grid([(1, -1, 5)]), ValueError, "low < high"),
     "grid without counts": (lambda: sg.Grid([(1, 2)]), ValueError, "low, high, count"),
     "table of another shape": (lambda: sg.tabulated(GRID, np.zeros(7)), ValueError, r"\(8,\)"),

@@ -95,7 +95,9 @@ class Generator:
         i, j, forth, back = self.links
         rate, origin, target, cells = np.r_[forth, back], np.r_[i, j], np.r_[j, i], np.arange(n)
         out = np.bincount(origin, rate, n) + self.leaks
-        return sparse.csr_array((np.r_[rate, -out], (np.r_[origin, cells], np.r_[target, cells])), shape=(n, n))
+        rates = sparse.csr_array((np.r_[rate, -out], (np.r_[origin, cells], np.r_[target, cells])), shape=(n, n))
+        rates.eliminate_zeros()  # what is stored counts as a way from cell to cell
+        return rates
 
     @cached_property
     def links(self) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats, Floats]:

@@ -168,16 +168,11 @@ def _late(rates: sparse.csr_array) -> int:
 
 
 def _pinned(rates: sparse.csr_array, cell: int) -> Floats:
-    """Q' m = 0 with mass one in a cell, whose own equation is replaced by that."""
-    rest, row = -rates, slice(*rates.indptr[cell : cell + 2])
-    source = np.zeros(rates.shape[0])
-    source[rates.indices[row]] = rates.data[row]
-    rest.data[row] = 0.0
-    rest.data[rest.indices == cell] = 0.0
-    source[cell] = -rates[cell, cell]
-    rest[cell, cell] = source[cell]
-    rest.eliminate_zeros()
-    return np.maximum(Solver(rest).solve_transposed(source), 0.0)
+    """Q' m = 0 with mass one in a cell, whose own equation is dropped."""
+    rest = np.delete(np.arange(rates.shape[0]), cell)
+    source = rates[[cell]].toarray().ravel()[rest]
+    solver = Solver(sparse.csr_array(-rates[rest][:, rest]))
+    return np.insert(np.maximum(solver.solve_transposed(source), 0.0), cell, 1.0)
 
 
 def box_error(generator: Generator, growth: float = 0.2) -> float:

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 import sgdyn as sg
-from sgdyn.density.flows.records import Record
+from sgdyn.density.flows.records import Kept, Record
 from sgdyn.errors import NotConvergedError
 
 FAR = stats.norm(20.0, 0.3)
@@ -142,7 +142,7 @@ class Interrupting(list):
 
 def test_ctrl_c_while_writing_has_no_step_twice(tmp_path):
     record = Record(tmp_path, lambda: {"flow": 1})
-    record.waiting = Interrupting({"x": np.ones(2) * k, "_row": np.array([k, 0.5, 0.1, 3, 1e-9])} for k in (1, 2))
+    record.waiting = Interrupting((k, Kept(None, 0.5, 0.1, 3, 1e-9, 0.0), {"x": np.ones(2) * k}) for k in (1, 2))
     with pytest.raises(KeyboardInterrupt):
         record._write()
     record._write()
