@@ -210,6 +210,19 @@ def test_barriers_of_maier_and_stein(alpha):
     assert len(ways) == 2 and ways[0] == pytest.approx(ways[1] * [1, -1], abs=2e-3)
 
 
+def test_a_given_path_takes_the_place_of_the_one_that_is_found():
+    """Of two mirror paths one leads to half the rate; the straight line of alpha = 10 is no path of least action, and seen not to be."""
+    from sgdyn.escape.fluctuation import instantons
+
+    problem = sg.landscapes.maier_stein(10.0).problem(0.015)
+    both = sg.kramers_time(problem, [-1, 0], [0, 0])
+    way = instantons(problem, np.array([-1.0, 0.0]), np.array([0.0, 0.0]))[0]
+    assert float(sg.kramers_time(problem, [-1, 0], [0, 0], path=way)) == pytest.approx(2 * float(both), rel=1e-3)
+    line = np.stack([np.linspace(-1, 0, 800), np.zeros(800)], axis=1)
+    with pytest.raises(ValueError, match="caustic"):
+        sg.kramers_time(problem, [-1, 0], [0, 0], path=line)
+
+
 def test_several_saddles_add_their_rates():
     ring = sg.potential(dim=2)(lambda x: (x[0] ** 2 - 1) ** 2 + (x[1] ** 2 - 1) ** 2 + 0.5 * (x[0] - 1) * (x[0] + 1))
     problem = sg.Langevin(ring, 0.05)
