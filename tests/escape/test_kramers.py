@@ -249,6 +249,34 @@ def test_a_pitchfork_at_the_saddle_is_integrated_with_its_quartic(softness):
     assert abs(found.pull(exact)) < 1 and found.error < 0.5 * float(found)
 
 
+def test_the_term_of_order_T_knows_how_D_varies():
+    """With D(x) (slope at the well and at the saddle) the error with the next order still falls as T²."""
+    gaps = []
+    for T in (0.004, 0.008):
+        problem = sg.Langevin(WELL.U, T, lambda x: 1 + 0.5 * x[0] ** 2 + 0.3 * x[0])
+        found = sg.kramers_time(problem, [-1], [0])
+        gaps.append(abs(float(found) / float(sg.mean_first_passage_1d(problem, -1, 1)) - 1))
+    assert np.log2(gaps[1] / gaps[0]) == pytest.approx(2, abs=0.2)
+
+
+def test_the_quartic_of_a_soft_direction_follows_the_others():
+    """U = -x²/2 + z² + y²(x + z) + y⁴: x = y² and z = -y²/2 follow, C_4 = 1 + 1/2 - 1/4 in closed form."""
+    from sgdyn.escape.pitchfork import soft_direction
+
+    U = sg.potential(dim=3)(lambda x: -(x[0] ** 2) / 2 + x[2] ** 2 + x[1] ** 2 * (x[0] + x[2]) + x[1] ** 4)
+    soft = soft_direction(U.hess, np.zeros(3), np.eye(3), 0.01)
+    assert (
+        soft is not None
+        and soft.quartic == pytest.approx(1.25, rel=1e-8)
+        and soft.curvature == pytest.approx(0, abs=1e-12)
+    )
+    B = np.array([[1.2, 0.3, 0], [-0.2, 0.8, 0.1], [0, 0.4, 1.1]])
+    metric = B @ B.T
+    inverse = np.linalg.inv(B)
+    moved = soft_direction(lambda y: inverse.T @ U.hess(inverse @ y) @ inverse, np.zeros(3), metric, 0.01)
+    assert moved is not None and moved.quartic == pytest.approx(1.25, rel=1e-7)
+
+
 def test_what_is_refused_says_what_to_do():
     with pytest.raises(ValueError, match=r"barrier of 0\.5 T"):
         sg.kramers_time(WELL.problem(0.5), [-1], [0])
