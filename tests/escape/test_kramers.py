@@ -110,6 +110,7 @@ def test_the_trap_of_anisotropic_noise_with_a_separable_potential():
     assert abs(found.pull(WELL.answer("mean passage time -1 -> 1", T))) < 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("T", [0.05])
 def test_linear_changes_of_coordinates_change_nothing(T):
     """x -> B x, D -> B D B' for Langer and for Bouchet and Reygner."""
@@ -196,7 +197,9 @@ def test_maier_stein_with_its_two_instantons(T, ratio):
     assert float(exact) / float(found) == pytest.approx(ratio, abs=0.02) and abs(found.pull(exact)) < 1
 
 
-@pytest.mark.parametrize("alpha", [5.0, 6.67, 10.0])
+@pytest.mark.parametrize(
+    "alpha", [pytest.param(5.0, marks=pytest.mark.slow), pytest.param(6.67, marks=pytest.mark.slow), 10.0]
+)
 def test_barriers_of_maier_and_stein(alpha):
     """Table C06: half the squared deviation is twice the barrier."""
     from sgdyn.escape.fluctuation import Graph, _least, _starts, instantons
