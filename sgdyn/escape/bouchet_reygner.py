@@ -20,6 +20,8 @@ Floats = NDArray[np.float64]
 
 NEAR = 2e-3
 """The ends of the path within this share of its length are left to the linearised dynamics."""
+CAUSTIC = 1e4
+"""Where Hess V across the path is so many times that at the well it diverges."""
 
 
 def bouchet_reygner(problem: Langevin, path: Floats) -> Estimate:
@@ -94,9 +96,15 @@ class _Way:
         N = np.linalg.svd(t[None])[2][1:].T
         n = N.shape[1]
         state = np.concatenate([N.ravel(), (N.T @ start @ N).ravel(), [0.0]])
-        found = solve_ivp(self._slope, (low, high), state, "LSODA", rtol=1e-8, atol=1e-10)
+        largest = CAUSTIC * float(np.abs(start).max())
+
+        def diverges(_: float, y: Floats) -> float:
+            return largest - float(np.abs(y[N.size : -1]).max())
+
+        diverges.terminal = True  # type: ignore[attr-defined]
+        found = solve_ivp(self._slope, (low, high), state, "LSODA", events=diverges, rtol=1e-8, atol=1e-10)
         N, R = found.y[: N.size, -1].reshape(N.shape), found.y[N.size : -1, -1].reshape(n, n)
-        if found.status != 0 or not np.all(np.isfinite(found.y)) or np.abs(R).max() > 1e8 * np.abs(start).max():
+        if found.status != 0:
             raise ValueError(
                 "got a path on which Hess V diverges (a caustic), so that it is no path of least action; type the path that is, or "
                 "leave path= out"

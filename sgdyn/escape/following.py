@@ -15,6 +15,8 @@ Floats = NDArray[np.float64]
 DENSE = 24
 """Up to this dimension the Hessian is built from products and diagonalised."""
 CLIMBS, POLISH = 400, 30
+FARTHEST = 150.0
+"""A climb that is so many longest steps away has run out of the box."""
 
 
 def softest(H: LinearOperator, count: int, start: Floats | None = None) -> tuple[Floats, Floats]:
@@ -48,7 +50,7 @@ class Climb:
         v, start = direction / np.linalg.norm(direction), x
         for _ in range(CLIMBS):
             g, H = self.surface.gradient(x[None])[0], self.surface.product(x)
-            if not np.all(np.isfinite(g)):
+            if not np.all(np.isfinite(g)) or np.linalg.norm(x - start) > FARTHEST * self.reach:
                 return None
             values, vectors = softest(H, 1, v)
             new = vectors[:, 0]

@@ -110,6 +110,7 @@ def test_the_trap_of_anisotropic_noise_with_a_separable_potential():
     assert abs(found.pull(WELL.answer("mean passage time -1 -> 1", T))) < 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("T", [0.05])
 def test_linear_changes_of_coordinates_change_nothing(T):
     """x -> B x, D -> B D B' for Langer and for Bouchet and Reygner."""
@@ -196,7 +197,9 @@ def test_maier_stein_with_its_two_instantons(T, ratio):
     assert float(exact) / float(found) == pytest.approx(ratio, abs=0.02) and abs(found.pull(exact)) < 1
 
 
-@pytest.mark.parametrize("alpha", [5.0, 6.67, 10.0])
+@pytest.mark.parametrize(
+    "alpha", [pytest.param(5.0, marks=pytest.mark.slow), pytest.param(6.67, marks=pytest.mark.slow), 10.0]
+)
 def test_barriers_of_maier_and_stein(alpha):
     """Table C06: half the squared deviation is twice the barrier."""
     from sgdyn.escape.fluctuation import Graph, _least, _starts, instantons
@@ -208,6 +211,19 @@ def test_barriers_of_maier_and_stein(alpha):
     assert 2 * least == pytest.approx(expected, rel=1e-5)
     ways = instantons(system.problem(0.02), np.array([-1.0, 0.0]), np.array([0.0, 0.0]))
     assert len(ways) == 2 and ways[0] == pytest.approx(ways[1] * [1, -1], abs=2e-3)
+
+
+def test_a_given_path_takes_the_place_of_the_one_that_is_found():
+    """Of two mirror paths one leads to half the rate; the straight line of alpha = 10 is no path of least action, and seen not to be."""
+    from sgdyn.escape.fluctuation import instantons
+
+    problem = sg.landscapes.maier_stein(10.0).problem(0.015)
+    both = sg.kramers_time(problem, [-1, 0], [0, 0])
+    way = instantons(problem, np.array([-1.0, 0.0]), np.array([0.0, 0.0]))[0]
+    assert float(sg.kramers_time(problem, [-1, 0], [0, 0], path=way)) == pytest.approx(2 * float(both), rel=1e-3)
+    line = np.stack([np.linspace(-1, 0, 800), np.zeros(800)], axis=1)
+    with pytest.raises(ValueError, match="caustic"):
+        sg.kramers_time(problem, [-1, 0], [0, 0], path=line)
 
 
 def test_several_saddles_add_their_rates():
@@ -234,6 +250,34 @@ def test_a_pitchfork_at_the_saddle_is_integrated_with_its_quartic(softness):
     grid = sg.fokker_planck(problem, sg.Grid([(-1.7, 1.7, 120), (-1.3, 1.3, 80)]))
     exact = 2 / grid.spectrum(2).values.value[1]
     assert abs(found.pull(exact)) < 1 and found.error < 0.5 * float(found)
+
+
+def test_the_term_of_order_T_knows_how_D_varies():
+    """With D(x) (slope at the well and at the saddle) the error with the next order still falls as T²."""
+    gaps = []
+    for T in (0.004, 0.008):
+        problem = sg.Langevin(WELL.U, T, lambda x: 1 + 0.5 * x[0] ** 2 + 0.3 * x[0])
+        found = sg.kramers_time(problem, [-1], [0])
+        gaps.append(abs(float(found) / float(sg.mean_first_passage_1d(problem, -1, 1)) - 1))
+    assert np.log2(gaps[1] / gaps[0]) == pytest.approx(2, abs=0.2)
+
+
+def test_the_quartic_of_a_soft_direction_follows_the_others():
+    """U = -x²/2 + z² + y²(x + z) + y⁴: x = y² and z = -y²/2 follow, C_4 = 1 + 1/2 - 1/4 in closed form."""
+    from sgdyn.escape.pitchfork import soft_direction
+
+    U = sg.potential(dim=3)(lambda x: -(x[0] ** 2) / 2 + x[2] ** 2 + x[1] ** 2 * (x[0] + x[2]) + x[1] ** 4)
+    soft = soft_direction(U.hess, np.zeros(3), np.eye(3), 0.01)
+    assert (
+        soft is not None
+        and soft.quartic == pytest.approx(1.25, rel=1e-8)
+        and soft.curvature == pytest.approx(0, abs=1e-12)
+    )
+    B = np.array([[1.2, 0.3, 0], [-0.2, 0.8, 0.1], [0, 0.4, 1.1]])
+    metric = B @ B.T
+    inverse = np.linalg.inv(B)
+    moved = soft_direction(lambda y: inverse.T @ U.hess(inverse @ y) @ inverse, np.zeros(3), metric, 0.01)
+    assert moved is not None and moved.quartic == pytest.approx(1.25, rel=1e-7)
 
 
 def test_what_is_refused_says_what_to_do():
