@@ -59,6 +59,7 @@ def test_the_sampler_study_finds_what_is_known(tmp_path):
     for name in ("replacement", "without"):
         assert np.all(np.abs(arrays[name] - 1) < 4 * arrays[f"{name}_error"])
     assert np.all(np.diff(arrays["epoch"]) > 0) and arrays["epoch"][0] < 0.1 and abs(arrays["epoch"][-1] - 0.6) < 0.05
+    assert np.all(np.abs(arrays["epoch"] - arrays["epoch_exact"]) < 4 * arrays["epoch_error"])
 
 
 def test_fit_prints_a_table_and_a_verdict_and_writes_a_report(tmp_path):

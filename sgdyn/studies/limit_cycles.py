@@ -3,7 +3,8 @@
 Its drift is -grad Phi + j with a current j that keeps exp(-Phi) at every strength. The most likely points stay, the zeros of the drift leave
 them, the entropy production grows as the square of the strength; there is no limit cycle. Beyond strength e^{-1/4} the origin is no saddle
 but a weak spiral. Spectra and autocorrelations of a coordinate are the same forwards and backwards in time; the antisymmetric lagged covariance
-changes its sign, and is zero for the reversible process of strength 0.
+changes its sign, and is zero for the reversible process of strength 0. (The autocorrelation of a reversible diffusion is a sum of positive
+exponentials. One that becomes negative, as x0's does at strength 1.5, excludes detailed balance too; power at low frequencies does not.)
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from sgdyn.studies.anisotropy import maxima
 
 @dataclass(frozen=True)
 class Config:
-    """`cells` along each axis of the box; `n_paths` stationary paths of length `t`, step `dt`, looked at every `every`; lags up to `longest`."""
+    """`cells` along each axis of the box (made odd, so that cells lie on the symmetry axis); `n_paths` stationary paths of length `t`, step `dt`, looked at every `every`; lags up to `longest`."""
 
     cells: int = 120
     n_paths: int = 256
@@ -53,7 +54,7 @@ def mean_Q() -> float:
 
 def run(config: Config) -> dict[str, Any]:
     """Densities that were solved for without knowing Phi, entropy production, deterministic paths, and second moments of stationary paths."""
-    grid = sg.Grid([(*side, config.cells) for side in BOX])
+    grid = sg.Grid([(*side, config.cells | 1) for side in BOX])
     found: dict[str, Any] = {"lags": config.every * np.arange(1 + round(config.longest / config.every))}
     strengths = np.linspace(0, STRENGTHS[-1], 7)
     produced = [sg.fokker_planck(scene(s), grid).entropy_production() for s in strengths]
@@ -103,13 +104,13 @@ def _with_error(samples: Any) -> Any:
 
 def _spirals(drift: Any) -> dict[str, Any]:
     """Deterministic paths at the largest strength, and their distances from the origin at the end and `LATE` times later."""
-    times, tight = np.linspace(0, TURNS, 3000), {"rtol": 1e-9, "atol": 1e-12}
-    starts = np.array([[0.15, 0.0], [2.0, 1.5], [-1.6, -1.4]])
-    courses = [
-        solve_ivp(lambda _, x: drift(x), (0, LATE * TURNS), start, t_eval=np.append(times, LATE * TURNS), **tight).y.T for start in starts
-    ]  # fmt: skip
-    ends = [np.linalg.norm(course[[-2, -1]], axis=1) for course in courses]
-    return {"paths": np.array(courses)[:, :-1], "radii": np.array(ends)}
+    times, starts = np.linspace(0, TURNS, 3000), np.array([[0.15, 0.0], [2.0, 1.5], [-1.6, -1.4]])
+    course = solve_ivp(
+        lambda _, x: drift(x.reshape(-1, 2)).ravel(), (0, LATE * TURNS), starts.ravel(), "DOP853", np.append(times, LATE * TURNS),
+        rtol=1e-9, atol=1e-12,
+    )  # fmt: skip
+    paths = course.y.T.reshape(len(times) + 1, -1, 2).swapaxes(0, 1)
+    return {"paths": paths[:, :-1], "radii": np.linalg.norm(paths[:, -2:], axis=-1)}
 
 
 def slope(arrays: dict[str, Any], k: int) -> tuple[float, float]:
@@ -122,11 +123,11 @@ def summary(config: Config, arrays: dict[str, Any]) -> str:
     """One line: what stays, what grows, what is not there, and which statistic sees it."""
     moved = max(np.abs(np.abs(arrays[f"modes {k}"]) - [1, 0]).max() for k in range(len(STRENGTHS)))
     ratio = arrays["production"][1:, 0] / arrays["strength"][1:] ** 2
-    sizes = [value / error for value, error in (slope(arrays, k) for k in range(len(STRENGTHS)))]
+    slopes = [slope(arrays, k) for k in range(len(STRENGTHS))]
     return (
         f"the most likely points stay at (±1, 0) within {moved:.3f}; entropy production is {ratio.mean():.4f} times the strength squared; "
         f"at strength {STRENGTHS[-1]} paths without noise spiral into the origin, four times later {np.median(arrays['radii'][:, 1] / arrays['radii'][:, 0]):.2f} "
-        f"times as far; antisymmetric covariance in standard errors: {', '.join(f'{z:.0f} at {s}' for z, s in zip(sizes, STRENGTHS, strict=True))}"
+        f"times as far; antisymmetric covariance in standard errors: {', '.join(f'{value / error:.0f} at {s}' for (value, error), s in zip(slopes, STRENGTHS, strict=True))}"
     )
 
 
@@ -149,19 +150,20 @@ def draw(config: Config, arrays: dict[str, Any]) -> Figure:
 
 def _field(config: Config, arrays: dict[str, Any], k: int, ax: Any) -> None:
     """Streamlines of the drift over the density."""
-    edges = [np.linspace(*side, config.cells + 1) for side in BOX]
+    edges = [np.linspace(*side, (config.cells | 1) + 1) for side in BOX]
     ax.pcolormesh(*edges, arrays[f"density {k}"].T, cmap="Blues", rasterized=True)
     x = np.linspace(-2.2, 2.2, 45)
     b = scene(STRENGTHS[k]).drift(np.stack(np.meshgrid(x, x, indexing="ij"), axis=-1))
     speed = np.minimum(np.linalg.norm(b, axis=-1), 2.0)
     ax.streamplot(x, x, b[..., 0].T, b[..., 1].T, color=sg.plot.GREY, linewidth=(0.3 + 0.6 * speed).T, density=1.0, arrowsize=0.7)  # fmt: skip
     landscape = sg.landscapes.chaudhari_soatto(STRENGTHS[k])
+    ax.plot(*arrays[f"modes {k}"].T, "o", color=sg.plot.RED, ms=7, mec="white", label="most likely points")
     if len(landscape.minima):
-        ax.plot(*landscape.minima.T, "x", color="black", ms=7, mew=1.8, label="stable zeros of the drift")
+        ax.plot(*landscape.minima.T, "x", color="black", ms=6, mew=1.6, label="stable zeros of the drift")
+        ax.plot(*landscape.saddles.T, "+", color="black", ms=7, mew=1.6, label="saddle")
     else:
-        for path in arrays["paths"]:
-            ax.plot(*path.T, color=sg.plot.ORANGE, lw=0.6, label="without noise: into the origin" if path is arrays["paths"][0] else None)  # fmt: skip
-    ax.plot(*arrays[f"modes {k}"].T, "o", color=sg.plot.RED, ms=6, mec="white", label="most likely points")
+        for i, path in enumerate(arrays["paths"]):
+            ax.plot(*path.T, color=sg.plot.ORANGE, lw=0.6, label=None if i else "without noise: into the origin")
     ax.set(title=f"strength {STRENGTHS[k]:g}", xlabel="$x_0$", xlim=(-2.2, 2.2), ylim=(-2.2, 2.2), aspect="equal")
 
 
@@ -171,7 +173,7 @@ def _production(arrays: dict[str, Any], ax: Any) -> None:
     value, error = arrays["production"].T
     ax.errorbar(arrays["strength"], value, error, fmt="o", ms=4, color=sg.plot.RED, capsize=2, label="Fokker-Planck on the grid")  # fmt: skip
     ax.axvline(np.exp(-0.25), color=sg.plot.GREY, ls=":", label="$e^{-1/4}$: the origin is no saddle beyond")
-    ax.set(xlabel="strength", ylabel="entropy production", title="currents grow")
+    ax.set(xlabel="strength", ylabel="entropy production", title="the current grows")
     ax.legend(frameon=False, fontsize=8)
 
 
@@ -191,7 +193,7 @@ def _spectra(config: Config, arrays: dict[str, Any], ax: Any) -> None:
         inset.plot(arrays["lags"], arrays[f"auto {k}"][0] / arrays[f"auto {k}"][0, 0], color=color, lw=1)
     inset.set_title("autocorrelation of $x_0$", fontsize=7)
     inset.tick_params(labelsize=6)
-    ax.set(xlabel="frequency", ylabel="power of $x_0$", title="spectra: the same if time runs backwards")
+    ax.set(xlabel="frequency", ylabel="power of $x_0$", title="spectra: the same backwards in time")
     ax.legend(frameon=False, fontsize=7, loc="upper right")
 
 
@@ -202,5 +204,5 @@ def _turning(arrays: dict[str, Any], ax: Any) -> None:
         ax.fill_between(lags, value - 2 * error, value + 2 * error, color=color, alpha=0.3, lw=0)
         ax.plot(lags, value, color=color, label=f"strength {STRENGTHS[k]:g}" + (" (reversible)" if k == 0 else ""))
         ax.plot(lags[first], mean_Q() * STRENGTHS[k] * lags[first], color=color, ls=":", lw=1)
-    ax.set(xlabel="lag", ylabel="$-(C_{01} - C_{10})/2$", title="antisymmetric covariance: sees the current")
+    ax.set(xlabel="lag", ylabel="$-(C_{01} - C_{10})/2$", title="antisymmetric covariance: sees it")
     ax.legend(frameon=False, fontsize=8)
