@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from sgdyn.density.spectrum import RelaxationSpectrum
     from sgdyn.errors import BlowUpError, BranchError, CensoredError, NotConvergedError
     from sgdyn.escape.basins import SaddleGraph
+    from sgdyn.escape.effective_potentials import EffectivePotential, effective_potential
     from sgdyn.escape.extrapolation import Arrhenius, ExponentialTail, extrapolated_passage
     from sgdyn.escape.forward_flux import ForwardFlux
     from sgdyn.escape.kramers import kramers_time
@@ -47,11 +48,14 @@ if TYPE_CHECKING:
         zhu_loss_increase,
         ziyin_label_noise_covariance,
     )
+    from sgdyn.escape.marginals import DensityMarginal, EnsembleHistogram
     from sgdyn.escape.mean_times import mean_escape_time
     from sgdyn.escape.quadrature import mean_first_passage_1d
     from sgdyn.escape.rare_events import hitting_probability
     from sgdyn.escape.search import CriticalPoints, critical_points
     from sgdyn.escape.splitting import AdaptiveMultilevelSplitting
+    from sgdyn.escape.umbrella import UmbrellaSampling
+    from sgdyn.escape.valleys import Adiabatic, MarginalQuadrature
     from sgdyn.estimate import Estimate
     from sgdyn.factors import factor, stratonovich
     from sgdyn.noise import LowRank, nearest_covariance, noise_from_functions
@@ -116,6 +120,10 @@ _PLACES = {
     "AdaptiveMultilevelSplitting": "escape.splitting", "ForwardFlux": "escape.forward_flux", "Arrhenius": "escape.extrapolation",
     "ExponentialTail": "escape.extrapolation", "extrapolated_passage": "escape.extrapolation", "hitting_probability": "escape.rare_events",
     "mean_escape_time": "escape.mean_times",
+    "EffectivePotential": "escape.effective_potentials", "effective_potential": "escape.effective_potentials",
+    "DensityMarginal": "escape.marginals", "EnsembleHistogram": "escape.marginals", "UmbrellaSampling": "escape.umbrella",
+    "Adiabatic": "escape.valleys", "MarginalQuadrature": "escape.valleys", "ExponentialTail": "escape.extrapolation", "extrapolated_passage": "escape.extrapolation", "hitting_probability": "escape.rare_events",
+    "mean_escape_time": "escape.mean_times", "mean_first_passage_1d": "escape.quadrature", "Estimate": "estimate",
     "LowRank": "noise", "nearest_covariance": "noise", "noise_from_functions": "noise",
     "Action": "pathspace.functional", "action": "pathspace.functional", "Instanton": "pathspace.instantons", "instanton": "pathspace.instantons",
     "Path": "pathspace.paths", "FreidlinWentzell": "pathspace.rules", "Midpoint": "pathspace.rules", "MidpointJacobian": "pathspace.rules",
@@ -140,20 +148,21 @@ _ROOMS = ("datasets", "fit", "landscapes", "nets", "plot")
 
 __all__ = [
     "BAOAB", "GJF", "MALA", "OBABO", "RI6", "SRA1", "SRA3", "SRI2", "SRIW1", "SRS2", "Action", "Adaptive", "AdaptiveMultilevelSplitting",
-    "Arrhenius", "Autocovariance", "Average", "BlowUpError", "BranchError", "CensoredError", "Chebyshev", "Cloud", "CompoundPoisson",
-    "Covariance", "CriticalPoints", "Crosscheck", "Current", "Decomposition", "Density", "DiscreteSGD", "Energy", "Ensemble", "Entropic",
-    "Entropy", "EpochSGD", "Estimate", "EulerMaruyama", "Evolution", "ExactLinear", "ExponentialTail", "Flow", "FluctuationPath",
-    "ForwardFlux", "FreidlinWentzell", "Gaussian", "GaussianState", "Generator", "Graph", "Grid", "Heun", "Histogram", "Instanton",
-    "Interaction", "Langevin", "LastExit", "LevyEuler", "LinearStationary", "LowRank", "Maximum", "Midpoint", "MidpointJacobian",
-    "Milstein", "Momentum", "NotConvergedError", "Observations", "Particles", "Path", "PorousMedium", "Potential", "PotentialEnergy",
-    "Prepoint", "Quantile", "QuasiStationary", "Quasipotential", "Region", "RelaxationSpectrum", "ResampledSGDMap", "SGDMap",
-    "SaddleGraph", "ShARK", "Solution", "Splitting", "StaticKernel", "StochasticHeavyBall", "TamedEuler", "Theta", "action", "box",
-    "chebyshev", "critical_points", "crosscheck", "datasets", "decompose", "discrete_sgd", "epoch_sgd", "extrapolated_passage", "factor",
-    "feng_tu_exponent", "first_passage", "fit", "fokker_planck", "gaussian", "hitting_probability", "hu_saddle_escape_time", "instanton",
-    "jastrzebski_basin_weights", "jko", "kramers_time", "kunin_moments", "ladder", "landscapes", "linear_stationary", "mean_escape_time",
-    "mean_first_passage_1d", "mori_escape_time", "nearest_covariance", "nets", "noise_from_functions", "normals", "observe", "plot",
-    "potential", "quadratic", "quasipotential", "sgd", "simulate", "stratonovich", "tabulated", "xie_escape_time", "zhu_loss_increase",
-    "ziyin_label_noise_covariance",
+    "Adiabatic", "Arrhenius", "Autocovariance", "Average", "BlowUpError", "BranchError", "CensoredError", "Chebyshev", "Cloud",
+    "CompoundPoisson", "Covariance", "CriticalPoints", "Crosscheck", "Current", "Decomposition", "Density", "DensityMarginal",
+    "DiscreteSGD", "EffectivePotential", "Energy", "Ensemble", "EnsembleHistogram", "Entropic", "Entropy", "EpochSGD", "Estimate",
+    "EulerMaruyama", "Evolution", "ExactLinear", "ExponentialTail", "Flow", "FluctuationPath", "ForwardFlux", "FreidlinWentzell",
+    "Gaussian", "GaussianState", "Generator", "Graph", "Grid", "Heun", "Histogram", "Instanton", "Interaction", "Langevin", "LastExit",
+    "LevyEuler", "LinearStationary", "LowRank", "MarginalQuadrature", "Maximum", "Midpoint", "MidpointJacobian", "Milstein", "Momentum",
+    "NotConvergedError", "Observations", "Particles", "Path", "PorousMedium", "Potential", "PotentialEnergy", "Prepoint", "Quantile",
+    "QuasiStationary", "Quasipotential", "Region", "RelaxationSpectrum", "ResampledSGDMap", "SGDMap", "SaddleGraph", "ShARK", "Solution",
+    "Splitting", "StaticKernel", "StochasticHeavyBall", "TamedEuler", "Theta", "UmbrellaSampling", "action", "box", "chebyshev",
+    "critical_points", "crosscheck", "datasets", "decompose", "discrete_sgd", "effective_potential", "epoch_sgd", "extrapolated_passage",
+    "factor", "feng_tu_exponent", "first_passage", "fit", "fokker_planck", "gaussian", "hitting_probability", "hu_saddle_escape_time",
+    "instanton", "jastrzebski_basin_weights", "jko", "kramers_time", "kunin_moments", "ladder", "landscapes", "linear_stationary",
+    "mean_escape_time", "mean_first_passage_1d", "mori_escape_time", "nearest_covariance", "nets", "noise_from_functions", "normals",
+    "observe", "plot", "potential", "quadratic", "quasipotential", "sgd", "simulate", "stratonovich", "tabulated", "xie_escape_time",
+    "zhu_loss_increase", "ziyin_label_noise_covariance",
 ]  # fmt: skip
 
 

@@ -132,6 +132,12 @@ def _density(density: Any, ax: Axes) -> None:
     ax.set(xlabel="$x_0$", ylabel="$x_1$")
 
 
+def _effective(found: Any, ax: Axes) -> None:
+    ax.plot(found.u, found.values, color=BLUE)
+    ax.fill_between(found.u, found.values - found.error, found.values + found.error, color=BLUE, alpha=0.3)
+    ax.set(xlabel="$u$", ylabel="effective potential", title=found.method)
+
+
 def _linear(state: Any, ax: Axes) -> None:
     angle = np.linspace(0, 2 * np.pi, 200)
     half = np.linalg.cholesky(state.covariance[:2, :2] + 1e-15 * np.eye(2))
@@ -273,5 +279,5 @@ def _crosscheck(check: Any, ax: Axes) -> None:
 
 _PICTURES: dict[str, Callable[[Any, Axes], None]] = {
     "Potential": _potential, "Landscape": _landscape, "Ensemble": _ensemble, "Estimate": _estimate, "Density": _density, "LinearStationary": _linear,
-    "Spectrum": _spectrum, "Recording": _recording, "Comparison": _comparison, "Crosscheck": _crosscheck, **PICTURES, **MAPS, **PATHS, **ESCAPES, **steady.PICTURES,
+    "Spectrum": _spectrum, "Recording": _recording, "Comparison": _comparison, "Crosscheck": _crosscheck, "EffectivePotential": _effective, **PICTURES, **MAPS, **PATHS, **ESCAPES, **steady.PICTURES,
 }  # fmt: skip

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from sgdyn import checks
 from sgdyn.codegen.formula import Formula, traced
 from sgdyn.estimate import Estimate
+from sgdyn.fields import Opaque
 from sgdyn.noise import Diagonal
 from sgdyn.problem import Langevin, Momentum
 
@@ -139,8 +140,8 @@ def coordinate(along: Any, dim: int) -> int:
     return number
 
 
-def variable(along: Any, dim: int) -> Formula:
-    """The coordinate, function or arc length as a formula of x (dim,)."""
+def variable(along: Any, dim: int) -> Formula | Opaque:
+    """The coordinate, function or arc length as a field on points (..., dim)."""
     if callable(along):
         found = traced(along, dim)
         if found.shape != ():
@@ -165,16 +166,24 @@ def arc_length(points: Floats) -> Floats:
     return np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
 
 
-def path_variable(points: Floats) -> Formula:
-    """sum_i s_i e^{-|x - x_i|²/l²}/sum_i e^{-|x - x_i|²/l²}, l² the mean squared gap: the arc length s of the nearest points.
+def path_variable(points: Floats) -> Opaque:
+    """s(x) = sum_i s_i e^{-|x - x_i|²/l²}/sum_i e^{-|x - x_i|²/l²}, l² the mean squared gap: the arc length s of the nearest points.
 
     Source: Branduardi, Gervasio, Parrinello, J. Chem. Phys. 126, 054103 (2007), eq. 5.
     """
-    s = arc_length(points)
-    scale = 1 / float(np.mean(np.diff(s) ** 2))
+    lengths = arc_length(points)
+    scale = 1 / float(np.mean(np.diff(lengths) ** 2))
 
-    def nearest(x: Any) -> Any:
-        weights = [np.exp(-scale * sum((x[k] - p[k]) ** 2 for k in range(len(p)))) for p in points]
-        return sum(w * float(length) for w, length in zip(weights, s, strict=True)) / sum(weights)
+    def weights(x: Floats) -> Floats:
+        log = -scale * np.sum((x[..., None, :] - points) ** 2, axis=-1)
+        shares = np.exp(log - log.max(axis=-1, keepdims=True))
+        return np.asarray(shares / shares.sum(axis=-1, keepdims=True))
 
-    return traced(nearest, points.shape[1])
+    def slope(x: Floats) -> Floats:
+        shares = weights(x)
+        apart = shares * (lengths - (shares @ lengths)[..., None])
+        return np.asarray(2 * scale * apart @ points)  # the parts with x itself cancel
+
+    dim = points.shape[1]
+    gradient = Opaque(slope, dim, (dim,), name="the gradient of the arc length")
+    return Opaque(lambda x: weights(x) @ lengths, dim, (), gradient, name="the arc length")

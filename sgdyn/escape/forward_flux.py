@@ -70,11 +70,17 @@ class ForwardFlux:
         points = start.reshape(-1, start.shape[-1])
         herd = Herd.at(points, passed.ravel(), len(excursions.rungs))
         for stage, goal in enumerate(self.interfaces):
-            herd.climb(excursions, points, numbers_of([sources[int(i)] for i in alive], np.full(len(alive), n)), goal)
+            herd.climb(
+                excursions, points, numbers_of([sources[k] for k in alive.tolist()], np.full(len(alive), n)), goal
+            )
             ahead = (herd.rung >= goal).reshape(len(alive), n)
             weights[alive] *= ahead.mean(axis=1)
             rows = np.flatnonzero(ahead.any(axis=1))
-            chosen = [sources[int(alive[i])].draws.choice(np.flatnonzero(ahead[i]), n) + i * n for i in rows]
+            chosen = [
+                sources[k].draws.choice(np.flatnonzero(ahead[i]), n) + i * n
+                for i, k in enumerate(alive.tolist())
+                if i in rows
+            ]
             alive = alive[rows]
             if not len(alive):
                 break

@@ -62,7 +62,7 @@ MEANS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("way", MEANS)
+@pytest.mark.parametrize("way", [pytest.param(w, marks=pytest.mark.slow) if w == "last one" else w for w in MEANS])
 def test_probabilities_of_the_chain_are_unbiased_whatever_the_score_the_levels_and_the_number_of_walkers(way):
     """500 repetitions of very few walkers: a bias of a few percent, as of a wrong count of ties or of overlapping levels, would show."""
     found = sg.hitting_probability(
