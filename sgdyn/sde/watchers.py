@@ -10,6 +10,7 @@ from sgdyn.codegen.contracts import WATCH_SIGNATURE
 from sgdyn.codegen.jit import exact_helper, kernel
 from sgdyn.codegen.vector import LANES, any_of, load, select, store
 from sgdyn.codegen.views import rows_of
+from sgdyn.sde.engine import copy_rows
 
 
 @exact_helper
@@ -179,7 +180,7 @@ def lagged_products(x: Any, step: Any, dt: Any, field: Any, psi: Any, spare: Any
     heads = 1 + m + memory * m
     for k in range(lags):
         if looks + 1 == int(lag[k]):
-            record[heads + k * m : heads + (k + 1) * m] = record[1 : 1 + m]
+            copy_rows(rows_of(record, 1, 1 + m), rows_of(record, heads + k * m, heads + (k + 1) * m))
         if looks >= int(lag[k]):
             past = ring[((looks - int(lag[k])) % memory) * m :]
             first = heads + lags * m + k * m * m
@@ -187,5 +188,6 @@ def lagged_products(x: Any, step: Any, dt: Any, field: Any, psi: Any, spare: Any
                 for j in range(m):
                     for p in range(0, x.shape[1], LANES):
                         add_to(record, first + i * m + j, p, load(now, i, p) * load(past, j, p))
-    record[0, :] = looks + 1.0
+    for p in range(0, x.shape[1], LANES):
+        store(record, 0, p, looks + 1.0)
     return True

@@ -112,7 +112,7 @@ def observed():
     """Paths that are groups each; many of them in groups; stretches of time of few; counters outside of shared memory."""
     found = {
         "paths": watched(FIRST, 7, after=DT, every=2),
-        "groups": watched(FIRST, 40, groups=2, t=5 * DT),
+        "groups": watched(FIRST, 33, groups=2, t=5 * DT),
         "groups, late": watched("covariance " + SECOND, 40, groups=2, t=6 * DT, after=2 * DT, every=2),
         "stretches": watched("mean covariance density", 2, t=36 * DT, every=2),
         "once": watched(SECOND, 6),

@@ -242,7 +242,7 @@ def test_the_test_sees_the_error_of_euler_maruyama_and_a_wrong_temperature():
 def test_mala_with_a_full_matrix_keeps_the_covariance():
     H, T = np.array([[3.0, 1.0], [1.0, 1.0]]), 0.5
     problem = sg.Langevin.gibbs(sg.quadratic(H), T=T, D=[[1.0, 0.4], [0.4, 0.7]])
-    found = sg.simulate(problem, [0.0, 0.0], t=40.0, dt=0.4, n_paths=40_000, seed=5, method=sg.MALA()).cov()
+    found = sg.simulate(problem, [0.0, 0.0], t=20.0, dt=0.4, n_paths=40_000, seed=5, method=sg.MALA()).cov()
     assert np.all(np.abs(found.value - T * np.linalg.inv(H)) < 4 * found.error)
 
 
