@@ -86,6 +86,7 @@ def fingerprint() -> str:
     """A digest of the sources that compiled code depends on.
 
     Numba's cache looks only at the file a function stands in, so that a changed helper in another file would go unnoticed.
+    Kernels that stand elsewhere may call only what stands here and in their own file.
     """
     package = Path(__file__).parent.parent
     sources = sorted(
@@ -94,10 +95,15 @@ def fingerprint() -> str:
             *package.glob("sde/**/*.py"),
             package / "randomness.py",
             package / "tabulation.py",
-            package / "steady" / "fronts.py",
         ]
     )
     return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
+
+
+@cache
+def _digest_with(source: Path) -> str:
+    """Of the sources that compiled code depends on and of one more file that holds kernels."""
+    return hashlib.sha256(fingerprint().encode() + source.read_bytes()).hexdigest()[:16]
 
 
 def write_once(path: Path, text: str) -> None:
@@ -131,9 +137,10 @@ def compiled(function: Callable[..., Any], signature: Any) -> Any:
 
 
 def _stamped(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same function, filed under the fingerprint of the package instead of its own file."""
-    stamp = cache_directory() / f"kernels_{fingerprint()}.py"
-    write_once(stamp, f'"""Marks the cache of the kernels whose sources have the digest {fingerprint()}."""\n')
+    """The same function, filed under the fingerprint of the package and of its own file instead of under that file."""
+    digest = _digest_with(Path(function.__code__.co_filename))
+    stamp = cache_directory() / f"kernels_{digest}.py"
+    write_once(stamp, f'"""Marks the cache of the kernels whose sources have the digest {digest}."""\n')
     code = function.__code__.replace(co_filename=str(stamp))
     return wraps(function)(FunctionType(code, function.__globals__, function.__name__))
 
