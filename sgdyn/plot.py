@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from sgdyn.density.maps import MAPS
 from sgdyn.density.pictures import PICTURES
 from sgdyn.escape.pictures import ESCAPES
+from sgdyn.fit.pictures import FITS
 from sgdyn.pathspace.pictures import PATHS
 from sgdyn.problem import Momentum
 from sgdyn.steady import pictures as steady
@@ -279,5 +280,5 @@ def _crosscheck(check: Any, ax: Axes) -> None:
 
 _PICTURES: dict[str, Callable[[Any, Axes], None]] = {
     "Potential": _potential, "Landscape": _landscape, "Ensemble": _ensemble, "Estimate": _estimate, "Density": _density, "LinearStationary": _linear,
-    "Spectrum": _spectrum, "Recording": _recording, "Comparison": _comparison, "Crosscheck": _crosscheck, "EffectivePotential": _effective, **PICTURES, **MAPS, **PATHS, **ESCAPES, **steady.PICTURES,
+    "Spectrum": _spectrum, "Recording": _recording, "Comparison": _comparison, "Crosscheck": _crosscheck, "EffectivePotential": _effective, **PICTURES, **MAPS, **PATHS, **ESCAPES, **FITS, **steady.PICTURES,
 }  # fmt: skip

@@ -1,6 +1,6 @@
 """Dynamics fitted to real training runs, and whether the diffusion picture holds for them."""
 
-from sgdyn.fit.comparison import Comparison, compare
-from sgdyn.fit.verdict import Verdict
+import lazy_loader
 
-__all__ = ["Comparison", "Verdict", "compare"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+"""Imported when first used, so that pictures of fits do not load torch."""

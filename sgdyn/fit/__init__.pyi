@@ -1,0 +1,9 @@
+from .autoregression import LinearDynamics as LinearDynamics
+from .autoregression import linear as linear
+from .comparison import Comparison as Comparison
+from .comparison import compare as compare
+from .stationarity import Balance as Balance
+from .stationarity import balance as balance
+from .verdict import Verdict as Verdict
+from .wandering import Confinement as Confinement
+from .wandering import confinement as confinement

@@ -1,0 +1,44 @@
+"""Pictures of what was fitted to a run; `sgdyn.plot` draws them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+BLUE, ORANGE, GREY = "#0072b2", "#e69f00", "#7f7f7f"
+
+
+def dynamics(found: Any, ax: Any) -> None:
+    """Each coordinate's own rate and noise with their errors."""
+    rates, errors = (np.diag(part) for part in (found.F.value, found.F.error))
+    places = np.arange(len(rates))
+    ax.errorbar(places, rates, errors, fmt="o", ms=4, capsize=2, color=BLUE, label="$F_{ii}$")
+    noise, spread = (np.diag(part) for part in (found.noise.value, found.noise.error))
+    ax.errorbar(places, noise, spread, fmt="s", ms=4, capsize=2, color=ORANGE, label="$T D_{ii}$")
+    ax.set(xlabel="coordinate", title="fitted linear dynamics", yscale="log")
+    ax.legend()
+
+
+def confinement(found: Any, ax: Any) -> None:
+    """Dickey and Fuller's t, filled where a coordinate is confined."""
+    places = np.arange(len(found.statistic))
+    for kept, face, name in ((found.confined, BLUE, "confined"), (~found.confined, "none", "perhaps diffusing")):
+        ax.scatter(places[kept], found.statistic[kept], s=25, facecolors=face, edgecolors=BLUE, label=name)
+    ax.axhline(0, color=GREY, lw=0.8)
+    ax.set(xlabel="coordinate", ylabel="$t$ against a random walk", title="does it come back?")
+    ax.legend()
+
+
+def balance(found: Any, ax: Any) -> None:
+    """What gradients take in against what noise gives back."""
+    places = np.arange(len(found.excess.value))
+    for part, shift, color, name in (
+        (found.temperature, -0.1, BLUE, "$E[x_i g_i]$"), (found.injected, 0.1, ORANGE, r"$(\eta/2) E[g_i^2]$"),
+    ):  # fmt: skip
+        ax.errorbar(places + shift, part.value, part.error, fmt="o", ms=4, capsize=2, color=color, label=name)
+    ax.set(xlabel="direction", ylabel="temperature", title=f"balance: {found.sigmas:.1f} sigma from stationary")
+    ax.legend()
+
+
+FITS = {"LinearDynamics": dynamics, "Confinement": confinement, "Balance": balance}

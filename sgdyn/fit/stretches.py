@@ -1,0 +1,91 @@
+"""Coordinates of a run at equal times, and statistics of stretches of it that can be left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sgdyn.estimate import Estimate
+from sgdyn.nets.recording import Recording
+
+Floats = NDArray[np.float64]
+
+BLOCKS = 60
+"""Stretches that the jackknife leaves out: errors are then known to about a tenth."""
+SHORTEST = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """x (replica, time, k): coordinates at times `dt` apart, of replicas that are independent."""
+
+    x: Floats
+    dt: float
+
+    @property
+    def dim(self) -> int:
+        return int(self.x.shape[2])
+
+    def stretches(self, count: int = BLOCKS) -> list[tuple[int, int, int]]:
+        """(replica, first, last) of about `count` stretches of equal length that together are the whole: transitions from times first..last - 1."""
+        replicas, times = self.x.shape[0], self.x.shape[1] - 1
+        each = max(1, min(-(-count // replicas), times // SHORTEST))
+        edges = np.linspace(0, times, each + 1).astype(int).tolist()
+        return [(r, a, b) for r in range(replicas) for a, b in pairwise(edges)]
+
+
+def series(recording: Recording | Any, dt: float | None = None) -> Series:
+    """A recording of `nets.train`, with time lr for each step, or an array (replica, time, k) or (time, k) with its `dt`.
+
+    Raises ValueError for fewer than 20 times, numbers that are not finite, a `dt` that is missing or not positive.
+    """
+    x, step = _coordinates(recording, dt)
+    if x.ndim == 2:
+        x = x[None]
+    if x.ndim != 3 or x.shape[1] < 20 or not x.shape[2]:
+        raise ValueError(
+            f"got a run of shape {x.shape}, expected (replica, time, k) or (time, k) with at least 20 times and k >= 1"
+        )
+    if not np.all(np.isfinite(x)):
+        replica, time = np.argwhere(~np.isfinite(x).all(axis=2))[0]
+        raise ValueError(f"got a run that is not finite at time {time} of replica {replica}; leave that replica out")
+    return Series(x, step)
+
+
+def _coordinates(recording: Recording | Any, dt: float | None) -> tuple[Floats, float]:
+    if isinstance(recording, Recording):
+        if dt is not None:
+            raise ValueError("got a Recording and dt=, expected one of them: a Recording has time lr for each step")
+        settings = recording.settings
+        if settings.momentum:
+            raise ValueError(
+                f"got a run with momentum {settings.momentum}, expected one without: its coordinates alone are no Markov process; "
+                "type sgdyn.fit.linear(array, dt=...) with positions and velocities as coordinates"
+            )
+        return recording.x, settings.lr * settings.every
+    if dt is None or not np.isfinite(dt) or dt <= 0:
+        raise ValueError(f"got dt={dt}, expected the time between two rows, positive; type dt=...")
+    return np.asarray(recording, dtype=np.float64), float(dt)
+
+
+def jackknife(whole: Floats, statistic: Callable[[Floats], tuple[Floats, ...]], method: str) -> tuple[Estimate, ...]:
+    """Functions of sums over stretches (stretch, ...), with the bias of order 1/n taken off and errors by leaving out each stretch.
+
+    Source: Künsch, Annals of Statistics 17, 1217 (1989), of blocks of a stationary process; Efron, Stein, ibid. 9, 586 (1981).
+    """
+    count = len(whole)
+    total = whole.sum(axis=0)
+    central = statistic(total)
+    parts = list(zip(*(statistic(total - stretch) for stretch in whole), strict=True))
+    return tuple(_combined(value, np.array(part), count, method) for value, part in zip(central, parts, strict=True))
+
+
+def _combined(value: Floats, parts: Floats, count: int, method: str) -> Estimate:
+    mean = parts.mean(axis=0)
+    error = np.sqrt((count - 1) * np.mean((parts - mean) ** 2, axis=0))
+    return Estimate(value - (count - 1) * (mean - value), error, method)
