@@ -86,8 +86,8 @@ def test_sgd_is_in_balance_when_stationary_and_not_before():
     h, d = np.diag(space.H), np.diag(space.D)
     np.testing.assert_allclose(found.injected.value, 0.02 / 128 * d, rtol=0.3)
     assert len(h) == 3 and found.plot() is not None
-    away = net.weights.numpy() + 0.3 * np.random.default_rng(0).standard_normal((16, net.dim))
-    falling = sg.nets.train(net, steps=60, lr=0.02, batch=64, replicas=16, record=space, seed=3, start=away)
+    away = net.weights.numpy() + 0.3 * np.random.default_rng(0).standard_normal((64, net.dim))
+    falling = sg.nets.train(net, steps=60, lr=0.02, batch=64, replicas=64, record=space, seed=3, start=away)
     assert not sg.fit.balance(falling).stationary
     with pytest.raises(ValueError, match="record=subspace"):
         sg.fit.balance(replace(falling, gradients=falling.gradients[:, :, :0]))
