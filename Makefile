@@ -1,5 +1,7 @@
 # Everything happens in $(VENV); on a fresh machine `make demo` and `make test` need only Python, make and a package index.
 VENV ?= .venv
+# Tests run side by side in so many processes, each file in one of them.
+WORKERS ?= 2
 PYTHON ?= python3
 BIN = $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
@@ -11,10 +13,10 @@ demo: $(VENV)/.installed
 	$(BIN)/sgdyn fit
 
 test: $(VENV)/.tested
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow"
 
 test-all: $(VENV)/.tested
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 check: $(VENV)/.tested
 	$(BIN)/ruff check .
