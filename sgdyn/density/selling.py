@@ -25,6 +25,9 @@ class Decomposition:
     weights: Floats
     added: Floats
 
+    def of(self, rows: NDArray[np.intp]) -> Decomposition:
+        return Decomposition(self.offsets[rows], self.weights[rows], self.added[rows])
+
 
 def decomposed(D: Floats, reach: int) -> Decomposition:
     """Selling's decomposition of matrices (n, dim, dim), dim <= 3, with offsets of at most `reach` along each axis.
@@ -80,6 +83,8 @@ def _obtuse(D: Floats, limit: int) -> tuple[Integers, NDArray[np.bool_]]:
             chosen = base[active]
             size = np.abs(chosen).max(axis=(1, 2)) ** 2
             acute = _product(D[active], chosen[:, i], chosen[:, j]) > scale[active] * size
+            if not acute.any():
+                continue
             base[active[acute]] = _turned(chosen[acute], i, j)
             changed |= acute
         lost[active] = np.abs(base[active]).max(axis=(1, 2)) > limit
