@@ -81,7 +81,8 @@ class Solver:
         options = {"SymmetricMode": True, "DiagPivotThresh": 0.0}
         # rows of A are columns of A', so that nothing is converted
         columns = sparse.csc_array((self.matrix.data, self.matrix.indices, self.matrix.indptr), self.matrix.shape)
-        return linalg.splu(columns, permc_spec="MMD_AT_PLUS_A", options=options)
+        # narrow panels: supernodes of plane grids are small (measured, a sixth to a third quicker than SuperLU's ten columns)
+        return linalg.splu(columns, permc_spec="MMD_AT_PLUS_A", panel_size=4, options=options)
 
     @cached_property
     def _scale(self) -> Floats:
