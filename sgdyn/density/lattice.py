@@ -68,8 +68,8 @@ def lattice(grid: Grid, D: Floats) -> Lattice:
     """
     smallest = _smallest(grid, D)
     constant = len(D) == 1 and all(grid.uniform)
-    shown = [w[:1] for w in grid.widths] if constant else grid.widths
-    used = np.stack(np.meshgrid(*shown, indexing="ij"), axis=-1).reshape(-1, grid.dim)
+    different = [w[:1] for w in grid.widths] if constant else grid.widths
+    used = np.stack(np.meshgrid(*different, indexing="ij"), axis=-1).reshape(-1, grid.dim)
     found = decomposed(D / (used[:, :, None] * used[:, None, :]), _reach(grid))
     absorbing = any(side == "absorbing" for pair in grid.boundary for side in pair)
     if constant and not absorbing and joins(found):

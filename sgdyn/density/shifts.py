@@ -21,7 +21,9 @@ def joins(found: Decomposition) -> bool:
     return all(tuple(row) in steps for row in np.eye(found.offsets.shape[2], dtype=int).tolist())
 
 
-def shifted(grid: Grid, found: Decomposition, walls: list[tuple[int, Decomposition]]) -> tuple[Integers, Integers, Floats, Floats]:
+def shifted(
+    grid: Grid, found: Decomposition, walls: list[tuple[int, Decomposition]]
+) -> tuple[Integers, Integers, Floats, Floats]:
     """Cells i < j, ways dx (n, dim) and strengths (n,) of weights (1, m) that belong to all equal cells, of which none leads over
     an absorbing wall; those of `walls` are added along the walls across an axis."""
     strengths: dict[Offset, Floats] = {}
@@ -29,7 +31,11 @@ def shifted(grid: Grid, found: Decomposition, walls: list[tuple[int, Decompositi
     for offset, weight in _ways(found):
         _at(strengths, numbers, offset, grid)[...] += weight * volume
     for axis, extra in walls:
-        ends = {end % grid.shape[axis] for end, side in zip((0, -1), grid.boundary[axis], strict=True) if side == "reflecting"}
+        ends = {
+            end % grid.shape[axis]
+            for end, side in zip((0, -1), grid.boundary[axis], strict=True)
+            if side == "reflecting"
+        }
         for offset, weight in _ways(extra):
             _at(strengths, numbers, offset, grid)[(slice(None),) * axis + (sorted(ends),)] += weight * volume
     parts = [_listed(grid, numbers, offset, strength) for offset, strength in strengths.items()]
@@ -63,7 +69,9 @@ def _ends(numbers: Integers, offset: Offset, periodic: tuple[bool, ...]) -> tupl
     return numbers[tuple(here)], further[tuple(there)]
 
 
-def _listed(grid: Grid, numbers: Integers, offset: Offset, strength: Floats) -> tuple[Integers, Integers, Floats, Floats]:
+def _listed(
+    grid: Grid, numbers: Integers, offset: Offset, strength: Floats
+) -> tuple[Integers, Integers, Floats, Floats]:
     i, j = (ends.ravel() for ends in _ends(numbers, offset, grid.periodic))
     dx = np.array([k * widths[0] for k, widths in zip(offset, grid.widths, strict=True)])
     way, strength = np.tile(dx, (len(i), 1)), strength.ravel()

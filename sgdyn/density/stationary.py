@@ -133,7 +133,7 @@ def _densest(rates: sparse.csr_array, blocks: Integers | None) -> int:
     """A cell where much mass gathers: in the densest block of the chain of blocks, where jumps within it lead."""
     if blocks is None or len(blocks) <= 4 * BLOCKS:
         return int(np.argmax(_settled(rates)))
-    _, blocks, sizes = np.unique(blocks, return_inverse=True, return_counts=True)
+    sizes = np.maximum(np.bincount(blocks), 1)  # a block may have lost all its cells
     count, links = len(sizes), rates.tocoo()
     flows = np.bincount(blocks[links.row] * count + blocks[links.col], links.data, count**2).reshape(count, count)
     chain = flows / sizes[:, None]
