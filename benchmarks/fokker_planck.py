@@ -97,7 +97,8 @@ def reference(problem: Any = PROBLEM) -> Any:
     """p/exp(-U/T) at t = 1, smooth in x and y."""
     splines = []
     for n in (200, 300):
-        values = ours(n, problem)[1][0] / gibbs(n)
+        begin = sg.Density(grid(n), peers.start(n))
+        values = sg.fokker_planck(problem, grid(n)).evolve(begin, 1.0).values / gibbs(n)
         splines.append(RectBivariateSpline(*grid(n).midpoints, values, kx=5, ky=5, s=0))
     coarse, fine = splines
     return lambda x: fine(x, x) + (fine(x, x) - coarse(x, x)) / (1.5**2 - 1)
@@ -274,22 +275,19 @@ def main() -> None:
     rows += [row("sgdyn, Gibbs", n, *ours(n)) for n in (50, 100, 200)]
     for name, operator in (("SciPy, 9 points", nine_points), ("SciPy, lattice", lattice)):
         rows += [row(name, n, *plain(operator, n)) for n in (50, 100, 200)]
-    write(rows, [], [], notes)
-    try:
-        beside = diagonal()
-    except ImportError as missing:
-        beside = []
-        notes.append(f"fplanck: skipped ({missing}).")
-    large = sizes()
-    # py-pde compiles for minutes, so it comes last, and what is known is written after each
+    beside: list[str] = []
+    large: list[str] = []
+    # what takes long to compile or to run comes last, and what is known is written after each
     for name, peer, n in (
-        ("FiPy", peers.fipy, 50),
-        ("FiPy", peers.fipy, 100),
-        ("py-pde", peers.pypde, 50),
-        ("py-pde", peers.pypde, 100),
-    ):
+        ("py-pde", peers.pypde, 50), ("FiPy", peers.fipy, 50), ("FiPy", peers.fipy, 100), ("fplanck", diagonal, 0), ("", sizes, 0), ("py-pde", peers.pypde, 100),
+    ):  # fmt: skip
         try:
-            rows.append(row(name, n, *peer(n)))
+            if peer is diagonal:
+                beside = diagonal()
+            elif peer is sizes:
+                large = sizes()
+            else:
+                rows.append(row(name, n, *peer(n)))
         except ImportError as missing:
             notes.append(f"{name}: skipped ({missing}).")
         write(rows, beside, large, [*notes, f"Load at the end: {load()}."])

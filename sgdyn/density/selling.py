@@ -81,10 +81,10 @@ def _obtuse(D: Floats, limit: int) -> tuple[Integers, NDArray[np.bool_]]:
         changed = np.zeros(len(active), dtype=bool)
         for i, j in combinations(range(dim + 1), 2):
             chosen = base[active]
-            size = np.abs(chosen).max(axis=(1, 2)) ** 2
-            acute = _product(D[active], chosen[:, i], chosen[:, j]) > scale[active] * size
-            if not acute.any():
+            product = _product(D[active], chosen[:, i], chosen[:, j])
+            if not (product > 0).any():
                 continue
+            acute = product > scale[active] * np.abs(chosen).max(axis=(1, 2)) ** 2
             base[active[acute]] = _turned(chosen[acute], i, j)
             changed |= acute
         lost[active] = np.abs(base[active]).max(axis=(1, 2)) > limit
