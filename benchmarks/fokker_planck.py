@@ -3,9 +3,9 @@
 The double well U = (x² - 1)² + 2 y² at T = 1/3 in the box [-2, 2]² with reflecting walls and D = [[1, .8], [.8, 1]], drift -D grad U: the
 stationary density (exactly exp(-U/T)) and the density at t = 1 from a normal density at (-1, 0) of width .3. Errors are L1 distances at the
 midpoints of the cells; the reference at t = 1 is ours, extrapolated from 200² and 300² cells (nine points, extrapolated from 100² and 300²,
-differ from it by 1.7e-5). CPU seconds of one process, the median of several calls, for all alike after one that is not counted: not in them are
-imports, grids and meshes, what Numba compiles for a new equation (ours and py-pde's) and SymPy's reading of the drift. Counted is what
-follows: assembly, factors, steps. Ours also checks that the box is of one piece and finds the residual, and looks for mass at walls and cells
+differ from it by 1.7e-5). CPU seconds of one process, the median of several calls after a first one (fplanck: of three): not in them are
+imports, grids and meshes (fplanck's is) and what is compiled for a new equation, ours and py-pde's; of py-pde nothing but its steps is
+counted. Of the others assembly, factors and steps are. Ours also checks that the box is of one piece and finds the residual, and looks for mass at walls and cells
 that are too wide; it solves on no further grid.
 
 "SciPy, lattice" is our scheme written out for this one D by hand: rates, and so errors, are the same. "SciPy, 9 points" is what comes to mind.
