@@ -93,9 +93,10 @@ class Generator:
         """Q (cells, cells): rates from cell i to cell j, minus the rate out of i on the diagonal. Acts on functions; Q' acts on masses."""
         n = self.grid.size
         i, j, forth, back = self.links
-        rate, origin, target, cells = np.r_[forth, back], np.r_[i, j], np.r_[j, i], np.arange(n)
-        out = np.bincount(origin, rate, n) + self.leaks
-        rates = sparse.csr_array((np.r_[rate, -out], (np.r_[origin, cells], np.r_[target, cells])), shape=(n, n))
+        out = np.bincount(i, forth, n) + np.bincount(j, back, n) + self.leaks
+        cells = np.arange(n)
+        pairs = np.concatenate([i, j, cells]), np.concatenate([j, i, cells])
+        rates = sparse.csr_array((np.concatenate([forth, back, -out]), pairs), shape=(n, n))
         rates.eliminate_zeros()  # what is stored counts as a way from cell to cell
         return rates
 

@@ -47,16 +47,16 @@ class Grid:
         """Cell boundaries, one array (count + 1,) for each axis."""
         return tuple(np.linspace(a[0], a[1], int(a[2]) + 1) if len(a) == 3 else np.array(a) for a in self.axes)
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, ...]:
         return tuple(len(e) - 1 for e in self.edges)
 
-    @property
+    @cached_property
     def size(self) -> int:
         """The number of cells."""
         return int(np.prod(self.shape))
 
-    @property
+    @cached_property
     def uniform(self) -> tuple[bool, ...]:
         """Whether the cells of each axis are equal by definition."""
         return tuple(len(a) == 3 for a in self.axes)
@@ -81,7 +81,7 @@ class Grid:
         """Cell volumes, (*shape)."""
         return np.asarray(np.prod(np.stack(np.meshgrid(*self.widths, indexing="ij")), axis=0))
 
-    @property
+    @cached_property
     def periodic(self) -> tuple[bool, ...]:
         """Whether the two ends of each axis are glued together."""
         return tuple(low == "periodic" for low, _ in self.boundary)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from scipy.sparse import csgraph
 
 from sgdyn.density.grid import Grid
 from sgdyn.density.selling import Decomposition, decomposed
+from sgdyn.density.shifts import joins, shifted
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.intp]
@@ -66,10 +67,14 @@ def lattice(grid: Grid, D: Floats) -> Lattice:
     symmetric and errors of second order. Raises ValueError where D is indefinite. Source: Fehrenbach and Mirebeau, J. Math. Imaging Vis. 49 (2014).
     """
     smallest = _smallest(grid, D)
-    widths = np.stack(np.meshgrid(*grid.widths, indexing="ij"), axis=-1).reshape(-1, grid.dim)
     constant = len(D) == 1 and all(grid.uniform)
-    used = widths[:1] if constant else widths
+    different = [w[:1] for w in grid.widths] if constant else grid.widths
+    used = np.stack(np.meshgrid(*different, indexing="ij"), axis=-1).reshape(-1, grid.dim)
     found = decomposed(D / (used[:, :, None] * used[:, None, :]), _reach(grid))
+    absorbing = any(side == "absorbing" for pair in grid.boundary for side in pair)
+    if constant and not absorbing and joins(found):
+        walls = [(axis, at_wall(grid, found, axis)) for axis in _walls(grid)]
+        return Lattice(grid, Edges(*shifted(grid, found, walls)), _closed(grid), float(found.added.max()), 0)
     pairs, everywhere = _Pairs(grid), np.arange(grid.size)
     exits = [
         pairs.add(everywhere, found.offsets[:, some], found.weights[:, some])
@@ -79,6 +84,22 @@ def lattice(grid: Grid, D: Floats) -> Lattice:
     joined = pairs.join(smallest / used.max(axis=1) ** 2)
     ends = Exits(*(np.concatenate(parts) for parts in zip(*exits, strict=True)))
     return Lattice(grid, pairs.edges(), ends, float(found.added.max()), joined)
+
+
+def _closed(grid: Grid) -> Exits:
+    """No way out."""
+    return Exits(np.zeros(0, dtype=np.intp), np.zeros((0, grid.dim)), np.zeros(0))
+
+
+def _walls(grid: Grid) -> list[int]:
+    """Axes with a reflecting wall, if there is anything along it."""
+    return [axis for axis, pair in enumerate(grid.boundary) if grid.dim > 1 and "reflecting" in pair]
+
+
+def at_wall(grid: Grid, found: Decomposition, axis: int) -> Decomposition:
+    """Diffusion along reflecting walls across an axis that stands for what the walls cut off (see `lost_at_wall`)."""
+    extra = decomposed(lost_at_wall(found.offsets, found.weights, axis), _reach(grid))
+    return replace(extra, offsets=np.insert(extra.offsets, axis, 0, axis=2))
 
 
 def _smallest(grid: Grid, D: Floats) -> Floats:
@@ -142,7 +163,8 @@ class _Pairs:
         kept = np.flatnonzero(~lost)
         self._keep(cell[kept], offset.take(kept, axis=1), weight[kept], target.take(kept, axis=1))
         if not self.absorbing.any():
-            return np.zeros(0, dtype=np.intp), np.zeros((0, self.grid.dim)), np.zeros(0)
+            none = _closed(self.grid)
+            return none.i, none.dx, none.strength
         return self._exits(cell[lost], offset[:, lost], weight[lost], outside[:, lost])
 
     def _keep(self, i: Integers, offset: Integers, weight: Floats, target: Integers) -> None:
@@ -159,17 +181,14 @@ class _Pairs:
         return both
 
     def mend_walls(self, found: Decomposition) -> None:
-        """Diffusion along reflecting walls that stands for what the walls cut off (see `lost_at_wall`)."""
-        for axis in range(self.grid.dim if self.grid.dim > 1 else 0):
+        """Edges along reflecting walls (see `at_wall`)."""
+        for axis in _walls(self.grid):
             ends = zip(self.grid.boundary[axis], (0, self.grid.shape[axis] - 1), strict=True)
             ends_here = [end for side, end in ends if side == "reflecting"]
-            if ends_here:
-                self._mend(found, axis, np.flatnonzero(np.isin(self.cells[axis], ends_here)))
-
-    def _mend(self, found: Decomposition, axis: int, last: Integers) -> None:
-        chosen = last if len(found.weights) > 1 else np.zeros(1, dtype=np.intp)
-        extra = decomposed(lost_at_wall(found.offsets[chosen], found.weights[chosen], axis), _reach(self.grid))
-        self.add(last, np.insert(extra.offsets, axis, 0, axis=2), extra.weights)
+            last = np.flatnonzero(np.isin(self.cells[axis], ends_here))
+            here = found if len(found.weights) == 1 else found.of(last)
+            extra = at_wall(self.grid, here, axis)
+            self.add(last, extra.offsets, extra.weights)
 
     def _stretch(self, i: Integers, offset: Integers) -> Any:
         """The length of an edge in widths of the cell i over its true length: 1 on equal cells."""

@@ -25,6 +25,9 @@ class Decomposition:
     weights: Floats
     added: Floats
 
+    def of(self, rows: NDArray[np.intp]) -> Decomposition:
+        return Decomposition(self.offsets[rows], self.weights[rows], self.added[rows])
+
 
 def decomposed(D: Floats, reach: int) -> Decomposition:
     """Selling's decomposition of matrices (n, dim, dim), dim <= 3, with offsets of at most `reach` along each axis.
@@ -78,8 +81,10 @@ def _obtuse(D: Floats, limit: int) -> tuple[Integers, NDArray[np.bool_]]:
         changed = np.zeros(len(active), dtype=bool)
         for i, j in combinations(range(dim + 1), 2):
             chosen = base[active]
-            size = np.abs(chosen).max(axis=(1, 2)) ** 2
-            acute = _product(D[active], chosen[:, i], chosen[:, j]) > scale[active] * size
+            product = _product(D[active], chosen[:, i], chosen[:, j])
+            if not (product > 0).any():
+                continue
+            acute = product > scale[active] * np.abs(chosen).max(axis=(1, 2)) ** 2
             base[active[acute]] = _turned(chosen[acute], i, j)
             changed |= acute
         lost[active] = np.abs(base[active]).max(axis=(1, 2)) > limit

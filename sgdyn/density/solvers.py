@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -39,7 +39,7 @@ class Solver:
 
     def __init__(self, matrix: sparse.csr_array, masses: Floats | None = None, memory: float | None = None) -> None:
         self.matrix, self.masses = matrix, masses
-        self.residual: float | None = None
+        self._found: Callable[[], float] | None = None
         factors = factor_count(matrix)
         if factors <= DIRECT_BELOW:
             self.method, self.memory = "direct", BYTES_DIRECT * factors
@@ -47,6 +47,10 @@ class Solver:
             self.method = "multigrid" if masses is None else "symmetric multigrid"
             self.memory = BYTES_MULTIGRID * float(matrix.nnz)
         refuse(self.memory, matrix.shape[0], memory)
+
+    @property
+    def residual(self) -> float | None:
+        return None if self._found is None else self._found()
 
     def solve(self, b: Floats) -> Floats:
         """x (n,) or (n, k) with A x = b."""
@@ -58,12 +62,12 @@ class Solver:
 
     def _solve(self, b: Floats, transposed: bool) -> Floats:
         if self.method == "direct":
-            x = np.asarray(self._factors.solve(b, trans="T" if transposed else "N"))
-            self.residual = self._defect(x, b, transposed)
+            x = np.asarray(self._factors.solve(b, trans="N" if transposed else "T"))
+            self._found = partial(self._defect, x, b, transposed)
             return x
         solve = self._classical if self.masses is None else self._symmetric
         columns = [solve(column, transposed) for column in b.reshape(len(b), -1).T]
-        self.residual = max(residual for _, residual in columns)
+        self._found = partial(max, [residual for _, residual in columns])
         return np.stack([x for x, _ in columns], axis=1).reshape(b.shape)
 
     def _defect(self, x: Floats, b: Floats, transposed: bool) -> float:
@@ -73,9 +77,12 @@ class Solver:
 
     @cached_property
     def _factors(self) -> Any:
-        # rows dominate: no pivots are needed, and the ordering of a symmetric matrix fills in least
+        # diagonals dominate: no pivots are needed, and the ordering of a symmetric matrix fills in least
         options = {"SymmetricMode": True, "DiagPivotThresh": 0.0}
-        return linalg.splu(self.matrix.tocsc(), permc_spec="MMD_AT_PLUS_A", options=options)
+        # rows of A are columns of A', so that nothing is converted
+        columns = sparse.csc_array((self.matrix.data, self.matrix.indices, self.matrix.indptr), self.matrix.shape)
+        # narrow panels: supernodes of plane grids are small (measured, a sixth to a third quicker than SuperLU's ten columns)
+        return linalg.splu(columns, permc_spec="MMD_AT_PLUS_A", panel_size=4, options=options)
 
     @cached_property
     def _scale(self) -> Floats:
@@ -180,10 +187,14 @@ def factor_count(matrix: sparse.csr_array) -> float:
     the distance |i - j| of neighbours, which is n^(1 - 1/dim).
     """
     n = matrix.shape[0]
-    row = np.repeat(np.arange(n), np.diff(matrix.indptr))
-    apart = np.abs(matrix.indices - row)
+    if n < 1000:
+        return 8.0 * float(matrix.nnz)
+    some = np.linspace(0, n - 1, 1000).astype(int)
+    seen = matrix[some]
+    row = np.repeat(some, np.diff(seen.indptr))
+    apart = np.abs(seen.indices - row)
     apart = apart[apart > 0]
-    if not len(apart) or n < 1000:
+    if not len(apart):
         return 8.0 * float(matrix.nnz)
     layers = n / max(1.0, float(np.quantile(apart, 0.7)))
     dimension = float(np.clip(np.log(n) / np.log(max(layers, 2.0)), 1.0, 3.0))

@@ -29,7 +29,7 @@ STRAY = 1e-3
 NOTICED = 1e-4
 """The density at a wall, as a share of the largest, from which on it is mentioned."""
 RESIDUAL = 1e-8
-BLOCKS = 400
+BLOCKS = 144
 """Blocks of cells from which a solution starts, in grids that mass does not cross in a hundred jumps."""
 
 
@@ -133,13 +133,18 @@ def _densest(rates: sparse.csr_array, blocks: Integers | None) -> int:
     """A cell where much mass gathers: in the densest block of the chain of blocks, where jumps within it lead."""
     if blocks is None or len(blocks) <= 4 * BLOCKS:
         return int(np.argmax(_settled(rates)))
-    _, blocks, sizes = np.unique(blocks, return_inverse=True, return_counts=True)
-    links = rates.tocoo()
-    pairs = blocks[links.row], blocks[links.col]
-    flows = sparse.csr_array((links.data, pairs), shape=(len(sizes),) * 2)
-    density = _null_vector(_closed(sparse.csr_array(sparse.diags_array(1 / sizes) @ flows))) / sizes
-    cells = np.flatnonzero(blocks == np.argmax(density))
-    return int(cells[np.argmax(_settled(_closed(sparse.csr_array(rates[cells][:, cells]))))])
+    sizes = np.maximum(np.bincount(blocks), 1)  # a block may have lost all its cells
+    count, links = len(sizes), rates.tocoo()
+    flows = np.bincount(blocks[links.row] * count + blocks[links.col], links.data, count**2).reshape(count, count)
+    chain = flows / sizes[:, None]
+    cells = np.flatnonzero(blocks == np.argmax(_resolvent(chain, sizes) / sizes))
+    return int(cells[np.argmax(_settled(sparse.csr_array(rates[cells][:, cells])))])
+
+
+def _resolvent(rates: Floats, masses: Floats) -> Floats:
+    """Where masses are after some 1e10 jumps."""
+    shift = 1e-10 * float(-rates.diagonal().min())
+    return np.asarray(np.linalg.solve(shift * np.eye(len(rates)) - rates.T, masses))
 
 
 def _blocks(grid: Grid) -> Integers:
@@ -147,12 +152,6 @@ def _blocks(grid: Grid) -> Integers:
     counts = [min(n, round(BLOCKS ** (1 / grid.dim))) for n in grid.shape]
     along = [np.arange(n) * count // n for n, count in zip(grid.shape, counts, strict=True)]
     return np.asarray(np.ravel_multi_index(np.meshgrid(*along, indexing="ij"), counts).ravel())
-
-
-def _closed(rates: sparse.csr_array) -> sparse.csr_array:
-    """The same rates between different cells, and a diagonal with which nothing is lost."""
-    between = rates - sparse.diags_array(rates.diagonal())
-    return sparse.csr_array(between - sparse.diags_array(np.asarray(between.sum(axis=1)).ravel()))
 
 
 def _settled(rates: sparse.csr_array, steps: int = 100) -> Floats:
@@ -168,11 +167,14 @@ def _late(rates: sparse.csr_array) -> int:
 
 
 def _pinned(rates: sparse.csr_array, cell: int) -> Floats:
-    """Q' m = 0 with mass one in a cell, whose own equation is dropped."""
-    rest = np.delete(np.arange(rates.shape[0]), cell)
-    source = rates[[cell]].toarray().ravel()[rest]
-    solver = Solver(sparse.csr_array(-rates[rest][:, rest]))
-    return np.insert(np.maximum(solver.solve_transposed(source), 0.0), cell, 1.0)
+    """Q' m = 0 with mass one in a cell: the state in which what is lost there comes in again."""
+    lossy = -rates
+    row = slice(rates.indptr[cell], rates.indptr[cell + 1])
+    lossy.data[row][rates.indices[row] == cell] *= 2
+    source = np.zeros(rates.shape[0])
+    source[cell] = 1.0
+    masses = np.maximum(Solver(lossy).solve_transposed(source), 0.0)
+    return np.asarray(masses / masses[cell])
 
 
 def box_error(generator: Generator, growth: float = 0.2) -> float:

@@ -34,7 +34,7 @@ def add_jumps(begin: Any, column: Any, share: Any, weights: Any, now: Any, later
 def after_jumps(rates: sparse.csr_array, masses: Floats, weights: Floats) -> Floats:
     """sum_k weights_k P'^k masses, P = 1 + Q/fastest, for rates Q (n, n)."""
     fastest = max(float(-rates.diagonal().min()), 1e-300)
-    into = sparse.csr_array(rates.T.tocsr())
+    into = rates.T.tocsr()
     begin, column = (numbers.astype(np.int32) for numbers in (into.indptr, into.indices))
     now, total = np.array(masses, dtype=np.float64), np.empty(len(masses))
     add_jumps(begin, column, into.data / fastest, np.ascontiguousarray(weights), now, np.empty_like(now), total)
