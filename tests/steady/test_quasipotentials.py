@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import sgdyn as sg
+from sgdyn.steady import fronts, quasipotentials
 
 F, D = np.array([[1.0, 0.7], [-3.0, 1.5]]), np.array([[1, 0.5], [0.5, 0.6]])
 HALF_ACTIONS = {1.0: 0.5, 5.0: 0.48306970919361058877, 6.67: 0.43074312907611, 10.0: 0.34004140333019}
@@ -127,6 +128,35 @@ def test_points_above_the_level_of_the_box_are_noted():
     assert "above" in found.at([0.95, -0.95]).warnings[0]
 
 
+def test_ctrl_c_returns_what_the_front_has_passed(monkeypatch):
+    """V rises along the front: what lies below is what the whole computation finds, to the bit; above, the height is shown and a note made."""
+    whole, advance, calls = linear(80), fronts.advance, []
+
+    def interrupted(*arguments):
+        calls.append(0)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return advance(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(quasipotentials, "SLICE", 500)
+        patch.setattr(fronts, "advance", interrupted)
+        found = linear(80)
+        calls[:] = [0] * 3
+        with pytest.raises(KeyboardInterrupt):  # nothing is done yet
+            linear(80)
+        calls[:] = [0] * 2
+        with pytest.raises(KeyboardInterrupt):  # a coarser grid that was interrupted makes no error bar
+            found.at([0.1, 0.1])
+    assert "interrupted" in found.warnings[0] and 0 < found.reached < whole.values.max()
+    below = whole.values < found.reached
+    np.testing.assert_array_equal(found.values[below], whole.values[below])
+    assert 0 < below.mean() < 1 and np.all(found.values[~below] == found.reached)
+    near, far = np.argwhere(whole.values < 0.3 * found.reached)[0], np.argwhere(~below)[0]
+    assert found.at(found.grid.centers[tuple(near)]).warnings == ()
+    assert "interrupted" in found.at(found.grid.centers[tuple(far)]).warnings[0]
+
+
 BOX = sg.Grid([(-1, 1, 40)] * 2)
 
 
@@ -134,6 +164,7 @@ BOX = sg.Grid([(-1, 1, 40)] * 2)
     ("make", "error", "message"),
     [
         (lambda: sg.quasipotential(sg.Langevin(sg.quadratic([1.0]), D=1.0), [0.0, 0.0], BOX), ValueError, "dimension 1"),
+        (lambda: sg.quasipotential(sg.Langevin(sg.quadratic([1.0] * 3)), np.zeros(3), sg.Grid([(-1, 1, 20)] * 3)), ValueError, "dimension 3.*kramers_time"),
         (lambda: sg.quasipotential(sg.Langevin.linear(F, D=[1.0, 0.0]), [0, 0], BOX), ValueError, r"singular D.*floor"),
         (lambda: sg.quasipotential(sg.Momentum(sg.quadratic([1.0])), [0, 0], BOX), TypeError, r"v²/2"),
         (lambda: sg.quasipotential("b", [0, 0], BOX), TypeError, "from_drift"),
