@@ -61,7 +61,10 @@ def _edge(given: Surface, x: Floats, d: Floats, low: float, curvature: float) ->
     scale = 1 + float(np.abs(x).max(initial=0.0))
     reach = 0.1 * (np.sqrt(low / curvature) if curvature > 0 else scale)
     first, inner = reach, 0.0
-    excess = lambda s: float(given.value((x + s * d)[None])[0]) - np.e * low  # noqa: E731
+
+    def excess(s: float) -> float:
+        return float(given.value((x + s * d)[None])[0]) - np.e * low
+
     while excess(reach) < 0:
         inner, reach = reach, GROWTH * reach
         if reach > FARTHEST * first:

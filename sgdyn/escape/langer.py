@@ -87,7 +87,11 @@ def langer(found: Setting, well: Floats, saddle: Floats, problem: Langevin | Mom
     rates = np.linalg.eigvals(found.relaxation)
     smallest = 1e-9 * np.abs(rates).max()
     growing = rates[rates.real > smallest]
-    if len(growing) == 0 or (len(growing) > 1 and soft is None) or abs(growing[np.argmax(growing.real)].imag) > smallest:
+    if (
+        len(growing) == 0
+        or (len(growing) > 1 and soft is None)
+        or abs(growing[np.argmax(growing.real)].imag) > smallest
+    ):
         raise ValueError(
             f"got the rates {np.array2string(rates, precision=4)} of the drift at the saddle, expected one that is positive and real; type sg.critical_points(U, box).saddles"
         )

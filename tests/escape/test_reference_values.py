@@ -121,12 +121,13 @@ def test_the_heavy_ball_in_rational_numbers():
     H = Matrix([[2, Rational(3, 10)], [Rational(3, 10), Rational(1, 2)]])
     N = Matrix([[1, Rational(2, 5)], [Rational(2, 5), Rational(1, 4)]]) / 4
     lr, mu = Rational(3, 10), Rational(1, 2)
-    M = Matrix(BlockMatrix([[eye(2) - lr * H, -lr * mu * eye(2)], [H, mu * eye(2)]]))  # of (w, v), v <- mu v + g, w <- w - lr v
+    # of (w, v): v <- mu v + g, w <- w - lr v
+    M = Matrix(BlockMatrix([[eye(2) - lr * H, -lr * mu * eye(2)], [H, mu * eye(2)]]))
     E = Matrix.vstack(-lr * eye(2), eye(2))
     names = symbols("s0:10")
     S = zeros(4, 4)
-    for k, (i, j) in enumerate((i, j) for i in range(4) for j in range(i, 4)):
-        S[i, j] = S[j, i] = names[k]
+    for name, (i, j) in zip(names, ((i, j) for i in range(4) for j in range(i, 4)), strict=True):
+        S[i, j] = S[j, i] = name
     exact = S.subs(solved(list(M * S * M.T + E * N * E.T - S), names))
     found = sg.discrete_sgd(H.tolist(), (4 * N).tolist(), lr=0.3, batch=4, momentum=0.5)
     np.testing.assert_allclose(found.covariance, np.array(exact[:2, :2].tolist(), dtype=float), rtol=1e-12)
