@@ -126,7 +126,8 @@ def test_the_heavy_ball_in_rational_numbers():
     E = Matrix.vstack(-lr * eye(2), eye(2))
     names = symbols("s0:10")
     S = zeros(4, 4)
-    for name, (i, j) in zip(names, ((i, j) for i in range(4) for j in range(i, 4)), strict=True):
+    pairs = [(row, column) for row in range(4) for column in range(row, 4)]
+    for name, (i, j) in zip(names, pairs, strict=True):
         S[i, j] = S[j, i] = name
     exact = S.subs(solved(list(M * S * M.T + E * N * E.T - S), names))
     found = sg.discrete_sgd(H.tolist(), (4 * N).tolist(), lr=0.3, batch=4, momentum=0.5)
