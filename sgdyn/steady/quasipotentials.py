@@ -76,7 +76,7 @@ class Quasipotential:
         value = self.interpolated(points)
         half, third = (np.abs(value - other.interpolated(points)) for other in self._others)
         error = np.maximum(half, 2 * third) + ROUNDING * np.abs(value)
-        above = float(np.mean(value > self.level))
+        above = float(np.mean(value - error > self.level))  # less, and leaving the box changes no more than the error
         warnings = () if above == 0 else (
             f"{above:.0%} of the points lie above {self.level:.4g}, the least V at the edge of the box: paths that leave the box might cost less",
         )  # fmt: skip
@@ -100,6 +100,13 @@ class Quasipotential:
         if any(np.any(k < 0) for k in self.grid.index(end)):
             raise ValueError(f"got x={end.tolist()} beyond the box, expected a point inside; type a larger Grid")
         return fluctuation.traced_back(self, end)
+
+    def __str__(self) -> str:
+        shape = "x".join(map(str, self.grid.shape))
+        text = f"quasipotential of {np.array2string(self.attractor, precision=6)}, {shape} cells, least V at the edge of the box {self.level:.6g}"
+        return text + "".join(f"\n  note: {w}" for w in self.warnings)
+
+    __repr__ = __str__
 
     def plot(self, ax: Any = None) -> Any:
         """Contours of V, its attractor, and the level up to which the box is large enough (see `sgdyn.plot`)."""
