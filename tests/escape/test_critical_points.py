@@ -163,6 +163,7 @@ def test_pictures_of_points_and_of_the_tree():
     for result, lines in ((found, 2), (found.graph, 7)):
         ax = result.plot()
         assert len(ax.lines) == lines
+        assert [t.get_text() for t in ax.texts] == (["0", "1", "2"] if result is found.graph else [])
         plt.close(ax.figure)
     text = str(found)
     assert "minimum  -146.69951" in text and "saddle   -40.66484" in text and "2 - 0" in str(found.graph)
