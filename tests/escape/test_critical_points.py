@@ -60,6 +60,24 @@ def test_a_linear_change_of_coordinates_moves_the_points_with_it():
     assert np.max(np.min(np.linalg.norm(found.points[:, None] - expected, axis=-1), axis=1)) < 1e-9
 
 
+@pytest.mark.parametrize(("energy", "length"), [(1e-9, 1e4), (1e9, 1e-4)])
+def test_units_change_neither_the_points_nor_the_way_over_the_saddle(energy, length):
+    """The quartic coefficient is 1e-25 or 1e25; drift -grad U with correlated noise, whose time is that of one dimension (C05trap)."""
+
+    @sg.potential(dim=2)
+    def scaled(x, energy=energy, length=length):
+        y = x / length
+        return energy * (y[0] ** 4 / 4 - y[0] ** 2 / 2 + y[1] ** 2)
+
+    found = sg.critical_points(scaled, (-2 * length, 2 * length))
+    assert "polynomial" in found.method
+    np.testing.assert_allclose(np.sort(found.minima[:, 0]), [-length, length], rtol=1e-12)
+    np.testing.assert_allclose(found.saddles, 0, atol=1e-12 * length)
+    process = sg.Langevin(scaled, 0.05 * energy, [[1.0, 0.6], [0.6, 1.0]])
+    time = sg.kramers_time(process, [-length, 0], [0, 0])
+    assert float(time) * energy / length**2 == pytest.approx(np.pi * np.sqrt(2) * np.exp(5), rel=2e-3)
+
+
 def chain(n=30, stiffness=20.0):
     """A ring of n double wells: stiff enough that few kinks fit."""
 
