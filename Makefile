@@ -27,6 +27,7 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/sde.py
 	$(BIN)/python benchmarks/cache.py
 	$(BIN)/python -m benchmarks.fokker_planck
+	$(BIN)/python -m benchmarks.escape
 
 pictures: $(VENV)/.installed
 	$(BIN)/python docs/make_pictures.py

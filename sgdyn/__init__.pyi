@@ -43,6 +43,7 @@ from .escape.effective_potentials import effective_potential as effective_potent
 from .escape.extrapolation import Arrhenius as Arrhenius
 from .escape.extrapolation import ExponentialTail as ExponentialTail
 from .escape.extrapolation import extrapolated_passage as extrapolated_passage
+from .escape.flatness import feng_tu_flatness as feng_tu_flatness
 from .escape.forward_flux import ForwardFlux as ForwardFlux
 from .escape.kramers import kramers_time as kramers_time
 from .escape.laws import feng_tu_exponent as feng_tu_exponent

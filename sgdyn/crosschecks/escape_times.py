@@ -16,6 +16,9 @@ from sgdyn.region import Region
 
 Floats = NDArray[np.float64]
 
+MOST_STEPS = 3e10
+"""Path-steps beyond which direct simulation is not begun: some minutes."""
+
 
 def asymptotic(asked: Question) -> Estimate:
     """Kramers, Langer, Mel'nikov-Meshkov or Bouchet-Reygner, over all saddles from the well of x0 to wells in the region."""
@@ -24,6 +27,24 @@ def asymptotic(asked: Question) -> Estimate:
 
 def leading(asked: Question) -> Estimate:
     return kramers_time(asked.overdamped, *_way(asked), order=1)
+
+
+def simulated(asked: Question) -> Estimate:
+    """Direct simulation, where the grid does not foresee that it takes too long."""
+    steps = 3 * asked.n_paths / asked.time_step  # of dt and dt/2
+    if asked.grid is not None and (steps := steps * float(first_passage_times.on_grid(asked))) > MOST_STEPS:
+        raise DoesNotApply(f"it would take about {steps:.1g} path-steps, more than {MOST_STEPS:.0g}: the event is rare")
+    return first_passage_times.simulated(asked)
+
+
+def splitting(asked: Question) -> Estimate:
+    from sgdyn.escape.mean_times import mean_escape_time
+
+    if isinstance(asked.problem, Momentum):
+        raise DoesNotApply("its steps are those of Euler-Maruyama, which heats a Momentum process")
+    return mean_escape_time(
+        asked.problem, asked.x0, asked.region, dt=asked.time_step, boundary=asked.walls, seed=asked.seed, show_progress=False
+    )  # fmt: skip
 
 
 def _way(asked: Question) -> tuple[Floats, Floats]:
@@ -53,7 +74,8 @@ ESCAPE_TIME = Quantity(
         "Fokker-Planck": first_passage_times.on_grid,
         "Kramers": asymptotic,
         "Kramers, leading order": leading,
-        "simulation": first_passage_times.simulated,
+        "simulation": simulated,
+        "adaptive multilevel splitting": splitting,
     },
     'sg.crosscheck(problem, "escape time", x0=[-1], region=lambda x: x[0] > 0.9, grid=sg.Grid([(-2, 2, 200)]), dt=0.01)',
     needs=("x0", "region"),

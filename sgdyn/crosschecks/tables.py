@@ -72,7 +72,7 @@ def crosscheck(
     """A quantity by every theory that can compute it, with the pulls of each against the most exact one.
 
     quantity: "mean_first_passage" from x0 to a region, "escape time" (the same from the well of x0 to a region around other wells, with the
-    asymptotic theories of `kramers_time` over the saddles between them, looked for in the grid's box), the stationary "mean" (of f, by default of x) or "covariance", or the
+    asymptotic theories of `kramers_time` over the saddles between them, looked for in the grid's box, and rare-event sampling), the stationary "mean" (of f, by default of x) or "covariance", or the
     "slowest_rate" of relaxation. grid: for Fokker-Planck and Chebyshev; its walls hold for quadrature and simulation too, and the closed
     form of linear processes has none. dt: for the simulation, which is extrapolated from dt and dt/2; t: how long it runs for stationary
     averages, by default 25 relaxation times as found on the grid. f: a NumPy function of x (dim,).

@@ -229,7 +229,12 @@ class Chebyshev:
             return interval.at(interval.solved(kinds, source, ends), np.array([place]))
 
         found = self._refined(value)
-        return Estimate(float(found.value[0]), float(found.error[0]), found.method)
+        number, error = float(found.value[0]), float(found.error[0])
+        if source:  # the system is rounded as its fast rates are, and the answer is an inverse of its slowest
+            whole = _Interval.of(self.problem, low, high, DEGREES[0])
+            fast = np.abs(whole.drift).max() / (high - low) + whole.strength.max() / (high - low) ** 2
+            error += np.finfo(np.float64).eps * float(fast) * number**2
+        return Estimate(number, error, found.method)
 
     def _refined(self, values: Callable[[int], Floats]) -> Estimate:
         """The values for the degree from which they stay the same; their change and rounding are the error."""

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.integrate import solve_ivp
 
 from sgdyn import checks
-from sgdyn.escape.following import softest
+from sgdyn.escape.following import both_sides
 from sgdyn.escape.surfaces import DriftSurface
 
 if TYPE_CHECKING:
@@ -125,10 +125,9 @@ def graph(points: CriticalPoints) -> SaddleGraph:
 
 def _beside(points: CriticalPoints, saddle: Floats) -> list[Floats]:
     """Two points next to a saddle on both sides along its unstable direction."""
-    if isinstance(points.surface, DriftSurface):
-        values, vectors = np.linalg.eig(points.surface.hessian(saddle))
-        v = vectors[:, np.argmin(values.real)].real
-    else:
-        v = softest(points.surface.product(saddle), 1)[1][:, 0]
     gap = 1e-4 * float(np.linalg.norm(points.box[:, 1] - points.box[:, 0]))
+    if not isinstance(points.surface, DriftSurface):
+        return both_sides(points.surface, saddle, gap)
+    values, vectors = np.linalg.eig(points.surface.hessian(saddle))
+    v = vectors[:, np.argmin(values.real)].real
     return [saddle - gap * v, saddle + gap * v]

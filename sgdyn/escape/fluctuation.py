@@ -124,10 +124,11 @@ def _starts(graph: Graph, bend: float) -> list[Floats]:
 
 def _least(graph: Graph, start: Floats) -> Floats | None:
     scale = np.repeat(1.0 / (1 + np.arange(MODES)) ** 2, graph.N.shape[1])  # higher modes are stiffer
+    unit = max(graph.action(start)[0], 1e-300)  # so that tolerances mean the same in all units of energy
 
     def scaled(u: Floats) -> tuple[float, Floats]:
         value, slope = graph.action(u * scale)
-        return value, slope * scale
+        return value / unit, slope * scale / unit
 
     found = minimize(scaled, start / scale, jac=True, method="BFGS", options={"maxiter": 3000, "gtol": 1e-10})
     c = np.asarray(found.x * scale)

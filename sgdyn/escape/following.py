@@ -116,6 +116,19 @@ def saddles_from(surface: Surface, minimum: Floats, reach: float, tolerance: flo
     return [x for x in ends if x is not None]
 
 
+def climb_from(surface: Surface, x: Floats, reach: float, tolerance: float) -> Floats | None:
+    """The saddle that the softest direction of any point leads to, uphill; None if there is none."""
+    v = softest(surface.product(x), 1)[1][:, 0]
+    uphill = v if surface.gradient(x[None])[0] @ v >= 0 else -v
+    return Climb(surface, reach, tolerance).saddle(x, uphill)
+
+
+def both_sides(surface: Surface, saddle: Floats, gap: float) -> list[Floats]:
+    """Two points next to a saddle on both sides along its unstable direction."""
+    v = softest(surface.product(saddle), 1)[1][:, 0]
+    return [saddle - gap * v, saddle + gap * v]
+
+
 def minimum_from(surface: Surface, x: Floats, tolerance: float) -> Floats | None:
     """The minimum below a point: quasi-Newton (L-BFGS of SciPy), then MINRES; None if there is none."""
     from scipy.optimize import minimize

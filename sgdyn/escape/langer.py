@@ -85,8 +85,13 @@ def langer(found: Setting, well: Floats, saddle: Floats, problem: Langevin | Mom
     check_barrier(height)
     soft = soft_direction(U.hessian, saddle, found.metric, T)
     rates = np.linalg.eigvals(found.relaxation)
-    growing = rates[(rates.real > 1e-9 * np.abs(rates).max())]
-    if len(growing) == 0 or (len(growing) > 1 and soft is None) or abs(growing[np.argmax(growing.real)].imag) > 1e-9:
+    smallest = 1e-9 * np.abs(rates).max()
+    growing = rates[rates.real > smallest]
+    if (
+        len(growing) == 0
+        or (len(growing) > 1 and soft is None)
+        or abs(growing[np.argmax(growing.real)].imag) > smallest
+    ):
         raise ValueError(
             f"got the rates {np.array2string(rates, precision=4)} of the drift at the saddle, expected one that is positive and real; type sg.critical_points(U, box).saddles"
         )

@@ -5,11 +5,15 @@ T = eta/2B throughout (see `docs/conventions.md`); D is the noise of single samp
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import linalg
 
 from sgdyn import checks
+from sgdyn.escape.expansions import LARGEST_TENSOR, gaussian_correction
+from sgdyn.escape.search import CriticalPoints
 from sgdyn.estimate import Estimate
 
 Floats = NDArray[np.float64]
@@ -31,24 +35,47 @@ def zhu_loss_increase(H: ArrayLike, D: ArrayLike, T: float, t: float) -> Estimat
     return Estimate(value, 1e-14 * abs(value), "Zhu 2019, exact for a quadratic")
 
 
-def jastrzebski_basin_weights(losses: ArrayLike, hessians: ArrayLike, T: float) -> Estimate:
+def jastrzebski_basin_weights(
+    minima: CriticalPoints | ArrayLike, hessians: ArrayLike | None = None, *, T: float
+) -> Estimate:
     """The stationary probabilities (n,) of n minima for noise D = 1: depth and width, at T = eta s²/2B for noise s² 1.
 
-        p_i proportional to det(H_i)^{-1/2} e^{-U_i/T}
+        p_i proportional to det(H_i)^{-1/2} e^{-U_i/T} (1 + c_i T + ...)
 
-    losses (n,), hessians (n, dim, dim). Only for isotropic D; the Gaussian integrals neglect terms of order T, which the error does not know.
-    Raises ValueError for Hessians that are not positive definite. Source: Jastrzębski et al. 2018, arXiv:1711.04623, eq. 8.
+    minima: `critical_points(U, box)`, or the losses (n,) with the hessians (n, dim, dim). Only for isotropic D. The error is the neglected term,
+    p_i |c_i - sum_j p_j c_j| T, from third and fourth derivatives; losses and Hessians do not tell it (the error is NaN then), nor do the
+    points of more than 12 dimensions. Raises ValueError for Hessians that are not positive definite. Source: Jastrzębski et al. 2018,
+    arXiv:1711.04623, eq. 8.
     """
-    U = np.atleast_1d(checks.finite("losses", losses))
-    matrices = checks.finite("hessians", hessians).reshape(len(U), *np.shape(hessians)[-2:])
+    temperature = checks.positive("T", T)
+    U, matrices, terms = _wells(minima, hessians)
     lowest = np.linalg.eigvalsh(matrices)[:, 0]
     if np.any(lowest <= 0):
         raise ValueError(
             f"got a Hessian with the eigenvalue {lowest.min():.3g}, expected positive definite ones: minima"
         )
-    log = -U / checks.positive("T", T) - 0.5 * np.linalg.slogdet(matrices)[1]
+    log = -U / temperature - 0.5 * np.linalg.slogdet(matrices)[1]
     weights = np.exp(log - log.max())
-    return Estimate(weights / weights.sum(), np.zeros(len(U)), "Jastrzebski 2018, isotropic noise, order T neglected")
+    p = weights / weights.sum()
+    error = p * temperature * (np.abs(terms - p @ terms) + (1 - p) * temperature * np.abs(terms).max() ** 2)
+    notes = () if np.all(np.isfinite(error)) else ("the term of order T is not known, nor is the error: it takes third and fourth derivatives; type sg.jastrzebski_basin_weights(sg.critical_points(U, box), T=...)",)  # fmt: skip
+    return Estimate(p, error, "Jastrzebski 2018, isotropic noise, error: the term of order T", warnings=notes)
+
+
+def _wells(minima: Any, hessians: Any) -> tuple[Floats, Floats, Floats]:
+    """Losses (n,), Hessians (n, dim, dim), and the first corrections to their Gaussian integrals (n,), NaN where unknown."""
+    if isinstance(minima, CriticalPoints):
+        given, points = minima.surface, minima.minima
+        known = len(points) > 0 and given.dim <= LARGEST_TENSOR
+        terms = [gaussian_correction(given.hessian, x, np.eye(given.dim)) if known else np.nan for x in points]
+        if not len(points) or not np.all(np.isfinite(minima.values)):
+            raise ValueError("got critical points without minima of a potential, expected some; type a larger box")
+        return minima.values[minima.index == 0], given.hessian(points), np.array(terms)
+    if hessians is None:
+        raise ValueError("got losses without Hessians, expected both; type sg.critical_points(U, box), or hessians=...")
+    losses = np.atleast_1d(checks.finite("minima", minima))
+    matrices = checks.finite("hessians", hessians).reshape(len(losses), *np.shape(hessians)[-2:])
+    return losses, matrices, np.full(len(losses), np.nan)
 
 
 def xie_escape_time(barrier: float, h_well: float, h_saddle: float, T: float, s: float = 0.5) -> Estimate:
@@ -141,7 +168,7 @@ def ziyin_label_noise_covariance(A: ArrayLike, s2: float, *, lr: float, batch: i
 def feng_tu_exponent(variances: ArrayLike, flatness: ArrayLike) -> Estimate:
     """psi of Feng and Tu's inverse variance-flatness relation, variance_i proportional to F_i^-psi, by least squares of the logarithms.
 
-    variances (n,) of the weights along principal directions, flatness (n,) the widths F_i of {U <= e U_min} there. In equilibrium psi = -2;
+    variances (n,) of the weights along principal directions, flatness (n,) the widths F_i of {U <= e U_min} there (`feng_tu_flatness`). In equilibrium psi = -2;
     for networks trained by SGD about 4 was measured. The error is the standard error of the slope; what is no power law is not seen.
     Raises ValueError for fewer than 3 directions and numbers <= 0. Source: Feng and Tu, PNAS 118, e2015617118 (2021).
     """

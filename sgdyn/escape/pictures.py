@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 MARKS = (("o", "#009e73", "minima"), ("x", "#d55e00", "saddles"), ("^", "#7f7f7f", "higher index"))
+NUMBERED = 40
+"""Up to so many minima bear their numbers on the tree, as `SaddleGraph.barrier` takes them."""
 
 
 def critical_points(found: Any, ax: Any) -> None:
@@ -48,6 +50,8 @@ def disconnectivity(graph: Any, ax: Any) -> None:
     merges = graph.merges
     place = dict(zip(_order(len(values), merges), np.arange(len(values), dtype=float), strict=True))
     foot = {k: float(v) for k, v in enumerate(values)}
+    for k, low in foot.items() if len(values) <= NUMBERED else ():
+        ax.annotate(str(k), (place[k], low), (0, -3), textcoords="offset points", ha="center", va="top", fontsize=8)
     for saddle, low, high in merges:
         top = float(graph.heights[saddle])
         for k in (low, high):

@@ -53,7 +53,7 @@ def _polynomials(formula: Formula) -> tuple[list[Any], tuple[Any, ...]]:
     values = {s: sp.Rational(str(float(v))) for s, v in zip(parameters(expression.count), formula.theta, strict=True)}
     found = []
     for component in expression.components.flat:
-        written = sp.nsimplify(sp.sympify(component).xreplace(values), rational=True)
+        written = _rational(sp.sympify(component).xreplace(values))
         if not written.is_polynomial(*symbols):
             raise NotPolynomial("got a gradient that is no polynomial")
         found.append(sp.Poly(written, *symbols, domain="QQ"))
@@ -61,6 +61,13 @@ def _polynomials(formula: Formula) -> tuple[list[Any], tuple[Any, ...]]:
     if np.prod(degrees, dtype=float) > MOST:
         raise NotPolynomial(f"got polynomials of degrees {degrees}, with up to {np.prod(degrees)} zeros")
     return found, symbols
+
+
+def _rational(expression: Any) -> Any:
+    """The same with its floating-point numbers as the decimal fractions they print as (sp.nsimplify takes 1e-25 for zero)."""
+    import sympy as sp
+
+    return expression.xreplace({number: sp.Rational(repr(float(number))) for number in expression.atoms(sp.Float)})
 
 
 def _multiplications(polynomials: list[Any], symbols: tuple[Any, ...]) -> list[Floats]:

@@ -12,7 +12,7 @@ from scipy.stats import qmc
 
 from sgdyn import checks
 from sgdyn.errors import NotConvergedError
-from sgdyn.escape.following import minimum_from, saddles_from, softest
+from sgdyn.escape.following import both_sides, climb_from, minimum_from, saddles_from, softest
 from sgdyn.escape.newton import FLAT, distinct, newton, zeros_in
 from sgdyn.escape.polynomials import NotPolynomial, real_zeros
 from sgdyn.escape.surfaces import PotentialSurface, Surface, box_of, surface
@@ -25,6 +25,8 @@ Floats = NDArray[np.float64]
 METHODS = ("auto", "polynomial", "newton", "following")
 MANY = 12
 """Above this dimension "auto" follows eigenvectors."""
+DIRECTIONS = 4
+"""So many of the softest directions are followed from each minimum."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +98,8 @@ def critical_points(
     U: a `Potential` (also from functions), a `nets.Network`, a landscape, or a process, whose drift may have no potential (then the index
     counts the unstable directions). box: (low, high) for all coordinates, or (dim, 2). method: "polynomial" (all zeros of polynomial
     formulas, by a Gröbner basis; complete), "newton" (from `starts` Sobol points, 128 for each dimension, with deflation; a note says how
-    probable an unseen point is), "following" (minima from `starts` points, 2 for each dimension up to 32, and the saddles that their
-    softest directions lead to, by gradients and Hessian-vector products alone: minima and saddles only), "auto" the first that fits.
+    probable an unseen point is), "following" (minima from `starts` points, 2 for each dimension from 8 to 32, the saddles that the softest
+    directions of minima and starts lead to, and the minima below these, by gradients and Hessian-vector products alone: minima and saddles only), "auto" the first that fits.
     tolerance: of |grad U| relative to |Hess U|(1 + |x|).
 
     Raises ValueError for a box that does not fit and for polynomials whose critical points form curves, `NotConvergedError` where no
@@ -115,7 +117,7 @@ def critical_points(
                 raise NotPolynomial(f'{reason}, expected one of few zeros; type method="newton"') from reason
     if method == "newton" or (method == "auto" and given.dim <= MANY):
         return _newton(given, sides, checks.count("starts", starts or 128 * given.dim), tolerance, seed)
-    return _following(given, sides, checks.count("starts", starts or min(2 * given.dim, 32)), tolerance, seed)
+    return _following(given, sides, checks.count("starts", starts or min(max(2 * given.dim, 8), 32)), tolerance, seed)
 
 
 def _polynomial(given: Surface, sides: Floats) -> CriticalPoints:
@@ -151,15 +153,21 @@ def _newton(given: Surface, sides: Floats, starts: int, tolerance: float, seed: 
 def _following(given: Surface, sides: Floats, starts: int, tolerance: float, seed: int) -> CriticalPoints:
     width = float(np.linalg.norm(sides[:, 1] - sides[:, 0]))
     unit = qmc.Sobol(given.dim, seed=seed).random_base2(int(np.ceil(np.log2(starts))))[:starts]
-    ends = [minimum_from(given, x, tolerance) for x in sides[:, 0] + unit * (sides[:, 1] - sides[:, 0])]
-    inside = [x for x in ends if x is not None and np.all((x >= sides[:, 0]) & (x <= sides[:, 1]))]
-    minima, _ = distinct(np.array(inside).reshape(-1, given.dim), width)
-    reach = 0.01 * width
-    climbs = [s for m in minima for s in saddles_from(given, m, reach, tolerance, 4)]
-    fine = [s for s in climbs if np.all((s >= sides[:, 0]) & (s <= sides[:, 1]))]
-    points, _ = distinct(np.concatenate([minima, np.array(fine).reshape(-1, given.dim)]), width)
-    note = "minima from random starts and saddles from softest directions: more may exist, and points of higher index are not looked for"
-    return _sorted(given, sides, points, f"eigenvector following from {len(minima)} minima", (note,))
+    x, reach = sides[:, 0] + unit * (sides[:, 1] - sides[:, 0]), 0.01 * width
+
+    def inside(found: list[Floats | None]) -> Floats:
+        kept = [y for y in found if y is not None and np.all((y >= sides[:, 0]) & (y <= sides[:, 1]))]
+        return distinct(np.array(kept).reshape(-1, given.dim), width)[0]
+
+    minima = inside([minimum_from(given, y, tolerance) for y in x])
+    climbs = [s for m in minima for s in saddles_from(given, m, reach, tolerance, DIRECTIONS)]
+    saddles = inside([*climbs, *(climb_from(given, y, reach, tolerance) for y in x)])
+    ends = [minimum_from(given, y, tolerance) for s in saddles for y in both_sides(given, s, reach)]
+    both = inside([*minima, *ends])  # those that were known come first
+    climbs = [s for m in both[len(minima) :] for s in saddles_from(given, m, reach, tolerance, DIRECTIONS)]
+    points, _ = distinct(np.concatenate([both, inside([*saddles, *climbs])]), width)
+    note = "minima and saddles from random starts, softest directions and both sides of saddles: more may exist, and points of higher index are not looked for"
+    return _sorted(given, sides, points, f"eigenvector following from {len(both)} minima and {starts} starts", (note,))
 
 
 def _sorted(given: Surface, sides: Floats, points: Floats, method: str, notes: tuple[str, ...]) -> CriticalPoints:

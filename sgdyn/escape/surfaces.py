@@ -167,7 +167,8 @@ def along(gradient: Callable[[Floats], Floats], x: Floats) -> LinearOperator:
         if size == 0:
             return np.zeros_like(v)
         h = 1e-4 * (1 + float(np.abs(x).max(initial=0.0))) / size
-        return np.asarray(size * (gradient(x + h * v) - gradient(x - h * v)) / (2 * h * size))
+        up, down = gradient(np.stack([x + h * v, x - h * v]))
+        return np.asarray((up - down) / (2 * h))
 
     return LinearOperator((len(x), len(x)), product, dtype=np.float64)
 

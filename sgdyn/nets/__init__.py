@@ -1,5 +1,6 @@
 """The torch bridge: the noise and the curvature of real networks, and SGD on them."""
 
+from sgdyn.nets.functions import torch_potential
 from sgdyn.nets.gradient_noise import GradientNoise
 from sgdyn.nets.hessian import Hessian
 from sgdyn.nets.minimum import minimize
@@ -18,5 +19,6 @@ __all__ = [
     "local_model",
     "minimize",
     "subspace",
+    "torch_potential",
     "train",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -121,6 +121,14 @@ class Decomposition:
             if r > RESOLVED
         ]
         return tuple(dict.fromkeys((*self.density.warnings, *self.entropy_production.warnings, *large)))
+
+    def __str__(self) -> str:
+        shape = "x".join(map(str, self.grid.shape))
+        notes = dict.fromkeys((*self.entropy_production.warnings, *self.warnings))
+        found = replace(self.entropy_production, warnings=tuple(notes))
+        return f"stationary state at T={self.process.T:g} on {shape} cells, entropy production {found}"
+
+    __repr__ = __str__
 
     def plot(self, ax: Any = None) -> Any:
         """Contours of Phi and streamlines of the current over the density (see `sgdyn.plot`)."""

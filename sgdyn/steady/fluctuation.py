@@ -39,6 +39,12 @@ class FluctuationPath:
         """Arc length from the attractor (n,)."""
         return np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(self.x, axis=0), axis=1))])
 
+    def __str__(self) -> str:
+        start, end = (np.array2string(x, precision=6) for x in (self.x[0], self.x[-1]))
+        return f"path of least action from {start} to {end}, {len(self.x)} points, V {self.V[-1]:.6g} at its end, action {self.action:.6g}"
+
+    __repr__ = __str__
+
     def plot(self, ax: Any = None) -> Any:
         """The path over the contours of V (see `sgdyn.plot`)."""
         from sgdyn import plot

@@ -114,6 +114,12 @@ class LinearStationary:
         """E[x(t + lag) x(t)'] = exp(-F lag) S, (dim, dim)."""
         return np.asarray(linalg.expm(-self.F * lag) @ self.covariance)
 
+    def __str__(self) -> str:
+        text = np.array2string(self.covariance, precision=6, threshold=64, prefix="  covariance ")
+        return f"stationary state of a linear process, {len(self.F)} dimensions, T={self.T:g}\n  covariance {text}"
+
+    __repr__ = __str__
+
     def plot(self, ax: Any = None) -> Any:
         """The one-standard-deviation ellipse and the current in two coordinates (see `sgdyn.plot`)."""
         from sgdyn import plot

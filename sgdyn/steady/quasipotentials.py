@@ -27,6 +27,8 @@ CORE = 3
 SLICE = 20_000
 """So many nodes join the front between two looks at Ctrl-C."""
 ROUNDING = 1e-12
+BELOW = 0.98
+"""Of an interrupted front values up to this share of its height are sure not to be touched by splines over its edge."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,10 +47,21 @@ class Quasipotential:
     values: Floats
     level: float
     again: Callable[[Grid], Quasipotential] = field(repr=False)
+    reached: float = np.inf
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """A note if Ctrl-C came before the end."""
+        if np.isinf(self.reached):
+            return ()
+        return (f"interrupted: values are final up to {self.reached:.4g}, and set to that above",)
 
     @cached_property
     def _others(self) -> tuple[Quasipotential, Quasipotential]:
-        return self.again(self.grid.coarser()), self.again(self.grid.coarser(1.5))
+        others = self.again(self.grid.coarser()), self.again(self.grid.coarser(1.5))
+        if any(other.warnings for other in others):
+            raise KeyboardInterrupt
+        return others
 
     def at(self, x: ArrayLike) -> Estimate:
         """V (...) at points (..., dim), by cubic splines. The error is what a method of first order has, from grids of a half and of two thirds as many cells:
@@ -63,12 +76,13 @@ class Quasipotential:
         value = self.interpolated(points)
         half, third = (np.abs(value - other.interpolated(points)) for other in self._others)
         error = np.maximum(half, 2 * third) + ROUNDING * np.abs(value)
-        above = float(np.mean(value > self.level))
+        above = float(np.mean(value - error > self.level))  # less, and leaving the box changes no more than the error
         warnings = () if above == 0 else (
             f"{above:.0%} of the points lie above {self.level:.4g}, the least V at the edge of the box: paths that leave the box might cost less",
         )  # fmt: skip
         shape = "x".join(map(str, self.grid.shape))
-        return Estimate(value[()], error[()], f"ordered line integrals, {shape} cells", warnings=warnings)
+        unknown = self.warnings if np.any(value > BELOW * self.reached) else ()
+        return Estimate(value[()], error[()], f"ordered line integrals, {shape} cells", warnings=(*unknown, *warnings))
 
     def interpolated(self, x: Floats) -> Floats:
         """The values of this grid alone at points (..., 2)."""
@@ -87,6 +101,13 @@ class Quasipotential:
             raise ValueError(f"got x={end.tolist()} beyond the box, expected a point inside; type a larger Grid")
         return fluctuation.traced_back(self, end)
 
+    def __str__(self) -> str:
+        shape = "x".join(map(str, self.grid.shape))
+        text = f"quasipotential of {np.array2string(self.attractor, precision=6)}, {shape} cells, least V at the edge of the box {self.level:.6g}"
+        return text + "".join(f"\n  note: {w}" for w in self.warnings)
+
+    __repr__ = __str__
+
     def plot(self, ax: Any = None) -> Any:
         """Contours of V, its attractor, and the level up to which the box is large enough (see `sgdyn.plot`)."""
         from sgdyn import plot
@@ -103,18 +124,17 @@ def quasipotential(
 
     problem: a `Langevin` process, D constant or D(x), positive definite. attractor (2,): near enough for Newton's method. reach: how many
     cells away straight segments of the curves may begin, by default 0.6 sqrt(cells along an axis). A drift that contains T div D
-    (`Langevin.gibbs`) is taken at T = 0. About 5 s for 512 x 512 cells and twice that with errors. Raises ValueError for other dimensions,
-    singular D, points that are not stable, attractors at the edge of the box and non-uniform or periodic axes, TypeError for what is no
+    (`Langevin.gibbs`) is taken at T = 0. About 5 s for 512 x 512 cells and twice that with errors. Ctrl-C returns what the front has passed: V
+    rises along it, so that lower values are final. Raises ValueError for other dimensions, singular D, points that are not stable, attractors at the edge of the box and non-uniform or periodic axes, TypeError for what is no
     `Langevin` process. Sources: Freidlin and Wentzell 1984, ch. 4; Dahiya and Cameron, J. Sci. Comput. 75, 1351 (2018).
     """
     process = _cold(problem)
     cells = _checked(process, grid, reach)
     point = _stable_point(process, checks.vector("attractor", attractor, 2))
+    again = lambda other: quasipotential(problem, point, other, reach=reach)  # noqa: E731
     with progress("quasipotential", show_progress) as tell:
-        values, level = _solved(process, grid, point, cells, tell)
-    return Quasipotential(
-        process, grid, point, values, level, lambda other: quasipotential(problem, point, other, reach=reach)
-    )
+        values, level, reached = _solved(process, grid, point, cells, tell)
+    return Quasipotential(process, grid, point, values, level, again, reached)
 
 
 def _cold(problem: Any) -> Langevin:
@@ -136,7 +156,7 @@ def _checked(process: Langevin, grid: Any, reach: int | None) -> int:
     if process.dim != 2 or not isinstance(grid, Grid) or grid.dim != 2:
         raise ValueError(
             f"got a process in dimension {process.dim} and a grid of {getattr(grid, 'dim', type(grid).__name__)} axes, expected 2 and 2; "
-            "type sg.Grid([(-2, 2, 256), (-2, 2, 256)])"
+            "type sg.Grid([(-2, 2, 256), (-2, 2, 256)]), or sg.kramers_time(problem, well, saddle) for the barrier in other dimensions"
         )
     if not all(grid.uniform) or any(grid.periodic):
         raise ValueError(
@@ -163,21 +183,27 @@ def _stable_point(process: Langevin, near: Floats) -> Floats:
     return np.asarray(found.x)
 
 
-def _solved(process: Langevin, grid: Grid, point: Floats, reach: int, tell: Any) -> tuple[Floats, float]:
-    """V (*shape) and its least value in the outermost cells."""
+def _solved(process: Langevin, grid: Grid, point: Floats, reach: int, tell: Any) -> tuple[Floats, float, float]:
+    """V (*shape), its least value in the outermost cells, and the height that the front has reached (infinite: all of the grid)."""
     table, widths = _table(process, grid), np.array([w[0] for w in grid.widths])
     V, start = _core(process, grid, point, widths)
     n, size = grid.size, len(start)
     state, heap, place = np.zeros(n, np.int8), np.zeros(n, np.int64), np.zeros(n, np.int64)
     heap[:size], place[start], state[start] = start, np.arange(size), fronts.CONSIDERED
     center, done = np.array([(x - m[0]) / w for x, m, w in zip(point, grid.midpoints, widths, strict=True)]), 0
-    while size:
-        size = fronts.advance(table, widths, center, V, state, heap, place, size, reach, SLICE)
-        done += SLICE
-        tell(min(1.0, done / n))
-    values = V.reshape(grid.shape)
+    reached = np.inf
+    try:
+        while size:
+            size = fronts.advance(table, widths, center, V, state, heap, place, size, reach, SLICE)
+            done += SLICE
+            tell(min(1.0, done / n))
+    except KeyboardInterrupt:
+        if not np.any(state >= fronts.FRONT):
+            raise
+        reached = float(V[state >= fronts.FRONT].max())
+    values = np.minimum(V, reached).reshape(grid.shape)
     edge = np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
-    return values, float(edge.min())
+    return values, float(edge.min()), reached
 
 
 def _core(process: Langevin, grid: Grid, point: Floats, widths: Floats) -> tuple[Floats, NDArray[np.int64]]:

@@ -108,3 +108,12 @@ def test_input_that_makes_no_sense(box):
         sg.chebyshev(sg.Langevin(well, D=lambda x: x[0]), (-1, 1)).rates(2)
     with pytest.raises(ValueError, match="expected points inside"):
         box.density(5.0)
+
+
+@pytest.mark.parametrize("T", [0.02, 0.0125])
+def test_the_error_of_long_times_knows_the_rounding_of_the_system(T):
+    """Barriers of 12.5 and 20 T: digits are lost as the time grows against the fast rates; the quadrature loses none."""
+    problem = sg.landscapes.double_well().problem(T)
+    found, exact = sg.chebyshev(problem, (-2, 2)).mean_first_passage(0.9, -1), sg.mean_first_passage_1d(problem, -1, 0.9, wall=-2)  # fmt: skip
+    assert abs(found.pull(exact)) < 1 and found.error < 1e-5 * float(found)
+    assert abs(float(found) - float(exact)) > 1e-12 * float(exact)

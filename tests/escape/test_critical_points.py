@@ -41,7 +41,7 @@ def test_all_nine_points_of_himmelblaus_function_by_three_methods():
     assert np.max(np.min(np.linalg.norm(exact.points[:, None] - newton.points, axis=-1), axis=1)) < 1e-12
     assert "all of 9 complex zeros" in exact.method
     followed = sg.critical_points(himmelblau, (-6, 6), method="following")
-    assert len(followed.minima) == 4 and len(followed.saddles) >= 3
+    assert len(followed.minima) == 4 and len(followed.saddles) == 4  # all that it looks for
     assert np.max(np.min(np.linalg.norm(followed.points[:, None] - exact.points, axis=-1), axis=1)) < 1e-7
 
 
@@ -60,7 +60,25 @@ def test_a_linear_change_of_coordinates_moves_the_points_with_it():
     assert np.max(np.min(np.linalg.norm(found.points[:, None] - expected, axis=-1), axis=1)) < 1e-9
 
 
-def chain(n=40, stiffness=20.0):
+@pytest.mark.parametrize(("energy", "length"), [(1e-9, 1e4), (1e9, 1e-4)])
+def test_units_change_neither_the_points_nor_the_way_over_the_saddle(energy, length):
+    """The quartic coefficient is 1e-25 or 1e25; drift -grad U with correlated noise, whose time is that of one dimension (C05trap)."""
+
+    @sg.potential(dim=2)
+    def scaled(x, energy=energy, length=length):
+        y = x / length
+        return energy * (y[0] ** 4 / 4 - y[0] ** 2 / 2 + y[1] ** 2)
+
+    found = sg.critical_points(scaled, (-2 * length, 2 * length))
+    assert "polynomial" in found.method
+    np.testing.assert_allclose(np.sort(found.minima[:, 0]), [-length, length], rtol=1e-12)
+    np.testing.assert_allclose(found.saddles, 0, atol=1e-12 * length)
+    process = sg.Langevin(scaled, 0.05 * energy, [[1.0, 0.6], [0.6, 1.0]])
+    time = sg.kramers_time(process, [-length, 0], [0, 0])
+    assert float(time) * energy / length**2 == pytest.approx(np.pi * np.sqrt(2) * np.exp(5), rel=2e-3)
+
+
+def chain(n=30, stiffness=20.0):
     """A ring of n double wells: stiff enough that few kinks fit."""
 
     def value(x):
@@ -72,13 +90,13 @@ def chain(n=40, stiffness=20.0):
     return sg.Potential.from_functions(value, grad, dim=n)
 
 
-def test_forty_dimensions_from_gradients_alone():
+def test_thirty_dimensions_from_gradients_alone():
     """All left and all right are minima; the origin is a saddle of index 3 (modes with 1 > 4 k sin²(pi m/n)), so ways lead around it."""
     U = chain()
-    found = sg.critical_points(U, (-2, 2), starts=3)
+    found = sg.critical_points(U, (-2, 2), starts=2)
     assert "eigenvector following" in found.method and len(found.saddles) >= 1
     assert np.abs(np.abs(found.minima) - 1).max() < 1e-10 and len(found.minima) == 2
-    k = 4 * 20 * np.sin(np.pi * np.arange(40) / 40) ** 2
+    k = 4 * 20 * np.sin(np.pi * np.arange(30) / 30) ** 2
     assert np.sum(k < 1) == 3
     assert np.linalg.norm(U.grad(found.saddles), axis=1).max() < 1e-7
     assert np.all(found.eigenvalues[found.index == 1][:, 0] < 0) and np.all(found.values[found.index == 1] < 10.0)
@@ -101,6 +119,34 @@ def test_a_network_is_searched_through_the_same_protocol():
 
     below = minimum_from(surface(network), found.minima[0] + 0.2, 1e-10)
     assert below == pytest.approx(found.minima[0], abs=1e-8)
+
+
+def test_potentials_written_in_torch_and_as_functions_without_a_hessian():
+    """All nine points again; escape over a saddle takes the same time as with the formula."""
+
+    def quartics(x):
+        return (x[0] ** 2 + x[1] - 11) ** 2 + (x[0] + x[1] ** 2 - 7) ** 2
+
+    expected = sg.critical_points(himmelblau, (-6, 6))
+    written = sg.nets.torch_potential(quartics, 2)
+    bare = sg.Potential.from_functions(lambda x: himmelblau(x), lambda x: himmelblau.grad(x), dim=2)
+    np.testing.assert_allclose(written.hess(expected.points), himmelblau.hess(expected.points), rtol=1e-12)
+    for U, close in ((written, 1e-10), (bare, 1e-8)):
+        found = sg.critical_points(U, (-6, 6))
+        np.testing.assert_array_equal(found.index, expected.index)
+        gaps = np.linalg.norm(found.points[:, None] - expected.points, axis=-1)
+        assert np.max(np.min(gaps, axis=1)) < close
+        saddle = found.saddles[0]
+        time = sg.kramers_time(sg.Langevin(U, 1.0), [3, 2], saddle)
+        assert float(time) == pytest.approx(
+            float(sg.kramers_time(sg.Langevin(himmelblau, 1.0), [3, 2], saddle)), rel=1e-7
+        )
+    with pytest.raises(ValueError, match=r"torch\.where"):
+        sg.nets.torch_potential(lambda x: x[0] ** 2 if x[0] > 0 else x[0] ** 4, 1)
+    with pytest.raises(ValueError, match=r"\.sum\(\)"):
+        sg.nets.torch_potential(lambda x: x**2, 2)
+    with pytest.raises(TypeError, match="torch function"):
+        sg.nets.torch_potential(himmelblau.hess([0.0, 0.0]), 2)
 
 
 def test_zeros_of_a_drift_without_potential():
@@ -135,6 +181,7 @@ def test_pictures_of_points_and_of_the_tree():
     for result, lines in ((found, 2), (found.graph, 7)):
         ax = result.plot()
         assert len(ax.lines) == lines
+        assert [t.get_text() for t in ax.texts] == (["0", "1", "2"] if result is found.graph else [])
         plt.close(ax.figure)
     text = str(found)
     assert "minimum  -146.69951" in text and "saddle   -40.66484" in text and "2 - 0" in str(found.graph)

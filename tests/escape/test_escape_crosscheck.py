@@ -35,6 +35,8 @@ def test_every_theory_of_the_escape_time_agrees(name):
     )
     theories = {row.theory for row in found.rows}
     expected = {"Fokker-Planck", "Kramers", "simulation"}
+    if name != "underdamped":
+        expected |= {"adaptive multilevel splitting"}
     if name == "reversible":
         expected |= {"exact quadrature", "Chebyshev", "Kramers, leading order"}
     assert theories == expected, found
@@ -49,3 +51,13 @@ def test_reasons_are_given_where_there_is_no_way():
     assert "no other one" in found.excluded["Kramers"]
     without = sg.crosscheck(WELL.problem(T), "escape time", x0=[-1.0], region=lambda x: x[0] > 0.9)
     assert "type grid=" in without.excluded["Kramers"] and len(without.rows) == 1
+
+
+def test_a_rare_escape_is_left_to_those_that_can():
+    """A barrier of 12.5 T: direct simulation would take minutes and is not begun; the others agree."""
+    found = sg.crosscheck(
+        WELL.problem(0.02), "escape time", x0=[-1.0], region=lambda x: x[0] > 0.9, grid=sg.Grid([(-2, 2, 400)]), dt=0.01, seed=1
+    )  # fmt: skip
+    assert "event is rare" in found.excluded["simulation"]
+    assert {"Kramers", "adaptive multilevel splitting", "exact quadrature"} <= {row.theory for row in found.rows}
+    assert found.agrees(4.0), found

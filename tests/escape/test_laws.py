@@ -29,11 +29,28 @@ def test_jastrzebski_against_the_masses_of_two_wells():
     T = 0.01
     U = sg.potential(dim=1)(lambda x: (x[0] ** 2 - 1) ** 2 * (1 + 0.5 * x[0]) ** 2)
     mass = [integrate.quad(lambda x: np.exp(-float(U([x])) / T), a, b, limit=200)[0] for a, b in ((-1.5, 0), (0, 2))]
-    found = sg.jastrzebski_basin_weights([0, 0], U.hess([[-1.0], [1.0]]), T)
+    found = sg.jastrzebski_basin_weights([0, 0], U.hess([[-1.0], [1.0]]), T=T)
     assert found.value == pytest.approx(np.array(mass) / sum(mass), abs=0.03)
     assert found.value[0] == pytest.approx(0.75, rel=1e-9)
+    assert np.all(np.isnan(found.error)) and "critical_points" in found.warnings[0]
     with pytest.raises(ValueError, match="minima"):
-        sg.jastrzebski_basin_weights([0, 0], [[[1.0]], [[-1.0]]], T)
+        sg.jastrzebski_basin_weights([0, 0], [[[1.0]], [[-1.0]]], T=T)
+    with pytest.raises(ValueError, match="without Hessians"):
+        sg.jastrzebski_basin_weights([0, 0], T=T)
+
+
+def test_the_error_of_basin_weights_is_their_term_of_order_T():
+    """At half of T half the deviation from quadrature, and the error is the deviation up to order T²."""
+    U = sg.potential(dim=1)(lambda x: (x[0] ** 2 - 1) ** 2 * (1 + 0.5 * x[0]) ** 2)
+    points, gaps = sg.critical_points(U, [(-1.5, 2)]), []
+    assert len(points.minima) == 2
+    for T in (0.002, 0.001):
+        mass = [integrate.quad(lambda x, T=T: np.exp(-float(U([x])) / T), *side, limit=200)[0] for side in ((-1.5, 0), (0, 2))]  # fmt: skip
+        found = sg.jastrzebski_basin_weights(points, T=T)
+        exact = np.array(mass)[np.argsort(points.minima[:, 0]).argsort()] / sum(mass)
+        gaps.append(np.abs(found.value - exact))
+        np.testing.assert_allclose(found.error, gaps[-1], rtol=0.15)
+    np.testing.assert_allclose(gaps[0] / gaps[1], 2, rtol=0.1)
 
 
 def test_xie_is_a_heuristic_and_says_so():
@@ -90,6 +107,29 @@ def test_feng_and_tus_exponent_is_minus_two_in_equilibrium():
     assert abs(noisy.pull(4)) < 3 and noisy.error > 0
     with pytest.raises(ValueError, match="3 or more"):
         sg.feng_tu_exponent([1, 2], [1, 2])
+
+
+def test_feng_and_tus_widths_from_the_loss_and_from_its_hessian():
+    """Quadratic, closed form: F = 2 sqrt(2 (e - 1) U*/h); the equilibrium exponent -2 comes out of them. A quartic: (2 a)^(1/2) of a fourth power."""
+    h, low = np.array([0.5, 2.0, 8.0]), 0.3
+    bowl = sg.potential(dim=3)(lambda x: 0.3 + 0.25 * x[0] ** 2 + x[1] ** 2 + 4 * x[2] ** 2)
+    exact = 2 * np.sqrt(2 * (np.e - 1) * low / h)
+    for quadratic in (False, True):
+        found = sg.feng_tu_flatness(bowl, np.zeros(3), 3 * np.eye(3), quadratic=quadratic)
+        np.testing.assert_allclose(found.value, exact, rtol=1e-9)
+        assert np.all(found.error < 1e-8 * exact)
+    assert float(sg.feng_tu_exponent(0.02 / h, found.value)) == pytest.approx(-2, abs=1e-9)
+    bent = sg.potential(dim=1)(lambda x: 1 + x[0] ** 2 / 2 + 0.1 * x[0] ** 4)
+    s = np.sqrt((np.sqrt(0.25 + 0.4 * (np.e - 1)) - 0.5) / 0.2)  # x²/2 + x⁴/10 = e - 1
+    assert sg.feng_tu_flatness(bent, [0.0], [[1.0]]).value[0] == pytest.approx(2 * s, rel=1e-9)
+    rough = sg.feng_tu_flatness(bent, [0.0], [[1.0]], quadratic=True)
+    assert 0.5 < (rough.value[0] - 2 * s) / rough.error[0] < 1
+    with pytest.raises(ValueError, match=r"U\(x\) = 0"):
+        sg.feng_tu_flatness(sg.quadratic([1.0]), [0.0], [[1.0]])
+    with pytest.raises(ValueError, match="no edge"):
+        sg.feng_tu_flatness(sg.potential(dim=1)(lambda x: 2 + np.tanh(x[0])), [0.0], [[1.0]])
+    with pytest.raises(ValueError, match=r"np\.eye\(3\)"):
+        sg.feng_tu_flatness(bowl, np.zeros(3), [1.0, 0.0, 0.0])
 
 
 @pytest.mark.parametrize("T", [1e-2, 1e-3, 1e-4])

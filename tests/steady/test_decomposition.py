@@ -135,6 +135,7 @@ def test_pictures_and_bad_input():
         sg.decompose(LINEAR, box(30)),
         sg.decompose(sg.landscapes.double_well().problem(0.2), sg.Grid([(-2, 2, 50)])),
     ):
+        assert "entropy production" in str(parts) and "array" not in str(parts)
         ax = parts.plot()
         assert ax.has_data() and "entropy production" in ax.get_title()
         plt.close(ax.figure)

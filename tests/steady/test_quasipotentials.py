@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import sgdyn as sg
+from sgdyn.steady import fronts, quasipotentials
 
 F, D = np.array([[1.0, 0.7], [-3.0, 1.5]]), np.array([[1, 0.5], [0.5, 0.6]])
 HALF_ACTIONS = {1.0: 0.5, 5.0: 0.48306970919361058877, 6.67: 0.43074312907611, 10.0: 0.34004140333019}
@@ -42,7 +43,7 @@ def test_maier_stein(alpha):
     found = sg.quasipotential(process, [-0.99, 0.01], sg.Grid([(-1.6, 0.4, 160), (-0.8, 0.8, 160)]))
     height = found.at([0.0, 0.0])
     assert abs(height.pull(HALF_ACTIONS[alpha] / 2)) < 3 and height.error < 3e-3 * height.value
-    assert height.value == pytest.approx(HALF_ACTIONS[alpha] / 2, rel=3e-4)
+    assert height.value == pytest.approx(HALF_ACTIONS[alpha] / 2, rel=3e-4) and not height.warnings
     np.testing.assert_allclose(found.attractor, [-1, 0], atol=1e-12)
     path = found.path([0.0, 0.0])
     assert path.action == pytest.approx(height.value, rel=2e-3) and np.all(np.diff(path.V) > -1e-9)
@@ -127,6 +128,35 @@ def test_points_above_the_level_of_the_box_are_noted():
     assert "above" in found.at([0.95, -0.95]).warnings[0]
 
 
+def test_ctrl_c_returns_what_the_front_has_passed(monkeypatch):
+    """V rises along the front: what lies below is what the whole computation finds, to the bit; above, the height is shown and a note made."""
+    whole, advance, calls = linear(80), fronts.advance, []
+
+    def interrupted(*arguments):
+        calls.append(0)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return advance(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(quasipotentials, "SLICE", 500)
+        patch.setattr(fronts, "advance", interrupted)
+        found = linear(80)
+        calls[:] = [0] * 3
+        with pytest.raises(KeyboardInterrupt):  # nothing is done yet
+            linear(80)
+        calls[:] = [0] * 2
+        with pytest.raises(KeyboardInterrupt):  # a coarser grid that was interrupted makes no error bar
+            found.at([0.1, 0.1])
+    assert "interrupted" in found.warnings[0] and 0 < found.reached < whole.values.max()
+    below = whole.values < found.reached
+    np.testing.assert_array_equal(found.values[below], whole.values[below])
+    assert 0 < below.mean() < 1 and np.all(found.values[~below] == found.reached)
+    near, far = np.argwhere(whole.values < 0.3 * found.reached)[0], np.argwhere(~below)[0]
+    assert found.at(found.grid.centers[tuple(near)]).warnings == ()
+    assert "interrupted" in found.at(found.grid.centers[tuple(far)]).warnings[0]
+
+
 BOX = sg.Grid([(-1, 1, 40)] * 2)
 
 
@@ -134,6 +164,7 @@ BOX = sg.Grid([(-1, 1, 40)] * 2)
     ("make", "error", "message"),
     [
         (lambda: sg.quasipotential(sg.Langevin(sg.quadratic([1.0]), D=1.0), [0.0, 0.0], BOX), ValueError, "dimension 1"),
+        (lambda: sg.quasipotential(sg.Langevin(sg.quadratic([1.0] * 3)), np.zeros(3), sg.Grid([(-1, 1, 20)] * 3)), ValueError, "dimension 3.*kramers_time"),
         (lambda: sg.quasipotential(sg.Langevin.linear(F, D=[1.0, 0.0]), [0, 0], BOX), ValueError, r"singular D.*floor"),
         (lambda: sg.quasipotential(sg.Momentum(sg.quadratic([1.0])), [0, 0], BOX), TypeError, r"v²/2"),
         (lambda: sg.quasipotential("b", [0, 0], BOX), TypeError, "from_drift"),
@@ -154,6 +185,7 @@ def test_bad_input(make, error, message):
 
 def test_pictures():
     found = linear(40)
+    assert str(found).startswith("quasipotential of [0. 0.], 40x40 cells") and "\n" not in str(found)
     for result in (found, found.path([0.3, 0.3])):
         ax = result.plot()
         assert ax.has_data() and ("path" in ax.get_title() or "quasipotential" in ax.get_title())
