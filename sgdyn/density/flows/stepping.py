@@ -21,6 +21,7 @@ from sgdyn.density.flows.identity import identity
 from sgdyn.density.flows.records import Record
 from sgdyn.density.flows.remarks import remarks
 from sgdyn.density.flows.stirring import Stirring
+from sgdyn.density.flows.terms import check_terms
 from sgdyn.fields import Affine
 from sgdyn.noise import Varying
 from sgdyn.problem import Langevin
@@ -97,7 +98,10 @@ def jko(
     driving.check_curl(process, split, energy is not None)
     descended = driving.free_energy(process, split) if energy is None else as_energy(energy)
     start = starts.begun(rho0, process.dim)
+    check_terms(descended, process.dim, start, starts.places(start))
     starts.check_there(process, descended, starts.places(start))
+    if energy is not None:
+        driving.check_dropped(process, starts.places(start))
     chosen = _default(process, start, descended) if method is None else _checked(method)
     sequence = checks.seed_sequence(seed)
     stir = _stirring(process, start, descended, chosen, split)

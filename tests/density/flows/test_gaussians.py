@@ -104,3 +104,19 @@ def test_what_is_not_normal_is_refused_with_what_to_type():
         sg.jko(well, start, tau=0.1, n=1, energy=sg.PorousMedium(2), method=sg.Gaussian())
     with pytest.raises(TypeError, match="GaussianState"):
         sg.jko(sg.Langevin(sg.quadratic([[1.0]])), [[0.0]], tau=0.1, n=1, method=sg.Gaussian())
+
+
+def test_detailed_balance_is_known_up_to_the_rounding_of_D(rng):
+    axes = np.linalg.qr(rng.normal(size=(20, 20)))[0]
+    D, H, start = (
+        (axes * np.geomspace(1, 1e-7, 20)) @ axes.T,
+        positive(rng, 20),
+        sg.GaussianState(np.zeros(20), np.eye(20)),
+    )
+    D = 0.5 * (D + D.T)
+    flow = sg.jko(sg.Langevin.linear(D @ H, 0.7, D), start, tau=0.1, n=2)
+    exact = sg.jko(sg.Langevin.gibbs(sg.quadratic(H), 0.7, D), start, tau=0.1, n=2)
+    np.testing.assert_allclose(flow[-1].covariance, exact[-1].covariance, atol=1e-7)
+    turned = H + 1e-4 * (np.eye(20, k=1) - np.eye(20, k=-1)) * np.abs(H).max()
+    with pytest.raises(ValueError, match="no free energy"):
+        sg.jko(sg.Langevin.linear(D @ turned, 0.7, D), start, tau=0.1, n=2)
