@@ -232,8 +232,6 @@ def test_what_graphs_refuse():
     walls = sg.Density(sg.Grid(rho.grid.axes, "absorbing"), rho.values)
     with pytest.raises(ValueError, match="reflecting"):
         sg.jko(problem, walls, tau=0.1, n=1)
-    with pytest.raises(ValueError, match="order=1"):
-        sg.jko(problem, rho, tau=0.1, n=1, method=sg.Graph(2), energy=sg.Entropy(1.0) + sg.Interaction(PLANE.U))
     singular = sg.Interaction(sg.potential(dim=2)(lambda x: -np.log(x[0] ** 2 + x[1] ** 2)))
     with pytest.raises(ValueError, match="finite"):
         sg.jko(problem, rho, tau=0.1, n=1, method=sg.Graph(), energy=sg.Entropy(1.0) + singular)
