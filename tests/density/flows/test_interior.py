@@ -1,5 +1,7 @@
 """Porous media and interactions on grids: closed forms of Barenblatt, moments that close, other methods, and the inequality of every step."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -137,7 +139,7 @@ def test_the_second_order_of_porous_media_and_interactions(energy, n):
     for steps in (n, 2 * n, 4 * n):
         flow = sg.jko(sg.Langevin(FLAT, T=1.0), rho, tau=0.3 / steps, n=steps, method=sg.Graph(2), energy=energy)
         ends.append(checked(flow, LEAST)[-1].masses)
-    first, second = (np.abs(a - b).sum() for a, b in zip(ends[:-1], ends[1:], strict=True))
+    first, second = (np.abs(a - b).sum() for a, b in pairwise(ends))
     assert np.log2(first / second) > 1.75, (first, second)
 
 
