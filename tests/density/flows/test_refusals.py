@@ -83,6 +83,30 @@ def test_drifts_that_descend_nothing_are_not_left_out():
         assert len(sg.jko(metric, start, tau=0.1, n=1, energy=energy)) == 2
 
 
+def test_derivatives_of_ones_own_energies_are_theirs():
+    class Cubic:
+        def __init__(self, level=0.0, factor=3.0, bend=6.0):
+            self.level, self.factor, self.bend = level, factor, bend
+
+        def per_volume(self, rho):
+            return self.level + rho**3
+
+        def slope(self, rho):
+            return self.factor * rho**2
+
+        def curvature(self, rho):
+            return self.bend * rho
+
+    for wrong, what in (
+        (Cubic(1.0), "no mass"),
+        (Cubic(factor=2.0, bend=4.0), r"slope.*expected"),
+        (Cubic(bend=2.0), "curvature"),
+    ):
+        with pytest.raises(ValueError, match=what):
+            sg.jko(LINE, WIDE, tau=0.1, n=1, energy=wrong)
+    assert len(sg.jko(LINE, WIDE, tau=0.1, n=1, energy=Cubic())) == 2
+
+
 def test_interactions_that_are_none():
     def flow(W, start=WIDE, method=None):
         return sg.jko(LINE, start, tau=0.1, n=1, energy=sg.Entropy(0.3) + sg.Interaction(W), method=method)
