@@ -95,7 +95,7 @@ def circulation(grid: Grid, forces: Forces, masses: Floats, conductance: sparse.
     conductance: the symmetric flux per difference of rho/exp(-Psi) between two cells. A face carries the mean of both sides (second order)
     where conductance keeps the rates positive, and the upwind side (first order) where it does not.
     """
-    flux = _face_fluxes(grid, forces)
+    flux = face_fluxes(grid, forces)
     parts = []
     for axis in range(2):
         i, j = neighbours(grid, axis)
@@ -113,13 +113,24 @@ def _ratio(flux: Floats, masses: Floats) -> Floats:
     return np.divide(flux, masses, out=np.zeros_like(flux), where=masses > 0)
 
 
-def _face_fluxes(grid: Grid, forces: Forces) -> tuple[Floats, Floats]:
+def face_fluxes(grid: Grid, forces: Forces) -> tuple[Floats, Floats]:
     """Fluxes of c exp(-Psi) through the faces between cells of both axes: differences of psi at the corners, so that they add up to nothing."""
     psi = _stream(grid, forces)
     across, along = np.diff(psi, axis=1), -np.diff(psi, axis=0)
     first = across[1:] if grid.periodic[0] else across[1:-1]
     second = along[:, 1:] if grid.periodic[1] else along[:, 1:-1]
     return first, second
+
+
+def face_speeds(grid: Grid, forces: Forces, axis: int) -> Floats:
+    """Volumes that c carries through the faces between cells across an axis in a unit of time, shaped as these faces are."""
+    lower = grid.edges[axis][1:] if grid.periodic[axis] else grid.edges[axis][1:-1]
+    places = [lower if k == axis else mid for k, mid in enumerate(grid.midpoints)]
+    speed = known(forces.rest)(np.stack(np.meshgrid(*places, indexing="ij"), axis=-1))[..., axis]
+    for k, widths in enumerate(grid.widths):
+        if k != axis:
+            speed = speed * widths.reshape([-1 if m == k else 1 for m in range(grid.dim)])
+    return np.asarray(speed)
 
 
 def _stream(grid: Grid, forces: Forces) -> Floats:

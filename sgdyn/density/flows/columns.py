@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 SMALLEST = 1e-11
 """The mass of a cell, so that its width is more than rounding."""
 GRADING = 4
-GAUSS = np.polynomial.legendre.leggauss(5)
+GAUSS = np.polynomial.legendre.leggauss(10)
 
 
 def graded(points: int) -> Floats:
@@ -125,14 +125,21 @@ class Column:
         return None if isinstance(self.D, Varying) else float(self.D(np.zeros(1))[0, 0]) ** -0.5
 
     def distance(self, X: Floats, Y: Floats) -> tuple[Floats, Floats, Floats]:
-        """int dx/sqrt(D) from X to Y, its first and second derivative with respect to Y."""
+        """int dx/sqrt(D) from X to Y, its first derivative with respect to Y and about its second: the first is that of the sum over Gauss points, so
+        that the objective falls along its slope however long the way is."""
         if self._constant is not None:
             return self._constant * (Y - X), np.full(len(X), self._constant), np.zeros(len(X))
-        total, half = np.zeros(len(X)), 0.5 * (Y - X)
+        total, first, half = np.zeros(len(X)), np.zeros(len(X)), 0.5 * (Y - X)
         for node, weight in zip(*GAUSS, strict=True):
-            total += weight * half * self.D((X + (1 + node) * half)[:, None])[:, 0, 0] ** -0.5
-        D, slope = self.D(Y[:, None])[:, 0, 0], self.D.divergence(Y[:, None])[:, 0]
-        return total, D**-0.5, -0.5 * slope * D**-1.5
+            slowness, bend = self._slowness(X + (1 + node) * half)
+            total += weight * half * slowness
+            first += 0.5 * weight * (slowness + (1 + node) * half * bend)
+        return total, first, self._slowness(Y)[1]
+
+    def _slowness(self, x: Floats) -> tuple[Floats, Floats]:
+        """D^-1/2 and its derivative."""
+        D = self.D(x[:, None])[:, 0, 0]
+        return D**-0.5, -0.5 * self.D.divergence(x[:, None])[:, 0] * D**-1.5
 
     def square(self, e: Floats) -> float:
         """int e² over the masses, e linear in cells."""
@@ -143,8 +150,8 @@ class Column:
         return self.energy(Y) + self.square(self.distance(X, Y)[0] - ahead) / (2 * tau)
 
     def newton(self, Y: Floats, X: Floats, ahead: Floats, tau: float) -> Floats:
-        """The Newton step of the objective; where its Hessian is indefinite, without the concave part of the potentials."""
-        slope, diagonal, beside = self._cost(Y, X, ahead, tau)
+        """The Newton step of the objective; where its Hessian is indefinite, without the concave part of the potentials and of the distance."""
+        slope, diagonal, beside, bend = self._cost(Y, X, ahead, tau)
         force, stiff, between = self._internal(Y)
         slope, diagonal, beside = slope + force, diagonal + stiff, beside + between
         push, *hessian = self._external(Y, np.asarray)
@@ -153,16 +160,18 @@ class Column:
         if pairs is not None:
             slope = slope + pairs[0]
         held = self._held(Y, slope)
-        way = _solved(diagonal + hessian[0], beside + hessian[1], None if pairs is None else pairs[1], slope, held)
+        way = _solved(
+            diagonal + bend + hessian[0], beside + hessian[1], None if pairs is None else pairs[1], slope, held
+        )
         if way is None:
             _, *hessian = self._external(Y, lambda second: np.maximum(second, 0.0))
-            way = _solved(np.maximum(diagonal, 0.0) + hessian[0], beside + hessian[1], None, slope, held)
+            way = _solved(diagonal + np.maximum(bend, 0.0) + hessian[0], beside + hessian[1], None, slope, held)
         if way is None:
             raise np.linalg.LinAlgError("a Hessian of convex energies is not positive definite")
         return way
 
-    def _cost(self, Y: Floats, X: Floats, ahead: Floats, tau: float) -> tuple[Floats, Floats, Floats]:
-        """Gradient, diagonal and off-diagonal of the cost of transport."""
+    def _cost(self, Y: Floats, X: Floats, ahead: Floats, tau: float) -> tuple[Floats, Floats, Floats, Floats]:
+        """Gradient, diagonal and off-diagonal of the cost of transport, and what the bend of the metric adds to the diagonal."""
         w, (e, first, second) = self.masses, self.distance(X, Y)
         e = e - ahead
         weighed = np.zeros(len(Y))
@@ -174,8 +183,9 @@ class Column:
         scale = 1 / (6 * tau)
         return (
             scale * weighed * first,
-            scale * (total * first**2 + weighed * second),
+            scale * total * first**2,
             scale * w * first[1:] * first[:-1],
+            scale * weighed * second,
         )
 
     def _internal(self, Y: Floats) -> tuple[Floats, Floats, Floats]:

@@ -17,6 +17,8 @@ from sgdyn.problem import Langevin, Momentum
 Floats = NDArray[np.float64]
 
 CERTAIN = 1e-12
+SURE = 1e-4
+"""The most that counts as rounding, however ill-conditioned D is."""
 SAME = 1e-9
 """Of potentials, up to a constant."""
 GAUSS = np.polynomial.legendre.leggauss(5)
@@ -55,6 +57,15 @@ def check_curl(problem: Langevin, split: str | None, given: bool) -> None:
         raise ValueError(
             'got a process with a curl, which is no gradient flow, expected one without; type split="curl" to take gradient part and curl in '
             "turns, or " + ELSEWHERE.removeprefix("type ")
+        )
+
+
+def check_dropped(problem: Langevin, points: Floats) -> None:
+    """Raise ValueError for a drift that descends nothing beside an energy that was given: it would be left out without a word."""
+    if _potential(problem) is None and np.any(problem.drift(points)):
+        raise ValueError(
+            "got an energy, and a drift that is not -D grad V + T div D of a known V and has no part in the flow of that energy, expected a process "
+            "that gives the metric D^-1 alone; type sg.Langevin.gibbs(U, T, D), or " + ELSEWHERE.removeprefix("type ")
         )
 
 
@@ -106,7 +117,8 @@ def _potential(problem: Langevin) -> Potential | None:
 def _quadratic(problem: Langevin, drift: Affine) -> Potential | None:
     matrix = problem.D(np.zeros(problem.dim))
     slope, offset = -np.linalg.solve(matrix, drift.matrix), -np.linalg.solve(matrix, drift.offset)
-    if np.abs(slope - slope.T).max() > CERTAIN * max(np.abs(slope).max(), 1e-300):
+    rounding = max(CERTAIN, 4 * len(matrix) * np.finfo(float).eps * float(np.linalg.cond(matrix)))
+    if np.abs(slope - slope.T).max() > min(rounding, SURE) * max(np.abs(slope).max(), 1e-300):
         return None
     slope = 0.5 * (slope + slope.T)
     center = -np.linalg.lstsq(slope, offset, rcond=CERTAIN)[0]

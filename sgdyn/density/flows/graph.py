@@ -31,12 +31,12 @@ class Graph:
     For int V rho + T int rho log rho the mobility of an edge is the logarithmic mean of rho exp(V/T), so that the flow for tau -> 0 is that
     generator's own; for other energies it is the mean of rho. order=1: the distance linearised at the end of the step (`linearised`,
     `pressures`); each step lowers the energy by at least w2²/(2 tau). order=2: three minimisations in the metric of half a step (`stages`);
-    each step lowers the energy by at least 0.2 w2²/(2 tau). Nothing becomes negative and mass is kept to rounding.
+    each step lowers the energy by at least 0.2 w2²/(2 tau), convex or not, where each of the three ends in its minimum. Nothing becomes negative
+    and mass is kept to rounding.
 
-    Interactions W are taken at the differences x - y of centres as they are: W must be finite at 0, and periodic where the grid is. They
-    come with order=1.
+    Interactions W are taken at the differences x - y of centres as they are: W must be even, finite at 0, and periodic where the grid is.
 
-    Raises ValueError for walls that are not closed, interactions with order=2, and other orders. Sources: Maas, J. Funct. Anal. 261 (2011); Cances,
+    Raises ValueError for walls that are not closed, and other orders. Sources: Maas, J. Funct. Anal. 261 (2011); Cances,
     Gallouet, Todeschi, Numer. Math. 146 (2020); Zaitzeff, Esedoglu, Garikipati, SIAM J. Numer. Anal. 58 (2020).
     """
 
@@ -51,7 +51,7 @@ class Graph:
             raise TypeError(
                 f"got rho0 of type {type(rho0).__name__} for Graph, expected a density on a grid; type sg.gaussian(grid, mean, cov)"
             )
-        _checked(rho0.grid, energy, self.order)
+        _checked(rho0.grid, energy)
         return GraphState(rho0, energy.value(rho0), _surroundings(problem, rho0.grid, energy, self.order))
 
     def step(self, state: GraphState, tau: float) -> GraphState:
@@ -105,14 +105,10 @@ class GraphState:
         }
 
 
-def _checked(grid: Grid, energy: Energy, order: int) -> None:
+def _checked(grid: Grid, energy: Energy) -> None:
     if any(side == "absorbing" for pair in grid.boundary for side in pair):
         raise ValueError(
             'got absorbing walls, expected walls that keep the mass: W² compares equal masses; type boundary="reflecting", or sg.fokker_planck'
-        )
-    if energy.interactions and order == 2:
-        raise ValueError(
-            "got an interaction with order=2, expected order=1: the guarantee of the three stages is for convex energies; type sg.Graph()"
         )
     if not energy.internals:
         raise ValueError(

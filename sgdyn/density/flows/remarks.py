@@ -45,8 +45,8 @@ def _split(flow: Flow) -> list[str]:
     whole = fokker_planck(flow.problem, flow[0].grid).evolve(flow[0], [t])[-1]
     apart = float(np.abs(flow[-1].masses - whole.masses).sum())
     return [
-        f'split="{flow.split}": gradient step and curl in turns, an error of first order in tau; the curl is carried upwind, an error of first '
-        f"order in the cells' width that a smaller tau leaves; at t={t:g} the density is {apart:.2g} (L1) from that of "
+        f'split="{flow.split}": gradient steps between halves of the curl, an error of second order in tau beside that of the steps; the curl '
+        f"is carried through the faces of the cells, to second order in their width (to first where exp(-U/T) falls steeply from cell to cell), which a smaller tau leaves; at t={t:g} the density is {apart:.2g} (L1) from that of "
         "sg.fokker_planck(problem, grid).evolve; energies are those after the curl"
     ]
 

@@ -21,6 +21,7 @@ from sgdyn.density.flows.identity import identity
 from sgdyn.density.flows.records import Record
 from sgdyn.density.flows.remarks import remarks
 from sgdyn.density.flows.stirring import Stirring
+from sgdyn.density.flows.terms import check_terms
 from sgdyn.fields import Affine
 from sgdyn.noise import Varying
 from sgdyn.problem import Langevin
@@ -83,8 +84,8 @@ def jko(
     the problem's D is wanted. rho0: a `Density`, `GaussianState(mean, cov)`, points (n, dim), or in one dimension anything with a quantile
     function `ppf`, such as `scipy.stats.norm()`.
     method: `Quantile` (1-D), `Graph` (grids), `Gaussian` (linear processes), `Particles`, `Entropic`; by default the first that fits of
-    Gaussian, Quantile, Graph, Particles. split="curl": for a curl beside the gradient part, each step is followed by the curl alone for the
-    time tau, through the faces of the grid (first order in tau and in the cells' width, which `warnings` measure). checkpoint: a folder that keeps the steps, to go on from there to the
+    Gaussian, Quantile, Graph, Particles. split="curl": for a curl beside the gradient part, each step comes between two of the curl alone for
+    the time tau/2, through the faces of the grid (second order in tau beside the step's own order, and in the cells' width; `warnings` measure it). checkpoint: a folder that keeps the steps, to go on from there to the
     identical result. Ctrl-C returns the steps that are done, with `complete=False`.
 
     Returns a `Flow`. Raises ValueError for drifts that descend no free energy, and `NotConvergedError` where a step finds no minimum.
@@ -97,16 +98,19 @@ def jko(
     driving.check_curl(process, split, energy is not None)
     descended = driving.free_energy(process, split) if energy is None else as_energy(energy)
     start = starts.begun(rho0, process.dim)
+    check_terms(descended, process.dim, start, starts.places(start))
     starts.check_there(process, descended, starts.places(start))
+    if energy is not None:
+        driving.check_dropped(process, starts.places(start))
     chosen = _default(process, start, descended) if method is None else _checked(method)
     sequence = checks.seed_sequence(seed)
     stir = _stirring(process, start, descended, chosen, split)
     settings = {"tau": tau, "split": split, "seed": str(sequence.entropy), "branch": list(sequence.spawn_key)}
 
     def advance(state: Any, k: int) -> Any:
-        state = chosen.step(state, tau)
+        state = chosen.step(state if stir is None else stir(state, 0.5 * tau), tau)
         starts.checked_energy(state.energy, k)
-        return state if stir is None else stir(state, tau)
+        return state if stir is None else stir(state, 0.5 * tau)
 
     with progress("jko", show_progress) as tell:
         first = chosen.start(process, start, descended, sequence)

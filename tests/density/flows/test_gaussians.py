@@ -104,3 +104,54 @@ def test_what_is_not_normal_is_refused_with_what_to_type():
         sg.jko(well, start, tau=0.1, n=1, energy=sg.PorousMedium(2), method=sg.Gaussian())
     with pytest.raises(TypeError, match="GaussianState"):
         sg.jko(sg.Langevin(sg.quadratic([[1.0]])), [[0.0]], tau=0.1, n=1, method=sg.Gaussian())
+
+
+def test_detailed_balance_is_known_up_to_the_rounding_of_D(rng):
+    axes = np.linalg.qr(rng.normal(size=(20, 20)))[0]
+    D, H, start = (
+        (axes * np.geomspace(1, 1e-7, 20)) @ axes.T,
+        positive(rng, 20),
+        sg.GaussianState(np.zeros(20), np.eye(20)),
+    )
+    D = 0.5 * (D + D.T)
+    flow = sg.jko(sg.Langevin.linear(D @ H, 0.7, D), start, tau=0.1, n=2)
+    exact = sg.jko(sg.Langevin.gibbs(sg.quadratic(H), 0.7, D), start, tau=0.1, n=2)
+    np.testing.assert_allclose(flow[-1].covariance, exact[-1].covariance, atol=1e-7)
+    turned = H + 1e-4 * (np.eye(20, k=1) - np.eye(20, k=-1)) * np.abs(H).max()
+    with pytest.raises(ValueError, match="no free energy"):
+        sg.jko(sg.Langevin.linear(D @ turned, 0.7, D), start, tau=0.1, n=2)
+
+
+def test_the_second_order_of_normal_densities():
+    """Against the linear process, with D and H that do not commute. From a point, which widens like sqrt(t), order 1 is left."""
+    H, D, T = np.array([[2.0, 0.5], [0.5, 1.0]]), np.array([[1.0, -0.6], [-0.6, 0.8]]), 0.7
+    process, center = sg.Langevin.gibbs(sg.quadratic(H, [1.0, -1.0]), T, D), np.array([1.0, -1.0])
+    decay, rest, mean = linalg.expm(-D @ H), T * np.linalg.inv(H), np.array([0.3, 2.0])
+    for S, order in ((np.array([[0.3, 0.1], [0.1, 2.0]]), 2), (np.zeros((2, 2)), 1)):
+        exact, errors = (center + decay @ (mean - center), rest + decay @ (S - rest) @ decay.T), []
+        for n in (20, 40):
+            last = sg.jko(process, sg.GaussianState(mean, S), tau=1 / n, n=n, method=sg.Gaussian(order=2))[-1]
+            errors.append([np.abs(last.mean - exact[0]).max(), np.abs(last.covariance - exact[1]).max()])
+        assert np.all(np.abs(np.log2(np.divide(*errors)) - [2, order]) < 0.2), errors
+
+
+def test_the_second_order_is_that_of_quantiles_rests_and_goes_on(tmp_path):
+    process, start = sg.Langevin(sg.quadratic([[1.3]], [0.4]), 0.6), sg.GaussianState([1.0], [[0.5]])
+    flow = sg.jko(process, start, tau=0.1, n=6, method=sg.Gaussian(order=2))
+    other = sg.jko(process, start, tau=0.1, n=6, method=sg.Quantile(2000, order=2))
+    np.testing.assert_allclose(flow.w2, other.w2, rtol=1e-4)
+    np.testing.assert_allclose(flow.energies, other.energies, atol=1e-5)
+    H, D = np.diag([1.0, 3.0]), [[1.0, 0.5], [0.5, 1.0]]
+    still = sg.jko(
+        sg.Langevin.gibbs(sg.quadratic(H), 0.5, D),
+        sg.GaussianState([0, 0], 0.5 * np.linalg.inv(H)),
+        tau=7.0,
+        n=4,
+        method=sg.Gaussian(2),
+    )
+    assert still.w2.max() < 1e-12
+    sg.jko(process, start, tau=0.1, n=3, method=sg.Gaussian(2), checkpoint=tmp_path)
+    again = sg.jko(process, start, tau=0.1, n=6, method=sg.Gaussian(2), checkpoint=tmp_path)
+    np.testing.assert_array_equal(again.energies, flow.energies)
+    with pytest.raises(ValueError, match="order"):
+        sg.Gaussian(order=3)

@@ -187,7 +187,7 @@ def test_stages_lower_the_energy():
 
 
 def test_curls_in_turns():
-    """Gradient and curl by turns: first order in tau, and stated; without leave it is refused."""
+    """Gradient and curl by turns: of the order of the steps, and stated; without leave it is refused."""
     problem = sg.landscapes.chaudhari_soatto(1.5).problem()
     rho = sg.gaussian(sg.Grid([(-3, 3, 16)] * 2), [-1, 0.5], 0.2 * np.eye(2)).normalised
     with pytest.raises(ValueError, match=r"fokker_planck|simulate"):
@@ -199,7 +199,7 @@ def test_curls_in_turns():
 
 
 def test_turning_in_a_bowl():
-    """A linear process with a rotation against the generator of all of it and its mean e^-t (cos t, sin t): first order in the cell width."""
+    """A linear process with a rotation against the generator of all of it and its mean e^-t (cos t, sin t): second order in the cell width."""
     bowl = sg.potential(dim=2)(lambda x: 0.5 * (x[0] ** 2 + x[1] ** 2))
     problem = sg.Langevin(bowl, T=0.4, curl=lambda x: np.array([-x[1], x[0]]))
     mean = np.exp(-0.8) * np.array([np.cos(0.8), np.sin(0.8)])
@@ -213,8 +213,8 @@ def test_turning_in_a_bowl():
         assert flow[-1].values.min() >= 0 and abs(flow[-1].masses.sum() - 1) < 1e-12
         assert flow.split == "curl" and flow.warnings
     ratios = np.divide(errors[:-1], errors[1:])
-    assert np.all(ratios > 1.7) and ratios[1] > ratios[0], errors
-    assert errors[-1] < 0.045 and shifts[-1] < 0.025 and shifts[1] / shifts[2] > 1.6
+    assert np.all(ratios > 3.4), errors
+    assert errors[-1] < 0.003 and shifts[-1] < 0.002
 
 
 def test_going_on_gives_the_identical_bits(tmp_path):
@@ -232,8 +232,6 @@ def test_what_graphs_refuse():
     walls = sg.Density(sg.Grid(rho.grid.axes, "absorbing"), rho.values)
     with pytest.raises(ValueError, match="reflecting"):
         sg.jko(problem, walls, tau=0.1, n=1)
-    with pytest.raises(ValueError, match="order=1"):
-        sg.jko(problem, rho, tau=0.1, n=1, method=sg.Graph(2), energy=sg.Entropy(1.0) + sg.Interaction(PLANE.U))
     singular = sg.Interaction(sg.potential(dim=2)(lambda x: -np.log(x[0] ** 2 + x[1] ** 2)))
     with pytest.raises(ValueError, match="finite"):
         sg.jko(problem, rho, tau=0.1, n=1, method=sg.Graph(), energy=sg.Entropy(1.0) + singular)

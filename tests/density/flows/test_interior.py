@@ -1,5 +1,7 @@
 """Porous media and interactions on grids: closed forms of Barenblatt, moments that close, other methods, and the inequality of every step."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -124,6 +126,27 @@ def test_aggregation_agrees_with_quantiles():
     other = sg.jko(sg.Langevin(FLAT, T=1.0), rho, tau=0.1, n=3, method=sg.Quantile(60), energy=energy)
     np.testing.assert_allclose(one.energies, other.energies, atol=4e-3)
     assert one.energies[0] - one.energies[-1] > 0.03
+
+
+@pytest.mark.parametrize(("energy", "n"), [
+    (sg.PorousMedium(3.0, T=0.3) + sg.PotentialEnergy(LINE), 4),
+    (sg.PorousMedium(1.5, T=0.3) + sg.PotentialEnergy(LINE), 4),
+    (sg.PorousMedium(2.0, T=0.3) + sg.Interaction(sg.potential(dim=1)(lambda x: -2 * np.exp(-(x[0] ** 2) / 2))), 2),
+])  # fmt: skip
+def test_the_second_order_of_porous_media_and_interactions(energy, n):
+    """Differences of flows of twice as many steps fall by four."""
+    rho, ends = sg.gaussian(sg.Grid([(-3, 3, 40)]), [0.3], [[0.8]]), []
+    for steps in (n, 2 * n, 4 * n):
+        flow = sg.jko(sg.Langevin(FLAT, T=1.0), rho, tau=0.3 / steps, n=steps, method=sg.Graph(2), energy=energy)
+        ends.append(checked(flow, LEAST)[-1].masses)
+    first, second = (np.abs(a - b).sum() for a, b in pairwise(ends))
+    assert np.log2(first / second) > 1.75, (first, second)
+
+
+def test_great_steps_of_second_order_towards_a_flock():
+    energy = sg.Entropy(0.3) + sg.Interaction(sg.potential(dim=1)(lambda x: -2 * np.exp(-(x[0] ** 2) / 2)))
+    rho = sg.gaussian(sg.Grid([(-3, 3, 40)]), [0.3], [[0.8]])
+    checked(sg.jko(sg.Langevin(FLAT, T=1.0), rho, tau=30.0, n=3, method=sg.Graph(2), energy=energy), LEAST)
 
 
 @pytest.mark.parametrize("tau", [0.1, 100.0])

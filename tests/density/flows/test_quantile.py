@@ -142,6 +142,16 @@ def test_a_varying_D_is_a_change_of_coordinates():
     assert np.all(flow.dissipation >= flow.w2**2 / 0.2)
 
 
+def test_long_ways_past_slow_places():
+    """From 2.3, where D is a tenth of what it is a little further, one step leads far."""
+    U = sg.potential(dim=1)(lambda x: x[0] ** 4 / 4 + 0.5 * x[0] ** 2 + 0.4 * np.sin(3 * x[0]))
+    process = sg.Langevin.gibbs(U, 0.016, lambda x: np.array([[1 + 0.9 * np.sin(2 * x[0])]]))
+    for tau in (0.05, 0.23, 1.0):
+        for start in (stats.norm(0.3, 0.5), stats.norm(2.2, 0.5)):
+            flow = sg.jko(process, start, tau=tau, n=3, method=sg.Quantile(120))
+            assert np.all(flow.dissipation >= flow.w2**2 / (2 * tau) - 1e-10)
+
+
 def test_reflecting_walls_hold():
     process, box = sg.Langevin(sg.quadratic([[-2.0]]), 0.5), sg.Grid(((-1, 1, 400),))
     flow = sg.jko(process, sg.gaussian(box, [-0.6], [0.09]), tau=0.5, n=60)
