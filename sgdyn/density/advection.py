@@ -134,7 +134,11 @@ def _stream(grid: Grid, forces: Forces) -> Floats:
     if grid.periodic[0]:
         gap = psi[-1] - psi[-1].mean()
         psi = psi - np.linspace(0, 1, len(psi))[:, None] * gap
-    return np.asarray(psi + start)
+    psi = psi + start
+    for axis in np.flatnonzero(~np.array(grid.periodic)):
+        walls = np.moveaxis(psi, axis, 0)[[0, -1]]
+        np.moveaxis(psi, axis, 0)[[0, -1]] = walls.mean(axis=1, keepdims=True)  # nothing goes through a wall
+    return np.asarray(psi)
 
 
 def _from_both_ends(rise: Floats) -> Floats:
