@@ -1,6 +1,7 @@
 """Errors from coarser grids where no power of the cell width holds, and where one is better than the second."""
 
 import numpy as np
+import pytest
 
 import sgdyn as sg
 
@@ -23,3 +24,27 @@ def test_entropy_production_from_edge_to_edge_is_good_to_a_percent_on_few_cells(
     for n in (30, 60):
         found = sg.fokker_planck(process, sg.Grid([(-4, 4, n)] * 2)).entropy_production()
         assert abs(found.pull(exact)) < 1 and abs(float(found) - exact) < 0.01 * exact
+
+
+@pytest.mark.parametrize("n", [48, 64])
+def test_errors_of_rates_where_some_faces_carry_a_curl_upwind(n):
+    """A curl that keeps the density of a bowl: linear, so that rates are the eigenvalues of its matrix."""
+    curl = lambda x: np.array([9 * x[1], -3 * x[0]])
+    process = sg.Langevin(sg.quadratic(np.diag([1.0, 3.0])), T=0.3, curl=curl)
+    generator = sg.fokker_planck(process, sg.Grid([(-4, 4, n), (-2.5, 2.5, n)]))
+    assert 0 < generator.faces.upwinded < len(generator.faces.i)
+    found, exact = generator.spectrum(2).values, 2 + 1j * np.sqrt(26)
+    far = min(abs(found.value[1] - exact), abs(found.value[1].conj() - exact))
+    assert far < 1.3 * found.error[1] < 0.02 * abs(exact)
+
+
+def test_a_curl_takes_no_more_diffusion_than_positive_rates_need():
+    """No rate is negative, and the faces' rates together with those of the edges reach zero somewhere."""
+    process = sg.Langevin(sg.quadratic(np.eye(2)), T=0.05, curl=lambda x: 4 * np.array([x[1], -x[0]]))
+    generator = sg.fokker_planck(process, sg.Grid([(-2, 2, 24)] * 2))
+    rates, diagonal = generator.rates, generator.rates.diagonal()
+    off = rates.copy()
+    off.setdiag(np.inf)
+    assert off.data.min() >= 0 and np.sum(off.data < 1e-10 * np.abs(diagonal).max()) > 100
+    masses = generator.stationary().masses.ravel()
+    assert np.abs(rates.T @ masses).max() < 1e-13 * np.abs(masses * diagonal).max()
