@@ -113,11 +113,12 @@ def entropy_production(generator: Generator) -> Estimate:
             "got a Momentum process, expected a Langevin process: velocities change sign when time is reversed, so the whole current of "
             "phase space does not count; type sg.Langevin(U, T, D) for the overdamped limit"
         )
-    return refined(generator, _production, EXACT_DENSITY if streams(generator.grid, generator.forces) else 2)
+    density, order = generator.stationary(), EXACT_DENSITY if streams(generator.grid, generator.forces) else 2
+    found = refined(generator, lambda g: _production(g, density if g is generator else g.stationary()), order)
+    return replace(found, warnings=tuple(dict.fromkeys((*found.warnings, *density.warnings))))
 
 
-def _production(generator: Generator) -> float:
-    density = generator.stationary()
+def _production(generator: Generator, density: Density) -> float:
     masses = density.masses.ravel()
     some = masses > FAINT * masses.max()
     x = generator.grid.centers.reshape(-1, generator.grid.dim)[some]

@@ -13,7 +13,7 @@ from sgdyn.density.generator import Generator
 from sgdyn.estimate import Estimate
 
 ROUNDING = 1e-12
-"""The relative error that two grids which agree by chance still have."""
+"""The relative error that two grids which agree by chance still have, and what is lost beside the scale of what is averaged."""
 SLOWEST, SLOW = 0.5, 0.8
 """Orders that are seen on three grids and taken seriously."""
 APART = 0.5
@@ -21,7 +21,12 @@ APART = 0.5
 
 
 def refined(
-    generator: Generator, quantity: Callable[[Generator], Any], order: int = 2, *, irregular: bool = False
+    generator: Generator,
+    quantity: Callable[[Generator], Any],
+    order: int = 2,
+    *,
+    irregular: bool = False,
+    scale: float = 0.0,
 ) -> Estimate:
     """A quantity of a generator, with its error from grids of half and of two thirds as many cells along each axis.
 
@@ -29,11 +34,11 @@ def refined(
 
     r the ratio of cell widths, p = `order`, or 1 where the drift is carried upwind or D had to be thickened (unless the order is above 2:
     averages over a density that is known); where some of the faces carry it upwind, often those without mass, the one from 1 to 2 that the
-    three grids show. The medium grid is there because errors of two grids may cancel by chance, and to see
-    orders below `SLOW`, with which the error is found then. Errors that are `irregular`, because boundaries lie anywhere between the cells, follow
-    no power: then the error is max( |fine - coarse|, |fine - medium| ). Where the grids differ by more than half of the value, they are
-    too coarse for any power, nothing is extrapolated, and a warning says so. `quantity` returns a number or an array. Raises ValueError if the
-    grid has no coarser one.
+    three grids show. The medium grid is there because errors of two grids may cancel by chance, and to see orders below `SLOW`, with which
+    the error is found then. Errors that are `irregular`, because boundaries lie anywhere between the cells, follow no power: then the error
+    is max( |fine - coarse|, |fine - medium| ). Where the grids differ by more than half of the value, they are too coarse for any power,
+    nothing is extrapolated, and a warning says so, unless the change is but rounding beside `scale`. `quantity` returns a number or an
+    array. Raises ValueError if the grid has no coarser one.
     Source: Richardson 1911.
     """
     fine = np.asarray(quantity(generator))
@@ -47,7 +52,7 @@ def refined(
     error = error + ROUNDING * np.abs(np.where(np.isfinite(fine), fine, 0.0))
     value = fine + np.where(far, 0.0, step)
     return Estimate(
-        value[()], error[()], method(generator), warnings=(*_apart(fine, change, generator), *generator.notes)
+        value[()], error[()], method(generator), warnings=(*_apart(fine, change, generator, scale), *generator.notes)
     )
 
 
@@ -86,9 +91,9 @@ def _power(generator: Generator, order: int, seen: _Seen) -> Any:
     return seen.order(1.0, 2.0) if partly else 1
 
 
-def _apart(fine: NDArray[Any], change: NDArray[Any], generator: Generator) -> tuple[str, ...]:
+def _apart(fine: NDArray[Any], change: NDArray[Any], generator: Generator, scale: float) -> tuple[str, ...]:
     """Whether the grids differ by much of the value."""
-    known = (fine != 0) & np.isfinite(fine) & np.isfinite(change)
+    known = (fine != 0) & np.isfinite(fine) & np.isfinite(change) & (np.abs(change) >= ROUNDING * scale)
     share = np.abs(change[known] / fine[known])
     if not np.any(share > APART):
         return ()

@@ -48,3 +48,9 @@ def test_a_curl_takes_no_more_diffusion_than_positive_rates_need():
     assert off.data.min() >= 0 and np.sum(off.data < 1e-10 * np.abs(diagonal).max()) > 100
     masses = generator.stationary().masses.ravel()
     assert np.abs(rates.T @ masses).max() < 1e-13 * np.abs(masses * diagonal).max()
+
+
+def test_a_mean_that_is_zero_by_symmetry_is_no_doubt_about_the_grid():
+    process = sg.Langevin(sg.landscapes.double_well_2d().U, T=0.4)
+    found = sg.crosscheck(process, "mean", grid=sg.Grid([(-2, 2, 30), (-2, 2, 24)]))["Fokker-Planck"]
+    assert np.abs(found.value).max() < 1e-12 and not any("changes by" in warning for warning in found.warnings)

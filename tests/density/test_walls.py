@@ -55,3 +55,17 @@ def test_a_process_without_noise_moves_on_the_grid():
     process = sg.Langevin(sg.quadratic([[1.0]]), T=1.0, D=0.0)
     generator = sg.fokker_planck(process, sg.Grid([(-2, 2, 41)]))
     assert generator.evolve([1.5], 40.0).mean() == pytest.approx(0, abs=1e-6)
+
+
+def test_walls_behind_a_region_are_not_mentioned():
+    process = sg.Langevin(sg.quadratic(0.1 * np.eye(2)), T=1.0)
+    generator = sg.fokker_planck(process, sg.Grid([(-1.2, 1.2, 24)] * 2))
+    disk, half = (lambda x: x[0] ** 2 + x[1] ** 2 > 1), (lambda x: x[0] > 0.5)
+    for inside in (generator.mean_first_passage(disk, [0, 0]), generator.quasi_stationary(disk).rate):
+        assert generator.notes and not inside.warnings
+    assert "at reflecting walls" in generator.mean_first_passage(half, [0, 0]).warnings[0]
+
+
+def test_a_list_of_axes_is_told_from_axes():
+    with pytest.raises(TypeError, match=r"type density.marginal\(0, 1\)"):
+        sg.gaussian(sg.Grid([(-1, 1, 4)] * 2), [0, 0], [0.1, 0.1]).marginal([0])
