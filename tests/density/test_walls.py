@@ -69,3 +69,12 @@ def test_walls_behind_a_region_are_not_mentioned():
 def test_a_list_of_axes_is_told_from_axes():
     with pytest.raises(TypeError, match=r"type density.marginal\(0, 1\)"):
         sg.gaussian(sg.Grid([(-1, 1, 4)] * 2), [0, 0], [0.1, 0.1]).marginal([0])
+
+
+def test_a_region_by_cases_says_what_to_type():
+    by_cases = lambda x: np.where(x[0] > 0, x[1] > 0.7, x[1] > 0.3)
+    generator = sg.fokker_planck(sg.Langevin(sg.quadratic(np.eye(2)), T=1.0), sg.Grid([(-1, 1, 16)] * 2))
+    with pytest.raises(TypeError, match=r"type \(c & a\) \| \(~c & b\)"):
+        generator.mean_first_passage(by_cases, [0, 0])
+    joined = lambda x: ((x[0] > 0) & (x[1] > 0.7)) | (~(x[0] > 0) & (x[1] > 0.3))
+    assert generator.mean_first_passage(joined, [0.5, 0]).value > 0
