@@ -21,6 +21,13 @@ def test_euler_maruyama_of_momentum_is_noted_and_the_default_agrees_with_the_gri
     assert not plain.warnings
 
 
+def test_steps_that_are_stable_for_momentum_are_not_called_blow_ups():
+    """dt = 0.1 where U'' is 21: above 2/U'' but far below 2/sqrt(U''), the limit of BAOAB."""
+    process = sg.Momentum(quartic, T=1 / 3, friction=1.0)
+    fast = sg.first_passage(process, [1.0, 0.0], lambda x: x[1] > 2, dt=0.1, n_paths=1000, seed=0)
+    assert abs(fast.pull(sg.first_passage(process, [1.0, 0.0], lambda x: x[1] > 2, dt=0.05, n_paths=1000, seed=1))) < 5
+
+
 def test_the_error_of_a_covariance_is_a_third_of_the_difference_of_two_grids():
     """As `Density.mean` says: an irreversible linear process, whose covariance T (here 0.1) is known (Lyapunov)."""
     generator = sg.fokker_planck(sg.Langevin.linear([[1.0, 0.8], [-0.8, 1.0]], T=0.1), sg.Grid([(-2, 2, 40)] * 2))
