@@ -36,6 +36,10 @@ class Region:
             raise TypeError(f"got region={predicate!r}, expected a predicate; type lambda x: x[0] > 0.9")
         condition = traced(predicate, dim, _time(predicate))
         traced_condition = condition.make().components.item() if condition.shape == () else None
+        if isinstance(traced_condition, sp.Piecewise):
+            raise TypeError(
+                "got a region with np.where, expected comparisons joined by & and |; type (c & a) | (~c & b) for np.where(c, a, b)"
+            )
         if not isinstance(traced_condition, Boolean) or isinstance(traced_condition, sp.Symbol):
             raise TypeError("got a region that is no comparison, expected a predicate; type lambda x: x[0] > 0.9")
         return cls(condition)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sgdyn.crosschecks.question import DoesNotApply, Quantity, Question
+from sgdyn.density.distribution import Density
 from sgdyn.density.refinement import refined
 from sgdyn.estimate import Estimate
 
@@ -44,18 +47,21 @@ def _closed(asked: Question, value: Floats) -> Estimate:
 
 
 def mean_on_grid(asked: Question) -> Estimate:
-    return _refined(asked, lambda g: g.stationary().mean(asked.numbers))
+    return _refined(asked, lambda rho: rho.mean(asked.numbers))
 
 
 def covariance_on_grid(asked: Question) -> Estimate:
-    return _refined(asked, lambda g: g.stationary().cov())
+    return _refined(asked, lambda rho: rho.cov())
 
 
-def _refined(asked: Question, quantity: Any) -> Estimate:
+def _refined(asked: Question, quantity: Callable[[Density], Floats]) -> Estimate:
     generator = asked.generator
     if asked.leaks:
         raise DoesNotApply("nothing is stationary between absorbing walls")
-    return refined(generator, quantity)
+    rho = generator.stationary()
+    size = float(np.abs(rho.mean()).max() + np.sqrt(np.trace(rho.cov())))
+    found = refined(generator, lambda g: quantity(rho if g is generator else g.stationary()), scale=size)
+    return replace(found, warnings=tuple(dict.fromkeys((*found.warnings, *rho.warnings))))
 
 
 def simulated_mean(asked: Question) -> Estimate:

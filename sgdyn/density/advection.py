@@ -15,12 +15,14 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.intp]
 
 GAUSS = np.polynomial.legendre.leggauss(5)
+SPARE = 1 - 1e-12
+"""The share of a conductance that a flux may use up, so that rounding makes no rate negative."""
 
 
 @dataclass(frozen=True)
 class Faces:
     """Rates `forth` from cells i to j and `back` from j to i (a pair may have a negative one that diffusion outweighs), and rates out of the
-    cells `last` over absorbing walls. `upwinded` counts the faces where only one of the two is used."""
+    cells `last` over absorbing walls. `upwinded` counts the faces where one of the two alone would do, or nearly."""
 
     i: Integers
     j: Integers
@@ -93,17 +95,17 @@ def circulation(grid: Grid, forces: Forces, masses: Floats, conductance: sparse.
     """The rates of a field c with div(c exp(-Psi)) = 0 in two dimensions, by its stream function: exp(-Psi) stays stationary to rounding.
 
     conductance: the symmetric flux per difference of rho/exp(-Psi) between two cells. A face carries the mean of both sides (second order)
-    where conductance keeps the rates positive, and the upwind side (first order) where it does not.
+    where conductance keeps the rates positive. Where it does not, what it lacks is added (first order): no rate is negative then, and
+    where nothing diffuses that is the upwind side.
     """
     flux = face_fluxes(grid, forces)
     parts = []
     for axis in range(2):
         i, j = neighbours(grid, axis)
         carried = flux[axis].ravel()
-        central = 0.5 * np.abs(carried) <= np.asarray(conductance[i, j]).ravel()
-        forth = np.where(central, 0.5 * carried, np.maximum(carried, 0))
-        back = np.where(central, -0.5 * carried, np.maximum(-carried, 0))
-        parts.append((i, j, _ratio(forth, masses[i]), _ratio(back, masses[j]), ~central & (carried != 0)))
+        lacking = np.maximum(0.5 * np.abs(carried) - SPARE * np.asarray(conductance[i, j]).ravel(), 0)
+        forth, back = 0.5 * carried + lacking, -0.5 * carried + lacking
+        parts.append((i, j, _ratio(forth, masses[i]), _ratio(back, masses[j]), lacking > 0))
     i, j, forth, back, one_sided = (np.concatenate(p) for p in zip(*parts, strict=True))
     return Faces(i, j, forth, back, np.zeros(0, dtype=np.intp), np.zeros(0), int(one_sided.sum()))
 
@@ -145,7 +147,11 @@ def _stream(grid: Grid, forces: Forces) -> Floats:
     if grid.periodic[0]:
         gap = psi[-1] - psi[-1].mean()
         psi = psi - np.linspace(0, 1, len(psi))[:, None] * gap
-    return np.asarray(psi + start)
+    psi = psi + start
+    for axis in np.flatnonzero(~np.array(grid.periodic)):
+        walls = np.moveaxis(psi, axis, 0)[[0, -1]]
+        np.moveaxis(psi, axis, 0)[[0, -1]] = walls.mean(axis=1, keepdims=True)  # nothing goes through a wall
+    return np.asarray(psi)
 
 
 def _from_both_ends(rise: Floats) -> Floats:

@@ -15,8 +15,10 @@ from sgdyn import checks
 from sgdyn.density.cuts import Cut, cut
 from sgdyn.density.distribution import Density
 from sgdyn.density.generator import Generator
+from sgdyn.density.notes import noted
 from sgdyn.density.refinement import refined
 from sgdyn.density.solution import Solution, start
+from sgdyn.density.steps import NOWHERE
 from sgdyn.estimate import Estimate
 
 Floats = NDArray[np.float64]
@@ -131,6 +133,7 @@ def quasi_stationary(generator: Generator, region: Any) -> QuasiStationary:
     density, _ = _leading(ended)
     values = ended.spread(density, np.zeros(len(ended.regions)))
     rate = refined(generator, lambda g: _leading(ended if g is generator else _ended(g, region))[1], irregular=True)
+    rate = noted(rate, generator, ended.owner != NOWHERE)
     return QuasiStationary(Density(generator.grid, values.reshape(generator.grid.shape)), rate)
 
 

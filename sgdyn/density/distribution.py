@@ -59,9 +59,11 @@ class Density:
     def marginal(self, *axes: int) -> Density:
         """The density of some of the coordinates, in the order given; negative numbers count from the last.
 
-        Raises ValueError for a coordinate that is not there or comes twice.
+        Raises ValueError for a coordinate that is not there or comes twice, TypeError for a list of them.
         """
         dim = self.grid.dim
+        if any(np.ndim(i) for i in axes):
+            raise TypeError(f"got axes {axes}, expected numbers; type density.marginal(0, 1)")
         kept = [int(np.arange(dim)[i]) if -dim <= i < dim else dim for i in map(operator.index, axes)]
         if not kept or len(set(kept)) < len(kept) or dim in kept:
             raise ValueError(f"got axes {axes}, expected different numbers from {-dim} to {dim - 1}")

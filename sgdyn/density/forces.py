@@ -77,9 +77,14 @@ class Forces:
 
     def _against(self, x: Floats, c: Floats) -> Floats:
         """(T D)^+ c."""
-        D = self.strength(x.reshape(-1, self.dim)[0] if self.constant else x)
+        D = self.strength(np.zeros(self.dim) if self.constant else x)
         inverse = np.linalg.pinv(D, rcond=CERTAIN, hermitian=True)
         return np.asarray(c @ inverse if self.constant else np.einsum("...ij,...j->...i", inverse, c))
+
+    def produced(self, x: Floats) -> Floats:
+        """c' (T D)^+ c (n,): the entropy that a current velocity c produces per unit time."""
+        push = self._push(x)
+        return np.asarray(np.einsum("...i,...i->...", push, self._against(x, push)))
 
     def unreached(self, x: Floats) -> Floats:
         """The part of the push (n, dim) that lies outside the range of D."""

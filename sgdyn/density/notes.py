@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sgdyn.density.grid import Grid
+from sgdyn.estimate import Estimate
 
 if TYPE_CHECKING:
     from sgdyn.density.generator import Generator
@@ -21,15 +23,25 @@ CROWDED = 1e-3
 MOST = 0.5
 
 
-def notes(generator: Generator) -> tuple[str, ...]:
-    """Thickened D; where the stationary masses are known, mass at reflecting walls and cells that do not resolve the potential."""
+def notes(generator: Generator, ended: NDArray[np.bool_] | None = None) -> tuple[str, ...]:
+    """Thickened D; where the stationary masses are known, mass at reflecting walls and cells that do not resolve the potential.
+
+    Walls behind cells where paths have ended (cells,) do not matter.
+    """
     absorbing = any(side == "absorbing" for pair in generator.grid.boundary for side in pair)
     if generator.log_masses is None or absorbing:
         return thickened(generator)
     masses = np.exp(generator.log_masses - generator.log_masses.max())
     masses /= masses.sum()
-    crowded = at_walls(generator.grid, masses.reshape(generator.grid.shape), CROWDED)
+    left = masses if ended is None else np.where(ended, 0.0, masses)
+    crowded = at_walls(generator.grid, left.reshape(generator.grid.shape), CROWDED)
     return (*thickened(generator), *unresolved(generator, masses), *crowded)
+
+
+def noted(found: Estimate, generator: Generator, ended: NDArray[np.bool_]) -> Estimate:
+    """A number of paths that end in some cells, without what the generator notes about the walls behind those."""
+    own = tuple(warning for warning in found.warnings if warning not in generator.notes)
+    return replace(found, warnings=(*own, *notes(generator, ended)))
 
 
 def thickened(generator: Generator) -> tuple[str, ...]:

@@ -15,7 +15,9 @@ from sgdyn.density.cuts import Cut
 from sgdyn.density.generator import Generator
 from sgdyn.density.grid import Grid
 from sgdyn.density.interpolation import Interpolation
+from sgdyn.density.notes import noted
 from sgdyn.density.refinement import refined
+from sgdyn.density.steps import NOWHERE
 from sgdyn.estimate import Estimate
 
 Floats = NDArray[np.float64]
@@ -66,7 +68,8 @@ class Solution:
             raise ValueError(f"got points beyond the box from {low} to {high}, expected x inside; type a larger Grid")
         found = refined(self.cut.generator, lambda g: self._on(g).interpolated(points), irregular=True)
         value = np.clip(found.value, *self.bounds)
-        return replace(found, value=value if np.ndim(value) else float(value))
+        found = replace(found, value=value if np.ndim(value) else float(value))
+        return noted(found, self.cut.generator, self.cut.owner != NOWHERE)
 
     def interpolated(self, x: Floats) -> Floats:
         """The values of this grid alone at points (..., dim)."""

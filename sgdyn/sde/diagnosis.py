@@ -154,7 +154,10 @@ def _smallest(D: Floats) -> float:
 
 
 def _stiffness(process: Langevin, x: Floats) -> Any:
-    """The largest singular value of the Jacobian of the drift at x (..., dim), by differences; infinite where they are not finite."""
+    """The largest |eigenvalue| of the Jacobian of the drift at x (..., dim), by differences; infinite where they are not finite.
+
+    Its norm would be the curvature itself in the phase space of `Momentum`, whose frequencies are the roots of that.
+    """
     dim, h = x.shape[-1], 1e-6 * (1 + np.abs(x))
     with np.errstate(invalid="ignore", over="ignore"):
         shifts = h[..., None] * np.eye(dim)
@@ -163,4 +166,5 @@ def _stiffness(process: Langevin, x: Floats) -> Any:
         )
         jacobian = (forward - backward) / (2 * h[..., None])
     finite = np.all(np.isfinite(jacobian), axis=(-2, -1))
-    return np.where(finite, np.linalg.norm(np.where(finite[..., None, None], jacobian, 0.0), 2, axis=(-2, -1)), np.inf)
+    rates = np.linalg.eigvals(np.where(finite[..., None, None], jacobian, 0.0))
+    return np.where(finite, np.abs(rates).max(axis=-1), np.inf)

@@ -17,6 +17,7 @@ from sgdyn.progress import Progress, progress
 from sgdyn.region import OVERSHOOT, Region
 from sgdyn.sde.boundaries import absorbs, check_inside, walls_of
 from sgdyn.sde.course import Clock, Confinement, Course, Watch
+from sgdyn.sde.methods.baoab import BAOAB
 from sgdyn.sde.methods.choice import OTHER_PROCESSES, check_method, check_variates
 from sgdyn.sde.methods.euler_maruyama import EulerMaruyama
 from sgdyn.sde.methods.plan import Method
@@ -35,7 +36,7 @@ HOPELESS_WORK = 4e10
 
 def first_passage(
     problem: Langevin | Momentum, x0: ArrayLike, region: Callable[[Any], Any] | Region, *, dt: float, n_paths: int | None = None,
-    t_max: float | None = None, correction: str = "shift", extrapolate: bool = False, method: Method = EulerMaruyama(),  # noqa: B008
+    t_max: float | None = None, correction: str = "shift", extrapolate: bool = False, method: Method | None = None,
     noise: str = "double", rng: str = "philox", boundary: Confinement | None = None,
     seed: int | np.random.SeedSequence | None = None, stream: int = 0, first_path: int = 0,
     threads: int | None = None, executor: Executor | None = None, show_progress: bool | None = None,
@@ -47,12 +48,14 @@ def first_passage(
     correction: "shift" widens the region by 0.5826 standard deviations of a step (Broadie, Glasserman, Kou, Math. Finance 7, 325 (1997);
     Gobet and Menozzi, Stoch. Proc. Appl. 120, 130 (2010)); "bridge" counts the arrivals of the Brownian bridges between looks (Gobet,
     Stoch. Proc. Appl. 87, 167 (2000)); both leave O(dt); None corrects nothing. extrapolate: two times the answer at dt/2 minus that at
-    dt, for the same Brownian paths, which removes the term of first order. n_paths: default 1000. boundary: walls (see `sg.box`). device, precision: as of `observe`; not with extrapolate.
+    dt, for the same Brownian paths, which removes the term of first order. method: None stands for `BAOAB()` where the problem is a
+    `Momentum` (Euler-Maruyama, which CUDA and single precision leave, heats it), else for `EulerMaruyama()`. n_paths: default 1000. boundary: walls (see `sg.box`). device, precision: as of `observe`; not with extrapolate.
 
     Raises `CensoredError`, with the times that are known, if some paths have not arrived by t_max (their mean would be biased), if none
     arrives for very long, or at Ctrl-C (with an executor: those of the portions that are done); ValueError if x0 lies in the region; `BlowUpError` if a path is lost.
     """
-    process, method = checked_process(problem), check_method(method)
+    process = checked_process(problem)
+    method = check_method(_usual(problem, device, precision) if method is None else method)
     start = starting_points(x0, process.dim, 1000 if n_paths is None and np.ndim(x0) == 1 else n_paths)
     if len(start) < 2:
         raise ValueError(f"got n_paths={len(start)}, expected at least 2: one time has no error; type n_paths=1000")
@@ -84,6 +87,11 @@ def first_passage(
         coarse, fine = found.times
         return of_samples(2 * fine - coarse, f"{len(start)} paths, dt={dt:g} and {dt / 2:g}, extrapolated", heated)
     return of_samples(found.times[0], f"{len(start)} paths, dt={dt:g}", (*heated, *found.warnings))
+
+
+def _usual(problem: Langevin | Momentum, device: str, precision: str) -> Method:
+    """The method of who names none."""
+    return BAOAB() if isinstance(problem, Momentum) and (device, precision) == ("cpu", "float64") else EulerMaruyama()
 
 
 def _check(
@@ -192,9 +200,7 @@ def _times(
 
 ARRIVAL = np.array([-1.0, 0.0])
 """The record of `watchers.arrivals` before anybody has arrived."""
-HEATED = (
-    "Euler-Maruyama heats Momentum: escapes come early, by far more than this error; type method=sg.BAOAB(), correction=None",
-)
+HEATED = ("Euler-Maruyama heats Momentum: escapes come early, by far more than this error; type method=sg.BAOAB()",)
 LATE = ("arrivals are seen only every dt: the mean is too large by O(sqrt(dt)); compare with dt/4",)
 
 

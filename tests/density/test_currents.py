@@ -19,11 +19,13 @@ def linear(n):
 @pytest.mark.parametrize("strength", [0.5, 1.5])
 def test_entropy_production_of_a_known_curl(strength):
     process = sg.landscapes.chaudhari_soatto(strength).problem()
-    found = [sg.fokker_planck(process, sg.Grid([(-4, 4, n), (-5, 5, n)])).entropy_production() for n in (50, 100, 200)]
-    exact = CURL * strength**2
-    assert [round(abs(float(e.pull(exact)))) for e in found] == [0, 0, 0]
-    assert 1.8 < np.log2(found[1].error / found[2].error) < 2.2 and found[2].error < 0.01 * exact
-    assert found[2].value == pytest.approx(exact, rel=1e-4)
+    exact, found = CURL * strength**2, []
+    for n in (24, 36, 54):
+        found.append(sg.fokker_planck(process, sg.Grid([(-4, 4, n), (-7, 7, 2 * n)])).entropy_production())
+        assert abs(found[-1].pull(exact)) < 2
+    # the curl is averaged over exp(-Phi), for which the midpoint rule has no finite order
+    assert found[0].error < 2e-2 * exact and found[1].error < 2e-3 * exact and found[2].error < 1e-6 * exact
+    assert found[2].value == pytest.approx(exact, rel=1e-8)
 
 
 def test_entropy_production_and_current_of_linear_processes():
