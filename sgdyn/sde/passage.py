@@ -79,8 +79,8 @@ def first_passage(
     for times in found.times:
         if np.isnan(times).any():
             raise censored(times, found.limit, "at Ctrl-C" if found.interrupted else f"by t={found.limit:g}")
-    known = HEATED if isinstance(problem, Momentum) and isinstance(method, EulerMaruyama) else ()
-    known += _seams(Region.of(region, process.dim), walls_of(boundary, problem), start)
+    hot = HEATED if isinstance(problem, Momentum) and isinstance(method, EulerMaruyama) else ()
+    known = hot + _seams(Region.of(region, process.dim), walls_of(boundary, problem), start)
     if extrapolate:
         coarse, fine = found.times
         return of_samples(2 * fine - coarse, f"{len(start)} paths, dt={dt:g} and {dt / 2:g}, extrapolated", known)

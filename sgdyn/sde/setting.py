@@ -74,10 +74,10 @@ class Observable(ABC):
 
     def result(self, value: Floats, error: Floats, setting: Setting, method: str) -> Any:
         """The answer as the user gets it."""
-        known = UNDEFINED if np.any(np.isnan(value)) else ()
-        single = np.ndim(value) == 0
-        given = (float(value), float(error)) if single else (value, error)
-        return Estimate(*given, method, warnings=(*known, *self.notes(setting)))
+        notes = (*(UNDEFINED if np.any(np.isnan(value)) else ()), *self.notes(setting))
+        if np.ndim(value):
+            return Estimate(value, error, method, warnings=notes)
+        return Estimate(float(value), float(error), method, warnings=notes)
 
     def notes(self, setting: Setting) -> tuple[str, ...]:
         """What the error does not cover."""
