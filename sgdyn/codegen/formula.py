@@ -80,10 +80,9 @@ class Formula:
         """Of a matrix field sigma (dim, rank): the compiled `noise(x, theta, z, out)`, out = sigma(x) z (`jit.NOISE_BLOCK`)."""
         return _evaluator("factor", self) if int(np.prod(self.shape)) <= UNROLLED else None
 
-    @cached_property
     def euler_block(self) -> Any:
         """Of a drift: the compiled Euler-Maruyama step for diagonal noise (`contracts.STEP_BLOCK`), drift and update in one pass."""
-        return _evaluator("euler", self) if self.dim <= UNROLLED else None
+        return _evaluator("euler", self)
 
     def narrow_block(self) -> Any:
         """The same step for blocks of `LANES` paths."""

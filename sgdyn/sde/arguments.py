@@ -13,7 +13,7 @@ from sgdyn.codegen.vector import LANES
 from sgdyn.sde import lean
 from sgdyn.sde.course import Course, Watch
 from sgdyn.sde.engine import FUNCTIONS, SLOTS, walk
-from sgdyn.sde.methods.plan import NOTHING, no_field, no_noise
+from sgdyn.sde.methods.plan import NOTHING, Floats, Plan, no_field, no_noise
 from sgdyn.sde.opaque import Callback, field_block, noise_block
 from sgdyn.sde.variates import Variates
 
@@ -65,16 +65,29 @@ def _lean(course: Course, addresses: list[int]) -> tuple[Any, ...]:
     return np.array(functions), theta, plan.psi.astype(precision), plan.constants, plan.room, plan.normals
 
 
+def _drift(plan: Plan) -> tuple[Any, Floats, Callback | None]:
+    """The drift that a step calls: none where the step contains it, but for its parameters."""
+    if plan.drift is None:
+        return NO_FIELD
+    return (no_field.compiled, plan.drift.theta, None) if plan.whole else field_block(plan.drift)
+
+
+def _step(plan: Plan, width: int) -> Any:
+    """The compiled step for blocks of so many paths."""
+    if plan.narrow and width == LANES:
+        return plan.narrow()
+    return plan.whole() if plan.whole else plan.step
+
+
 def _ordinary(
     course: Course, random: Variates, width: int, addresses: list[int]
 ) -> tuple[tuple[Any, ...], list[Callback]]:
     """The first arguments of the engine's walk, and the Python functions among them."""
     plan, refine = course.plan, course.clock.refine
-    drift = NO_FIELD if plan.drift is None else field_block(plan.drift)
+    drift = _drift(plan)
     extra = NO_FIELD if plan.extra is None else field_block(plan.extra)
     noise = (no_noise.compiled, NOTHING, None) if plan.noise is None else noise_block(plan.noise)
-    step = plan.narrow() if plan.narrow and width == LANES else plan.step
-    own = (step, drift[0], noise[0], extra[0], random.fill.compiled, plan.gather.compiled)
+    own = (_step(plan, width), drift[0], noise[0], extra[0], random.fill.compiled, plan.gather.compiled)
     functions = [address(function, kind) for function, kind in zip(own, FUNCTIONS, strict=True)] + addresses
     alone = refine == 1 and not course.timed and not len(course.confinement.limits) and course.normals == plan.normals
     rows = plan.rows or (plan.normals if refine > 1 else 0)

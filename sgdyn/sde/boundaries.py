@@ -154,7 +154,11 @@ def check_inside(confinement: Confinement, x0: Any) -> None:
         )
     outside = np.any((x0 < limits[:, 1]) | (x0 > limits[:, 2]), axis=-1)
     if np.any(outside):
-        raise ValueError(f"got x0={x0[np.argmax(outside)]}, expected a point inside of the walls")
+        first = int(np.argmax(outside))
+        i = int(np.argmax((x0[first] < limits[:, 1]) | (x0[first] > limits[:, 2])))
+        raise ValueError(
+            f"got x0={x0[first]}, expected a point inside of the walls, {limits[i, 1]:g} <= x[{i}] <= {limits[i, 2]:g}; type another x0, or wider walls"
+        )
 
 
 def absorbs(confinement: Confinement) -> bool:

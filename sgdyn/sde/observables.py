@@ -28,6 +28,12 @@ def _shape(f: Callable[..., Any] | None, dim: int) -> tuple[int, ...]:
     return (dim,) if f is None else traced(f, dim).shape
 
 
+def _between(setting: Setting, wrong: str) -> str:
+    """What is not seen between two looks."""
+    apart = f"{setting.interval:g}"
+    return f"what happens between looks, {apart} apart, is not seen: {wrong} by O(sqrt({apart})); compare with a fourth"
+
+
 @dataclass(frozen=True)
 class Average(Observable):
     """The average of f(x) over paths and times; f is a NumPy function of x (dim,) that returns a number or an array, x itself by default."""
@@ -81,6 +87,9 @@ class Maximum(Observable):
     def value(self, mean: Floats, setting: Setting) -> Floats:
         return np.reshape(mean, _shape(self.f, setting.dim))
 
+    def notes(self, setting: Setting) -> tuple[str, ...]:
+        return (_between(setting, "the mean of the largest values is too small"),)
+
 
 @dataclass(frozen=True)
 class LastExit(Observable):
@@ -99,6 +108,9 @@ class LastExit(Observable):
 
     def value(self, mean: Floats, setting: Setting) -> Floats:
         return np.asarray(mean[0])
+
+    def notes(self, setting: Setting) -> tuple[str, ...]:
+        return (_between(setting, "the mean time is too small"),)
 
 
 @dataclass(frozen=True)
@@ -122,7 +134,10 @@ class Splitting(Observable):
 
     def result(self, value: Floats, error: Floats, setting: Setting, method: str) -> Estimate:
         left = (f"{value[1]:.2%} of the paths reached neither region: type a larger t",) if value[1] > 0 else ()
-        return Estimate(float(value[0]), float(error[0]), method, warnings=left)
+        return Estimate(float(value[0]), float(error[0]), method, warnings=(*left, *self.notes(setting)))
+
+    def notes(self, setting: Setting) -> tuple[str, ...]:
+        return (_between(setting, "the probability is off"),)
 
 
 @dataclass(frozen=True)

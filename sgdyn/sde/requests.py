@@ -38,11 +38,18 @@ def temperatures(T: float, schedule: Callable[[float], float] | None, steps: int
         raise TypeError(
             f"got temperature={schedule!r}, expected a function of the time; type lambda t: {schedule!r}, or T=... of the problem"
         )
-    values = np.array([float(schedule(step * dt)) for step in range(steps)])
+    values = np.array([_number(schedule(step * dt), step * dt) for step in range(steps)])
     if not np.all(np.isfinite(values)) or values.min() < 0:
         wrong = int(np.argmax(~np.isfinite(values) | (values < 0)))
         raise ValueError(f"got temperature({wrong * dt:g}) = {values[wrong]:g}, expected finite numbers >= 0")
     return values
+
+
+def _number(value: Any, t: float) -> float:
+    """T at the time t."""
+    if isinstance(value, float) or (np.ndim(value) == 0 and np.asarray(value).dtype.kind in "fiu"):
+        return float(value)
+    raise TypeError(f"got temperature({t:g}) = {value!r}, expected a number; type lambda t: 0.3 * np.exp(-t)")
 
 
 def checked_process(problem: Any) -> Langevin:

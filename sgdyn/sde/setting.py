@@ -18,6 +18,11 @@ from sgdyn.sde.course import Watch
 Floats = NDArray[np.float64]
 
 
+UNDEFINED = (
+    "f(x) is no number at some of the points that were met; check its roots, logarithms and divisions, or type np.where(condition, f, 0.0)",
+)
+
+
 @dataclass(frozen=True)
 class Setting:
     """What an observable needs to know: the dimension, a typical point, the time between looks, how many paths a block counts."""
@@ -69,7 +74,14 @@ class Observable(ABC):
 
     def result(self, value: Floats, error: Floats, setting: Setting, method: str) -> Any:
         """The answer as the user gets it."""
-        return Estimate(value, error, method) if np.ndim(value) else Estimate(float(value), float(error), method)
+        notes = (*(UNDEFINED if np.any(np.isnan(value)) else ()), *self.notes(setting))
+        if np.ndim(value):
+            return Estimate(value, error, method, warnings=notes)
+        return Estimate(float(value), float(error), method, warnings=notes)
+
+    def notes(self, setting: Setting) -> tuple[str, ...]:
+        """What the error does not cover."""
+        return ()
 
 
 def _quantity(f: Callable[..., Any] | None, dim: int) -> Field:

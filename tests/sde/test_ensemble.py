@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import sgdyn as sg
+from sgdyn.codegen import formula
 from sgdyn.randomness import key
 from sgdyn.sde import simulation
 from sgdyn.sde.course import Clock, Course
@@ -294,6 +295,26 @@ def test_an_ensemble_goes_to_xarray():
     pytest.importorskip("xarray")
     array = run(PROCESSES["scalar"]).to_xarray()
     assert array.dims == ("path", "time", "component")
+
+
+@pytest.mark.parametrize(
+    "T", [lambda t: None, lambda t: "hot", lambda t: np.array([0.1, 0.2])], ids=["None", "str", "array"]
+)
+def test_schedules_that_return_no_number_are_refused(T):
+    with pytest.raises(TypeError, match=r"got temperature\(0\) = .*expected a number; type"):
+        sg.simulate(sg.landscapes.double_well().problem(0.1), [0.0], t=1, dt=0.5, temperature=T)
+
+
+def test_euler_maruyama_compiles_one_block_of_a_new_drift():
+    def drift(x):
+        return -0.8125 * x**3
+
+    process = sg.Langevin.from_drift(drift, T=0.3, dim=1)
+    for n_paths, made in ((100, {"euler"}), (1, {"euler", "narrow"})):
+        sg.simulate(process, [0.1], t=0.1, dt=0.01, n_paths=n_paths, seed=0)
+        assert {
+            kind for kind, key in formula._LOADED if key == process.drift.key and kind in formula._SIGNATURES
+        } == made
 
 
 def test_averages_of_nothing_and_of_numbers_are_refused():

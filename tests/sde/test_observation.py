@@ -194,7 +194,12 @@ def test_splitting_probability_of_brownian_motion():
     early = sg.observe(
         flat, [0.3], {"up": sg.Splitting(lambda x: x[0] > 1, lambda x: x[0] < 0)}, t=0.1, dt=1e-3, n_paths=400, seed=1
     )
-    assert "reached neither" in early["up"].warnings[0]
+    assert "reached neither" in early["up"].warnings[0] and "O(sqrt(0.001))" in early["up"].warnings[1]
+
+
+def test_functions_that_are_no_number_somewhere_say_so():
+    found = watched(n_paths=40, observables={"log": sg.Average(lambda x: np.log(x[0])), "mean": sg.Average()})
+    assert np.isnan(found["log"].value) and "no number" in found["log"].warnings[0] and not found["mean"].warnings
 
 
 def test_observations_draw_themselves():
@@ -215,6 +220,7 @@ def test_last_exits_and_maxima_of_brownian_motion():
         n_paths=4000,
         seed=2,
     )
+    assert all("O(sqrt(0.0004))" in found[name].warnings[0] for name in found.results)
     correction = 0.5826 * np.sqrt(4e-4)
     assert found["max"].agrees([np.sqrt(8 / np.pi) - correction])
     assert (
@@ -300,7 +306,7 @@ def test_absorbed_paths_are_gone_and_counted():
     for at, time in ((1, 0.5), (2, 1.0)):
         exact = np.sum(4 / np.pi * (-1.0) ** k / (2 * k + 1) * np.exp(-((2 * k + 1) ** 2) * np.pi**2 * time / 8))
         alive = found.survival(at=at)
-        assert abs(float(alive) - exact) < 4 * alive.error + 0.008
+        assert abs(float(alive) - exact) < 4 * alive.error + 0.008 and "O(sqrt(dt))" in alive.warnings[0]
     assert np.all(np.isnan(found.x[:, 2][np.isnan(found.x[:, 1])]))
     with pytest.raises(ValueError, match="absorbed"):
         found.mean()
@@ -313,7 +319,7 @@ def test_wrong_walls():
         (lambda: sg.box([("a", "b")]), "low, high"),
         (lambda: sg.box([(0, np.inf)], "periodic"), "finite"),
         (lambda: sg.simulate(PLANE, [0.0, 0.0], t=1, dt=0.1, boundary=sg.box([(0, 1)])), "2"),
-        (lambda: sg.simulate(PLANE, [5.0, 0.0], t=1, dt=0.1, boundary=sg.box([(0, 1), None])), "inside"),
+        (lambda: sg.simulate(PLANE, [5.0, 0.0], t=1, dt=0.1, boundary=sg.box([(0, 1), None])), r"0 <= x\[0\] <= 1"),
     ):
         with pytest.raises(ValueError, match=words):
             call()

@@ -210,3 +210,27 @@ def test_one_path_is_refused_before_it_walks():
     for x0, n_paths in (([-1.0], 1), ([[-1.0]], None)):
         with pytest.raises(ValueError, match="at least 2"):
             sg.first_passage(WELL.problem(0.01), x0, lambda x: x[0] > 50, dt=0.01, n_paths=n_paths, seed=1)
+
+
+FLAT = sg.Langevin.from_drift(lambda x: 0 * x, T=0.5, dim=1)
+
+
+def test_a_region_that_ends_at_a_periodic_wall_is_called_so_and_one_that_goes_on_is_right():
+    """From 0 to the ends of (-1, 0.95): (0 + 1)(0.95 - 0)."""
+    ring = {"boundary": sg.box([(-1, 1)], "periodic"), "dt": 0.01, "n_paths": 10_000, "seed": 11}
+    ends = sg.first_passage(FLAT, [0.0], lambda x: x[0] > 0.95, **ring)
+    assert not ends.agrees(0.95) and "periodic wall of x[0]" in str(ends)
+    goes_on = sg.first_passage(FLAT, [0.0], lambda x: (x[0] > 0.95) | (x[0] < -1), extrapolate=True, **ring)
+    assert goes_on.agrees(0.95) and not goes_on.warnings
+
+
+def test_positions_of_momentum_are_not_called_late():
+    where = {"dt": 0.05, "n_paths": 20, "seed": 1, "method": sg.BAOAB()}
+    problem = sg.Momentum(sg.quadratic([1.0]), T=1.0)
+    position, velocity = (
+        sg.first_passage(problem, [0.0, 0.0], region, correction=None, **where)
+        for region in (lambda x: x[0] > 0.5, lambda x: x[1] > 0.5)
+    )
+    assert not position.warnings and "sqrt(dt)" in velocity.warnings[0]
+    shifted = sg.first_passage(problem, [0.0, 0.0], lambda x: x[0] > 0.5, **where)
+    np.testing.assert_array_equal(position.samples, shifted.samples)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sgdyn.codegen.contracts import STEP_SIGNATURE
-from sgdyn.codegen.formula import Formula
+from sgdyn.codegen.formula import UNROLLED, Formula
 from sgdyn.codegen.jit import exact_helper, kernel
 from sgdyn.codegen.vector import LANES, load, store
 from sgdyn.fields import Affine
@@ -65,18 +65,19 @@ class EulerMaruyama(Method):
         drift, noise, constants = problem.drift, problem.D, np.array([dt, 0.0])
         if (
             isinstance(drift, Formula)
-            and drift.euler_block is not None
+            and drift.dim <= UNROLLED
             and isinstance(noise, Diagonal)
             and noise.rank == noise.dim
         ):
             return Plan(
-                drift.euler_block,
+                None,
                 drift,
                 None,
                 noise.rank,
                 constants,
                 psi=np.sqrt(noise.values),
                 several=True,
+                whole=drift.euler_block,
                 lean=drift.lean_block,
                 narrow=drift.narrow_block,
             )

@@ -29,7 +29,8 @@ class Plan:
     normals: rows of standard normals for a step. rows: rows that `gather` makes of them; 0 where the step takes them as they are.
     room: rows of work space. several: the step also takes the normals of several steps at once, one below the other. divisions: of the
     step, at most, by a method that divides its steps. explicit: steps explode where dt times the slope of the drift exceeds 2. equation:
-    the equation that every step solves by Newton's method, "" where there is none. lean: makes the compiled `contracts.LEAN_STEPS` of a
+    the equation that every step solves by Newton's method, "" where there is none. whole: makes the compiled step where it contains the drift,
+    which need not be compiled by itself then, nor the step where another is taken. lean: makes the compiled `contracts.LEAN_STEPS` of a
     precision, if there are any. narrow: makes the step for blocks of eight paths, where `step` takes sixteen at once.
     """
 
@@ -47,6 +48,7 @@ class Plan:
     divisions: int = 1
     explicit: bool = True
     equation: str = ""
+    whole: Callable[[], Any] | None = None
     lean: Callable[[str], Any] | None = None
     narrow: Callable[[], Any] | None = None
 
