@@ -1,0 +1,232 @@
+"""Curves of least geometric action: images at equal distances, moved across the curve by Newton's method and spread out again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cholesky_banded, solve_banded
+from scipy.optimize import minimize
+
+from sgdyn.pathspace.coefficients import Coefficients
+from sgdyn.pathspace.functional import Action
+from sgdyn.pathspace.geometric import lengths, weights
+from sgdyn.pathspace.paths import Path, at_equal_distances
+from sgdyn.pathspace.tridiagonal import BlockTridiagonal
+from sgdyn.progress import Progress
+
+Floats = NDArray[np.float64]
+
+STEPS = 200
+SPREADS = 3
+"""Points are put at equal distances so many times in succession: the spline's length is not the polygon's."""
+ROUNDS, INNER, MEMORY = 20, 200, 8
+"""Rounds of L-BFGS, steps in each, and how many of them are remembered."""
+FARTHEST = 0.2
+"""No image moves further in one step than this share of the curve's length."""
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """Images x (n + 1, dim) of a curve and its geometric action S; everything across it is meant in the metric of D^-1."""
+
+    functional: Action
+    x: Floats
+
+    @property
+    def coefficients(self) -> Coefficients:
+        return self.functional.lagrangian.coefficients
+
+    @cached_property
+    def path(self) -> Path:
+        return Path(self.x, np.linspace(0, 1, len(self.x)))
+
+    @cached_property
+    def value(self) -> float:
+        with np.errstate(over="ignore", invalid="ignore"):
+            found = self.functional.value(self.path)
+        return found if np.isfinite(found) else np.inf
+
+    @cached_property
+    def lengths(self) -> Floats:
+        return lengths(self.coefficients, self.x)
+
+    @cached_property
+    def tangents(self) -> tuple[Floats, Floats]:
+        """Unit tangents t at the inner images, and D^-1 t (n - 1, dim)."""
+        inner, t = self.x[1:-1], self.x[2:] - self.x[:-2]
+        e = self.coefficients.lower(inner, t)
+        size = np.sqrt(np.maximum(np.einsum("ni,ni->n", t, e), 1e-300))[:, None]
+        return t / size, e / size
+
+    @cached_property
+    def force(self) -> Floats:
+        """dS/dx of the inner images across the curve (n - 1, dim)."""
+        t, e = self.tangents
+        slope = self.functional.gradient(self.path)[1:-1]
+        return np.asarray(slope - e * np.einsum("ni,ni->n", t, slope)[:, None])
+
+    @property
+    def residual(self) -> float:
+        """The largest force across the curve, relative to the change of momentum |b|/T (in D^-1) that a sharp bend would need."""
+        c = self.coefficients
+        size = np.abs(c.lower(self.x, c.drift(self.x))).max() / c.T
+        return float(np.abs(self.force).max(initial=0.0) / max(size, 1e-300))
+
+    def moved(self, step: Floats) -> Curve:
+        x = self.x.copy()
+        x[1:-1] += step
+        return Curve(self.functional, x)
+
+    def spread(self, n: int | None = None) -> Curve:
+        """The same curve with images at equal distances."""
+        curve = self
+        for k in range(SPREADS):
+            x = at_equal_distances(curve.x, n if k == 0 else None, metric=curve.lengths)
+            curve = Curve(self.functional, x)
+        return curve
+
+    def across(self, matrix: BlockTridiagonal, stiffness: float) -> BlockTridiagonal:
+        """P' M P + stiffness (D^-1 t)(D^-1 t)', P = 1 - t t' D^-1: the matrix among displacements across the curve."""
+        t, e = self.tangents
+        P = np.eye(self.x.shape[1]) - np.einsum("ni,nj->nij", t, e)
+        along = stiffness * np.einsum("ni,nj->nij", e, e)
+        diagonal = np.einsum("nki,nkl,nlj->nij", P, matrix.diagonal, P) + along
+        return BlockTridiagonal(diagonal, np.einsum("nki,nkl,nlj->nij", P[:-1], matrix.upper, P[1:]))
+
+    @cached_property
+    def hessian(self) -> BlockTridiagonal:
+        """d²S/dx dx across the curve."""
+        return self.across(self.functional.hessian(self.path), float(weights(self.coefficients, self.x).mean()))
+
+    @cached_property
+    def springs(self) -> BlockTridiagonal:
+        """The part of it that resists bending, everywhere positive: the segments' |b|/|dx|, the mean of them added."""
+        c, w = self.coefficients, weights(self.coefficients, self.x)
+        one = np.broadcast_to(np.eye(c.dim), (len(w), c.dim, c.dim))
+        stiffness = (w + w.mean())[:, None, None] * c.lower_columns(0.5 * (self.x[1:] + self.x[:-1]), one)
+        springs = BlockTridiagonal(stiffness[:-1] + stiffness[1:], -stiffness[1:-1])
+        return self.across(springs, float(w.mean()))
+
+    def stable(self) -> bool:
+        """Whether no small displacement across the curve makes the action less."""
+        return self.x.shape[1] == 1 or len(self.x) < 3 or self.hessian.is_positive()
+
+
+@dataclass
+class Work:
+    """How far a computation is, and whether Ctrl-C has ended it; what is done then is kept."""
+
+    tell: Progress
+    interrupted: bool = False
+
+
+def newton(curve: Curve, work: Work, tolerance: float = 1e-11) -> Curve:
+    """The curve of least action next to one, by Newton steps across it that are made to descend; Ctrl-C returns the last one."""
+    try:
+        for curve in descending(curve, tolerance):  # noqa: B007
+            work.tell(0.0)
+    except KeyboardInterrupt:
+        work.interrupted = True
+    return curve
+
+
+def descending(curve: Curve, tolerance: float) -> Iterator[Curve]:
+    """Curves of falling action, until the force across them is small or rounding stops it."""
+    shift, last = 0.0, np.inf
+    for _ in range(STEPS):
+        step, shift = _step(curve, shift)
+        new = curve.moved(step).spread()
+        if new.value <= curve.value + 1e-13 * abs(curve.value) or (shift == 0 and new.residual < 0.5 * curve.residual):
+            curve, shift = new, (shift / 8 if shift > 1e-4 else 0.0)
+            yield curve
+            if shift == 0 and (curve.residual < tolerance or curve.residual > 0.9 * last < 1e-6):
+                return
+            last = curve.residual
+        elif (shift := max(8 * shift, 1e-2)) > 1e6:
+            return
+
+
+def _step(curve: Curve, shift: float) -> tuple[Floats, float]:
+    """A descending step across the curve, and the share of the springs that was needed for it."""
+    farthest = FARTHEST * float(np.linalg.norm(np.diff(curve.x, axis=0), axis=1).sum())
+    while True:
+        matrix = curve.hessian.shifted(curve.springs, shift) if shift else curve.hessian
+        if matrix.is_positive():
+            step = -matrix.solve(curve.force)
+            if (size := np.abs(step).max()) <= farthest or shift > 1e6:
+                return step * min(1.0, farthest / max(size, 1e-300)), shift
+        shift = max(4 * shift, 1e-3)
+
+
+@dataclass(frozen=True, eq=False)
+class Scaling:
+    """Variables y in which the second derivatives of the action are near 1: x = start + R^-1 y, R'R tridiagonal for each component alike.
+
+    The action is about half the sum of |b|/(2T|dx|) |step of x|² and of |J|² |dx|/(2T|b|) |x|², J the Jacobian of the drift, its square
+    taken from its product with one random vector an image.
+    """
+
+    start: Curve
+    factor: Floats
+
+    @classmethod
+    def of(cls, curve: Curve) -> Scaling:
+        c, x = curve.coefficients, curve.x[1:-1]
+        w = weights(c, curve.x)
+        probe = np.random.default_rng(0).choice([-1.0, 1.0], size=x.shape)
+        pulled = c.pull(x, probe)
+        square = np.einsum("ni,ni->n", pulled, pulled) / np.einsum("ni,ni->n", probe, probe)
+        both = w[:-1] + w[1:]
+        band = np.zeros((2, len(x)))
+        band[1] = both + square / (2 * c.T**2 * both) + 1e-6 * w.mean()
+        band[0, 1:] = -w[1:-1]
+        return cls(curve, np.asarray(cholesky_banded(band)))
+
+    def curve(self, y: Floats) -> Curve:
+        return self.start.moved(solve_banded((0, 1), self.factor, y.reshape(self.start.x.shape[0] - 2, -1)))
+
+    def pulled(self, gradient: Floats) -> Floats:
+        """The gradient with respect to y, from that with respect to the inner images."""
+        transposed = np.stack([self.factor[1], np.append(self.factor[0, 1:], 0.0)])
+        return np.asarray(solve_banded((1, 0), transposed, gradient).ravel())
+
+
+def quasi_newton(curve: Curve, work: Work, tolerance: float = 1e-7) -> Curve:
+    """The same by L-BFGS in scaled variables, images held at equal distances by springs: memory O(n dim), no second derivatives."""
+    try:
+        for _ in range(ROUNDS):
+            new = _relaxed(curve, work).spread()
+            done = new.residual < tolerance or abs(new.value - curve.value) <= 1e-12 * abs(curve.value)
+            curve = new if new.value <= curve.value * (1 + 1e-9) or new.residual < curve.residual else curve
+            if done or curve is not new:
+                break
+    except KeyboardInterrupt:
+        work.interrupted = True
+    return curve
+
+
+def _relaxed(curve: Curve, work: Work) -> Curve:
+    scaling, metric = Scaling.of(curve), 0.5 * (curve.x[1:] + curve.x[:-1])
+    c, rest = curve.coefficients, float(curve.lengths.mean())
+    stiffness = float(weights(c, curve.x).mean())
+
+    def springs(x: Floats) -> tuple[float, Floats]:
+        way = np.diff(x, axis=0)
+        e = c.lower(metric, way)
+        size = np.sqrt(np.maximum(np.einsum("ni,ni->n", way, e), 1e-300))
+        pull = stiffness * ((size - rest) / size)[:, None] * e
+        return 0.5 * stiffness * float(((size - rest) ** 2).sum()), pull[:-1] - pull[1:]
+
+    def value_and_gradient(y: Floats) -> tuple[float, Floats]:
+        here = scaling.curve(y)
+        work.tell(0.0)
+        extra, push = springs(here.x)
+        return here.value + extra, scaling.pulled(here.functional.gradient(here.path)[1:-1] + push)
+
+    options = {"maxiter": INNER, "maxfun": 2 * INNER, "maxcor": MEMORY, "gtol": 0.0, "ftol": 1e-15}
+    zero = np.zeros(curve.x[1:-1].size)
+    return scaling.curve(minimize(value_and_gradient, zero, jac=True, method="L-BFGS-B", options=options).x)

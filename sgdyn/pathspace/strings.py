@@ -1,0 +1,216 @@
+"""Minimum energy paths by the string method, with their saddles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sgdyn import checks
+from sgdyn.errors import NotConvergedError
+from sgdyn.escape.following import Climb, softest
+from sgdyn.escape.surfaces import Surface, surface
+from sgdyn.estimate import Estimate
+from sgdyn.pathspace.metrics import Metric, metric_of
+from sgdyn.pathspace.paths import Path, at_equal_distances, curve_from, ends
+from sgdyn.progress import progress
+
+Floats = NDArray[np.float64]
+
+STEPS = 20_000
+SADDLE_TOLERANCE = 1e-10
+STEEPEST_PRODUCTS = 12
+"""So many products with the Hessian give the largest curvature along the string, which sets the step."""
+MARGIN = 1.3
+COARSE = 30.0
+"""Saddles are looked for once the images move by no more than so many times the tolerance."""
+FLAT = 1e-6
+"""An image counts as a summit if it stands higher than its neighbours by this share of the string's heights."""
+
+
+@dataclass(frozen=True, eq=False)
+class StringPath:
+    """A minimum energy path from a to b: D grad U is parallel to it everywhere.
+
+    x (n + 1, dim): images, at equal distances (in the metric of D^-1) between the ends and the saddles; U (n + 1,) on them; saddles
+    (k, dim), in order; barrier: the height of the highest above a, its error what the slope that is left there may hide. residual: how
+    far the images still move in a step, times the largest curvature, relative to the steepest slope of the string. `complete` is False
+    if Ctrl-C ended it early.
+    """
+
+    surface: Surface = field(repr=False)
+    x: Floats
+    U: Floats
+    saddles: Floats
+    barrier: Estimate
+    residual: float
+    complete: bool
+
+    @property
+    def dim(self) -> int:
+        return int(self.x.shape[1])
+
+    @property
+    def path(self) -> Path:
+        """The images as a path, from 0 to 1."""
+        return Path(self.x, np.linspace(0, 1, len(self.x)))
+
+    @property
+    def barrier_back(self) -> float:
+        """The height of the highest point above b."""
+        return float(self.barrier) + float(self.U[0] - self.U[-1])
+
+    def plot(self, ax: Any = None) -> Any:
+        """U along the string, saddles marked (see `sgdyn.plot`)."""
+        from sgdyn import plot
+
+        return plot.figure(self, ax=ax)
+
+
+def string(
+    U: Any, a: ArrayLike, b: ArrayLike, *, n: int = 32, start: Any = None, climbing: bool = True, tolerance: float = 1e-4,
+    shown: bool | None = None,
+) -> StringPath:  # fmt: skip
+    """The minimum energy path from a to b (dim,), minima as a rule, by the simplified string method with climbing images.
+
+        dx/dt = -D grad U(x), images spread at equal distances in the metric of D^-1 after each step
+
+    U: a `Potential` (also from torch functions), a `nets.Network`, a landscape, or a reversible process, whose D is the metric. n: the
+    number of segments. start (m + 1, dim): points of the first string, by default the straight line; a string keeps to a path that is
+    as symmetric as it is. Steps are one over the largest curvature met, accelerated (Nesterov), until images move by less than `tolerance` of the steepest slope
+    over that curvature. climbing: each image that is a summit climbs to the saddle next to it, where it stays. Memory O(n dim).
+
+    Raises ValueError for ends of another shape and processes that are not reversible (`minimum_action` takes those), NotConvergedError
+    where the images do not come to rest. Sources: E, Ren, Vanden-Eijnden, J. Chem. Phys. 126, 164103 (2007); Henkelman, Uberuaga and
+    Jónsson, J. Chem. Phys. 113, 9901 (2000).
+    """
+    metric, given = metric_of(U), surface(U)
+    first, last = ends(a, b, given.dim)
+    x = curve_from(start, first, last, checks.count("n", n, least=4))
+    tolerance = checks.positive("tolerance", tolerance)
+    chain = _Chain(given, metric, _steepest(given, metric, x))
+    state, complete = _State(x, x, 0, np.inf, ()), True
+    with progress("string", shown) as tell:
+        try:
+            for k, state in enumerate(chain.relaxing(state, tolerance, checks.truth("climbing", climbing))):
+                tell(min(1.0, np.log(max(state.moved, tolerance)) / np.log(tolerance)))
+                if k >= STEPS:
+                    raise _stuck(state.moved, tolerance)
+        except KeyboardInterrupt:
+            complete = False
+    return _result(chain, state, complete)
+
+
+def _stuck(moved: float, tolerance: float) -> NotConvergedError:
+    return NotConvergedError(
+        f"the string still moves by {moved:.2g} of the steepest slope after {STEPS} steps, expected {tolerance:g}; type tolerance={2 * moved:.1g}, or start=... nearer to the path"
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _State:
+    """Images now and before, steps since the last restart, how far they moved, and which of them are held."""
+
+    x: Floats
+    before: Floats
+    age: int
+    moved: float
+    held: tuple[int, ...]
+
+
+@dataclass(eq=False)
+class _Chain:
+    surface: Surface
+    metric: Metric
+    steepness: float
+    """The largest eigenvalue of D Hess U that was met."""
+
+    def relaxing(self, state: _State, tolerance: float, climbing: bool) -> Iterator[_State]:
+        """States of the string, until it is at rest; summits climb as soon as it moves little, and are held from then on."""
+        while state.moved > COARSE * tolerance:
+            state = self.step(state)
+            yield state
+        if climbing:
+            state = self.climbed(state)
+            yield state
+        while state.moved > tolerance:
+            state = self.step(state)
+            yield state
+
+    def step(self, state: _State) -> _State:
+        """An accelerated step down, with a new start where it would lead uphill (O'Donoghue and Candès 2015)."""
+        y = state.x + state.age / (state.age + 3.0) * (state.x - state.before)
+        inner = np.setdiff1d(np.arange(1, len(y) - 1), state.held)
+        slope = self.surface.gradient(y[inner])
+        push = self.metric.raised(y[inner], slope) / self.steepness
+        new = y.copy()
+        new[inner] -= push
+        new = self.spread(new, state.held)
+        change = new - state.x
+        largest = np.sqrt(self.metric.squares(y[inner], push).max())
+        if not np.isfinite(largest):
+            raise NotConvergedError("the string left the finite numbers; type start=... with points nearer to the path")
+        # a step with momentum says little about the distance to rest, one without it is the force
+        drawn = np.sqrt(self.metric.squares(new[inner], new[inner] - y[inner]).max())
+        uphill = float(np.einsum("ni,ni->", slope, change[inner])) > 0
+        return _State(new, state.x, 0 if uphill else state.age + 1, float(drawn / max(largest, 1e-300)), state.held)
+
+    def spread(self, x: Floats, held: tuple[int, ...]) -> Floats:
+        """Images at equal distances between those that are held."""
+        new = x.copy()
+        for i, j in zip((0, *held), (*held, len(x) - 1), strict=True):
+            new[i : j + 1] = at_equal_distances(x[i : j + 1], metric=self.metric.lengths(x[i : j + 1]))
+        return new
+
+    def climbed(self, state: _State) -> _State:
+        """The same with the summits at the saddles next to them."""
+        x, held = state.x.copy(), []
+        for k in summits(self.surface.value(x)):
+            reach = 0.5 * float(np.linalg.norm(x[k + 1] - x[k - 1]))
+            saddle = Climb(self.surface, 0.5 * reach, SADDLE_TOLERANCE).saddle(x[k], x[k + 1] - x[k - 1])
+            if saddle is not None and np.linalg.norm(saddle - x[k]) < 2 * reach:
+                x[k] = saddle
+                held.append(int(k))
+        x = self.spread(x, tuple(held))
+        return _State(x, x, 0, np.inf, tuple(held))
+
+
+def summits(U: Floats) -> NDArray[np.intp]:
+    """The inner images that stand higher than both neighbours."""
+    slack = FLAT * float(np.ptp(U))
+    higher = (U[1:-1] > U[:-2]) & (U[1:-1] >= U[2:]) & (U[1:-1] > np.maximum(U[0], U[-1]).clip(max=U.max()) * 0 + U.min() + slack)
+    return np.flatnonzero(higher) + 1
+
+
+def _steepest(given: Surface, metric: Metric, x: Floats) -> float:
+    """The largest eigenvalue of D Hess U along the string, by powers at some of its images."""
+    rng, found = np.random.default_rng(0), 0.0
+    for k in np.unique(np.linspace(0, len(x) - 1, 7).astype(int)):
+        H, v = given.product(x[k]), rng.normal(size=x.shape[1])
+        for _ in range(STEEPEST_PRODUCTS):
+            v = metric.raised(x[k : k + 1], (H @ (v / np.linalg.norm(v)))[None])[0]
+        found = max(found, float(np.linalg.norm(v)))
+    return MARGIN * max(found, 1e-300)
+
+
+def _result(chain: _Chain, state: _State, complete: bool) -> StringPath:
+    given, x = chain.surface, state.x
+    U = given.value(x)
+    top = int(np.argmax(U))
+    held = list(state.held)
+    height, notes = float(U[top] - U[0]), []
+    if not complete:
+        notes.append(f"Ctrl-C ended it while the images moved by {state.moved:.2g} of the steepest slope")
+    if top in held:
+        g, curvature = given.gradient(x[top : top + 1])[0], softest(given.product(x[top]), 1)[0][0]
+        error, name = float(g @ g / abs(curvature)) + 1e-14 * float(np.abs(U).max()), "at the saddle"
+    else:
+        neighbours = U[max(top - 1, 0) : top + 2]
+        error, name = float(np.ptp(neighbours)), "at the highest image"
+        if 0 < top < len(U) - 1:
+            notes.append("no saddle was found next to the highest image, whose height is a lower bound")
+    barrier = Estimate(height, error, f"string of {len(x) - 1} segments, {name}", warnings=tuple(notes))
+    return StringPath(given, x, U, x[held], barrier, state.moved, complete)
