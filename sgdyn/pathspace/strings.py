@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,8 @@ SADDLE_TOLERANCE = 1e-10
 STEEPEST_PRODUCTS = 12
 """So many products with the Hessian give the largest curvature along the string, which sets the step."""
 MARGIN = 1.3
+CLIMBS = 200
+"""Steps that summits climb at most before Newton's method takes over."""
 COARSE = 30.0
 """Saddles are looked for once the images move by no more than so many times the tolerance."""
 FLAT = 1e-6
@@ -92,7 +95,7 @@ def string(
     x = curve_from(start, first, last, checks.count("n", n, least=4))
     tolerance = checks.positive("tolerance", tolerance)
     chain = _Chain(given, metric, _steepest(given, metric, x))
-    state, complete = _State(x, x, 0, np.inf, ()), True
+    state, complete = _State(x, x, 0, np.inf), True
     with progress("string", shown) as tell:
         try:
             for k, state in enumerate(chain.relaxing(state, tolerance, checks.truth("climbing", climbing))):
@@ -112,13 +115,14 @@ def _stuck(moved: float, tolerance: float) -> NotConvergedError:
 
 @dataclass(frozen=True, eq=False)
 class _State:
-    """Images now and before, steps since the last restart, how far they moved, and which of them are held."""
+    """Images now and before, steps since the last restart, how far they moved, which of them climb, and which are held at saddles."""
 
     x: Floats
     before: Floats
     age: int
     moved: float
-    held: tuple[int, ...]
+    climbing: tuple[int, ...] = ()
+    held: tuple[int, ...] = ()
 
 
 @dataclass(eq=False)
@@ -129,13 +133,21 @@ class _Chain:
     """The largest eigenvalue of D Hess U that was met."""
 
     def relaxing(self, state: _State, tolerance: float, climbing: bool) -> Iterator[_State]:
-        """States of the string, until it is at rest; summits climb as soon as it moves little, and are held from then on."""
-        while state.moved > COARSE * tolerance:
+        """States of the string, until it is at rest; summits climb as soon as it moves little, and are held at the saddles they come to."""
+        goal = COARSE * tolerance if climbing else tolerance
+        while state.moved > goal:
             state = self.step(state)
             yield state
-        if climbing:
-            state = self.climbed(state)
+        if not climbing:
+            return
+        high = summits(self.surface.value(state.x))
+        state = _State(state.x, state.x, 0, np.inf, high, ())
+        for _ in range(CLIMBS):
+            state = self.step(state)
             yield state
+            if state.moved < tolerance:
+                break
+        state = self.at_saddles(state)
         while state.moved > tolerance:
             state = self.step(state)
             yield state
@@ -143,46 +155,54 @@ class _Chain:
     def step(self, state: _State) -> _State:
         """An accelerated step down, with a new start where it would lead uphill (O'Donoghue and Candès 2015)."""
         y = state.x + state.age / (state.age + 3.0) * (state.x - state.before)
-        inner = np.setdiff1d(np.arange(1, len(y) - 1), state.held)
-        slope = self.surface.gradient(y[inner])
-        push = self.metric.raised(y[inner], slope) / self.steepness
+        push = self.push(y, state)
         new = y.copy()
-        new[inner] -= push
-        new = self.spread(new, state.held)
-        change = new - state.x
-        largest = np.sqrt(self.metric.squares(y[inner], push).max())
+        new[1:-1] -= push
+        new = self.spread(new, state)
+        largest = np.sqrt(self.metric.squares(y[1:-1], push).max())
         if not np.isfinite(largest):
             raise NotConvergedError("the string left the finite numbers; type start=... with points nearer to the path")
-        # a step with momentum says little about the distance to rest, one without it is the force
-        drawn = np.sqrt(self.metric.squares(new[inner], new[inner] - y[inner]).max())
-        uphill = float(np.einsum("ni,ni->", slope, change[inner])) > 0
-        return _State(new, state.x, 0 if uphill else state.age + 1, float(drawn / max(largest, 1e-300)), state.held)
+        moved = np.sqrt(self.metric.squares(y[1:-1], (new - y)[1:-1]).max())
+        against = float(np.einsum("ni,ni->", push, (new - state.x)[1:-1])) > 0
+        return replace(
+            state, x=new, before=state.x, age=0 if against else state.age + 1, moved=float(moved / max(largest, 1e-300))
+        )
 
-    def spread(self, x: Floats, held: tuple[int, ...]) -> Floats:
-        """Images at equal distances between those that are held."""
-        new = x.copy()
-        for i, j in zip((0, *held), (*held, len(x) - 1), strict=True):
+    def push(self, y: Floats, state: _State) -> Floats:
+        """D grad U over the largest curvature at the inner images (n - 1, dim), turned round along the string for those that climb."""
+        slope = self.surface.gradient(y[1:-1])
+        push = self.metric.raised(y[1:-1], slope)
+        for k in state.climbing:
+            t = y[k + 1] - y[k - 1]
+            t = t / np.sqrt(self.metric.squares(y[k : k + 1], t[None])[0])
+            push[k - 1] -= 2 * t * float(t @ slope[k - 1])
+        push[np.array(state.held, int) - 1] = 0.0
+        return push / self.steepness
+
+    def spread(self, x: Floats, state: _State) -> Floats:
+        """Images at equal distances between those that climb or are held."""
+        new, pins = x.copy(), sorted((0, *state.climbing, *state.held, len(x) - 1))
+        for i, j in pairwise(pins):
             new[i : j + 1] = at_equal_distances(x[i : j + 1], metric=self.metric.lengths(x[i : j + 1]))
         return new
 
-    def climbed(self, state: _State) -> _State:
-        """The same with the summits at the saddles next to them."""
+    def at_saddles(self, state: _State) -> _State:
+        """The same with the images that climbed at the saddles next to them, where Newton's method finds one."""
         x, held = state.x.copy(), []
-        for k in summits(self.surface.value(x)):
+        for k in state.climbing:
             reach = 0.5 * float(np.linalg.norm(x[k + 1] - x[k - 1]))
-            saddle = Climb(self.surface, 0.5 * reach, SADDLE_TOLERANCE).saddle(x[k], x[k + 1] - x[k - 1])
-            if saddle is not None and np.linalg.norm(saddle - x[k]) < 2 * reach:
+            saddle = Climb(self.surface, reach, SADDLE_TOLERANCE).polished(x[k])
+            if saddle is not None and np.linalg.norm(saddle - x[k]) < reach:
                 x[k] = saddle
-                held.append(int(k))
-        x = self.spread(x, tuple(held))
-        return _State(x, x, 0, np.inf, tuple(held))
+                held.append(k)
+        return _State(x, x, 0, np.inf, (), tuple(held))
 
 
-def summits(U: Floats) -> NDArray[np.intp]:
+def summits(U: Floats) -> tuple[int, ...]:
     """The inner images that stand higher than both neighbours."""
     slack = FLAT * float(np.ptp(U))
-    higher = (U[1:-1] > U[:-2]) & (U[1:-1] >= U[2:]) & (U[1:-1] > np.maximum(U[0], U[-1]).clip(max=U.max()) * 0 + U.min() + slack)
-    return np.flatnonzero(higher) + 1
+    higher = (U[1:-1] > U[:-2] + slack) & (U[1:-1] > U[2:] + slack)
+    return tuple(int(k) + 1 for k in np.flatnonzero(higher))
 
 
 def _steepest(given: Surface, metric: Metric, x: Floats) -> float:
