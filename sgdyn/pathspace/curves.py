@@ -143,7 +143,7 @@ def descending(curve: Curve, tolerance: float) -> Iterator[Curve]:
         if new.value <= curve.value + 1e-13 * abs(curve.value) or (shift == 0 and new.residual < 0.5 * curve.residual):
             curve, shift = new, (shift / 8 if shift > 1e-4 else 0.0)
             yield curve
-            if shift == 0 and (curve.residual < tolerance or curve.residual > 0.9 * last < 1e-6):
+            if curve.residual < tolerance or (shift == 0 and curve.residual > 0.9 * last < 1e-6):
                 return
             last = curve.residual
         elif (shift := max(8 * shift, 1e-2)) > 1e6:
@@ -159,7 +159,8 @@ def _step(curve: Curve, shift: float) -> tuple[Floats, float]:
             step = -matrix.solve(curve.force)
             if (size := np.abs(step).max()) <= farthest or shift > 1e6:
                 return step * min(1.0, farthest / max(size, 1e-300)), shift
-        shift = max(4 * shift, 1e-3)
+        if not np.isfinite(shift := max(4 * shift, 1e-3)):
+            raise FloatingPointError("got second derivatives that are not finite along the path")
 
 
 @dataclass(frozen=True, eq=False)

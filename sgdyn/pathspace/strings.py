@@ -142,10 +142,13 @@ class _Chain:
             return
         high = summits(self.surface.value(state.x))
         state = _State(state.x, state.x, 0, np.inf, high, ())
+        rested = state
         for _ in range(CLIMBS):
             state = self.step(state)
+            if runaway(state, rested):
+                state = rested
             yield state
-            if state.moved < tolerance:
+            if state is rested or state.moved < tolerance:
                 break
         state = self.at_saddles(state)
         while state.moved > tolerance:
@@ -156,14 +159,14 @@ class _Chain:
         """An accelerated step down, with a new start where it would lead uphill (O'Donoghue and Candès 2015)."""
         y = state.x + state.age / (state.age + 3.0) * (state.x - state.before)
         push = self.push(y, state)
-        new = y.copy()
-        new[1:-1] -= push
-        new = self.spread(new, state)
         largest = np.sqrt(self.metric.squares(y[1:-1], push).max())
         if not np.isfinite(largest):
             raise NotConvergedError("the string left the finite numbers; type start=... with points nearer to the path")
+        new = y.copy()
+        new[1:-1] -= push
+        new = self.spread(new, state)
         moved = np.sqrt(self.metric.squares(y[1:-1], (new - y)[1:-1]).max())
-        against = float(np.einsum("ni,ni->", push, (new - state.x)[1:-1])) > 0
+        against = float(np.einsum("ni,ni->", across(push, y), (new - state.x)[1:-1])) > 0
         return replace(
             state, x=new, before=state.x, age=0 if against else state.age + 1, moved=float(moved / max(largest, 1e-300))
         )
@@ -196,6 +199,20 @@ class _Chain:
                 x[k] = saddle
                 held.append(k)
         return _State(x, x, 0, np.inf, (), tuple(held))
+
+
+def across(push: Floats, x: Floats) -> Floats:
+    """What of vectors at the inner images is orthogonal to the string (n - 1, dim)."""
+    t = x[2:] - x[:-2]
+    share = np.einsum("ni,ni->n", push, t) / np.maximum(np.einsum("ni,ni->n", t, t), 1e-300)
+    return np.asarray(push - share[:, None] * t)
+
+
+def runaway(state: _State, rested: _State) -> bool:
+    """Whether an image that climbs has gone further than two segments' length from where it began."""
+    k = np.array(rested.climbing, int)
+    gone = np.linalg.norm(state.x[k] - rested.x[k], axis=1)
+    return bool(np.any(gone > np.linalg.norm(rested.x[k + 1] - rested.x[k - 1], axis=1)))
 
 
 def summits(U: Floats) -> tuple[int, ...]:
