@@ -20,7 +20,11 @@ from sgdyn.progress import Progress
 
 Floats = NDArray[np.float64]
 
-STEPS = 200
+STEPS, PATIENCE = 100, 20
+"""Newton steps at most, and so many in which the force across the curve does not become less."""
+ROUNDED = 1e-7
+"""Below this force rounding may stop it."""
+STIFFEST = 1e6
 SPREADS = 3
 """Points are put at equal distances so many times in succession: the spline's length is not the polygon's."""
 ROUNDS, INNER, MEMORY = 20, 200, 8
@@ -136,17 +140,19 @@ def newton(curve: Curve, work: Work, tolerance: float = 1e-11) -> Curve:
 
 def descending(curve: Curve, tolerance: float) -> Iterator[Curve]:
     """Curves of falling action, until the force across them is small or rounding stops it."""
-    shift, last = 0.0, np.inf
+    shift, best, waited = 0.0, np.inf, 0
     for _ in range(STEPS):
         step, shift = _step(curve, shift)
-        new = curve.moved(step).spread()
-        if new.value <= curve.value + 1e-13 * abs(curve.value) or (shift == 0 and new.residual < 0.5 * curve.residual):
-            curve, shift = new, (shift / 8 if shift > 1e-4 else 0.0)
-            yield curve
-            if curve.residual < tolerance or (shift == 0 and curve.residual > 0.9 * last < 1e-6):
+        new = curve.moved(step)
+        if new.value > curve.value * (1 + 1e-13) and (shift or new.residual > 0.5 * curve.residual):
+            if (shift := max(8 * shift, 1e-2)) > STIFFEST:
                 return
-            last = curve.residual
-        elif (shift := max(8 * shift, 1e-2)) > 1e6:
+            continue
+        curve, shift = new.spread(), (shift / 8 if shift > 1e-3 else 0.0)
+        yield curve
+        waited = 0 if curve.residual < 0.9 * best else waited + 1
+        best = min(best, curve.residual)
+        if best < tolerance or waited > (3 if best < ROUNDED else PATIENCE):
             return
 
 
@@ -157,7 +163,7 @@ def _step(curve: Curve, shift: float) -> tuple[Floats, float]:
         matrix = curve.hessian.shifted(curve.springs, shift) if shift else curve.hessian
         if matrix.is_positive():
             step = -matrix.solve(curve.force)
-            if (size := np.abs(step).max()) <= farthest or shift > 1e6:
+            if (size := np.abs(step).max()) <= farthest or shift > STIFFEST:
                 return step * min(1.0, farthest / max(size, 1e-300)), shift
         if not np.isfinite(shift := max(4 * shift, 1e-3)):
             raise FloatingPointError("got second derivatives that are not finite along the path")
@@ -165,10 +171,10 @@ def _step(curve: Curve, shift: float) -> tuple[Floats, float]:
 
 @dataclass(frozen=True, eq=False)
 class Scaling:
-    """Variables y in which the second derivatives of the action are near 1: x = start + R^-1 y, R'R tridiagonal for each component alike.
+    """Variables y in which the second derivatives of the action are near 1: x = start + P R^-1 y, R'R tridiagonal for each component alike.
 
     The action is about half the sum of |b|/(2T|dx|) |step of x|² and of |J|² |dx|/(2T|b|) |x|², J the Jacobian of the drift, its square
-    taken from its product with one random vector an image.
+    taken from its product with one random vector an image. P keeps images in the planes across the start, so that they stay apart.
     """
 
     start: Curve
@@ -188,16 +194,20 @@ class Scaling:
         return cls(curve, np.asarray(cholesky_banded(band)))
 
     def curve(self, y: Floats) -> Curve:
-        return self.start.moved(solve_banded((0, 1), self.factor, y.reshape(self.start.x.shape[0] - 2, -1)))
+        t, e = self.start.tangents
+        step = solve_banded((0, 1), self.factor, y.reshape(t.shape))
+        return self.start.moved(step - t * np.einsum("ni,ni->n", e, step)[:, None])
 
     def pulled(self, gradient: Floats) -> Floats:
         """The gradient with respect to y, from that with respect to the inner images."""
+        t, e = self.start.tangents
+        across = gradient - e * np.einsum("ni,ni->n", t, gradient)[:, None]
         transposed = np.stack([self.factor[1], np.append(self.factor[0, 1:], 0.0)])
-        return np.asarray(solve_banded((1, 0), transposed, gradient).ravel())
+        return np.asarray(solve_banded((1, 0), transposed, across).ravel())
 
 
 def quasi_newton(curve: Curve, work: Work, tolerance: float = 1e-7) -> Curve:
-    """The same by L-BFGS in scaled variables, images held at equal distances by springs: memory O(n dim), no second derivatives."""
+    """The same by L-BFGS in scaled variables, spread out and scaled anew after each round: memory O(n dim), no second derivatives."""
     try:
         for _ in range(ROUNDS):
             new = _relaxed(curve, work).spread()
@@ -211,23 +221,13 @@ def quasi_newton(curve: Curve, work: Work, tolerance: float = 1e-7) -> Curve:
 
 
 def _relaxed(curve: Curve, work: Work) -> Curve:
-    scaling, metric = Scaling.of(curve), 0.5 * (curve.x[1:] + curve.x[:-1])
-    c, rest = curve.coefficients, float(curve.lengths.mean())
-    stiffness = float(weights(c, curve.x).mean())
-
-    def springs(x: Floats) -> tuple[float, Floats]:
-        way = np.diff(x, axis=0)
-        e = c.lower(metric, way)
-        size = np.sqrt(np.maximum(np.einsum("ni,ni->n", way, e), 1e-300))
-        pull = stiffness * ((size - rest) / size)[:, None] * e
-        return 0.5 * stiffness * float(((size - rest) ** 2).sum()), pull[:-1] - pull[1:]
+    scaling = Scaling.of(curve)
 
     def value_and_gradient(y: Floats) -> tuple[float, Floats]:
         here = scaling.curve(y)
         work.tell(0.0)
-        extra, push = springs(here.x)
-        return here.value + extra, scaling.pulled(here.functional.gradient(here.path)[1:-1] + push)
+        return here.value, scaling.pulled(here.functional.gradient(here.path)[1:-1])
 
-    options = {"maxiter": INNER, "maxfun": 2 * INNER, "maxcor": MEMORY, "gtol": 0.0, "ftol": 1e-15}
+    options = {"maxiter": INNER, "maxfun": 2 * INNER, "maxcor": MEMORY, "gtol": 0.0, "ftol": 1e-14}
     zero = np.zeros(curve.x[1:-1].size)
     return scaling.curve(minimize(value_and_gradient, zero, jac=True, method="L-BFGS-B", options=options).x)

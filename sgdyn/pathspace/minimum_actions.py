@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,13 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 from sgdyn import checks
 from sgdyn.errors import NotConvergedError
 from sgdyn.estimate import Estimate
-from sgdyn.pathspace.coefficients import coefficients
+from sgdyn.pathspace.coefficients import coefficients, equilibrium
 from sgdyn.pathspace.criticality import BAND_LIMIT
 from sgdyn.pathspace.curves import Curve, Work, newton, quasi_newton
 from sgdyn.pathspace.functional import Action
 from sgdyn.pathspace.geometric import Geometric
 from sgdyn.pathspace.halts import divided
 from sgdyn.pathspace.paths import Path, curve_from, ends
+from sgdyn.pathspace.strings import string
 from sgdyn.problem import Langevin
 from sgdyn.progress import progress
 
@@ -26,6 +28,7 @@ Floats = NDArray[np.float64]
 SAME = 1e-2
 """Two paths that come this close everywhere, relative to their size, are one."""
 COARSEST = 8
+STRING_TOLERANCE = 1e-3
 ROUGH = 1e-4
 """A larger force across the path is noted."""
 BENDS = 2
@@ -88,7 +91,8 @@ def minimum_action(
     Images at equal distances (n segments, a multiple of 4) are moved across the curve: up to 24 dimensions by Newton's method, beyond by
     L-BFGS with memory O(n dim), from the straight line and `starts` bent ones, or from `start` (m + 1, dim) alone. Downhill costs
     nothing. Where the path meets a zero of the drift (saddles, minima) it is divided there. The drift is that of T = 0. The value is extrapolated from
-    n/4, n/2 and n; its error is the last correction.
+    n/4, n/2 and n; its error is what two levels
+    alone would have been off.
 
     Raises ValueError for a D without full rank, ends of another shape and an n that is no multiple of 4, NotConvergedError where no
     start leads anywhere. Sources: Heymann and Vanden-Eijnden, Commun. Pure Appl. Math. 61, 1052 (2008); Freidlin and Wentzell (1998).
@@ -99,7 +103,7 @@ def minimum_action(
     n = checks.count("n", n, least=4 * COARSEST)
     if n % 4:
         raise ValueError(f"got n={n}, expected a multiple of 4: the error comes from n/4 and n/2; type n={4 * (n // 4 + 1)}")
-    given = [curve_from(start, first, last, n // 4)]
+    given = [_start(problem, start, first, last, n // 4)]
     if start is None:
         given += _bent(given[0], checks.count("starts", starts, least=0), seed)
     with progress("path of least action", shown) as tell:
@@ -121,6 +125,15 @@ def _checked(problem: Any) -> Langevin:
     return problem
 
 
+def _start(problem: Langevin, start: Any, a: Floats, b: Floats, n: int) -> Floats:
+    """The points given; in many dimensions the minimum energy path of a reversible process; else the straight line."""
+    line = curve_from(start, a, b, n)
+    if start is None and len(a) > BAND_LIMIT and (problem.is_gibbs or equilibrium(problem)) and problem.curl is None:
+        with suppress(NotConvergedError):
+            return string(problem, a, b, start=line, n=n, climbing=False, tolerance=STRING_TOLERANCE, shown=False).x
+    return line
+
+
 def _bent(x: Floats, count: int, seed: int) -> list[Floats]:
     """The straight line bent to either side, at random."""
     s, (n, dim) = np.linspace(0, 1, len(x))[:, None], x.shape
@@ -135,8 +148,11 @@ def _bent(x: Floats, count: int, seed: int) -> list[Floats]:
 def _relaxed(curve: Curve, work: Work) -> Curve:
     if curve.x.shape[1] == 1 or len(curve.x) < 3 or work.interrupted:
         return curve
-    c = curve.coefficients
-    return newton(curve, work) if c.dim <= BAND_LIMIT and c.smooth else quasi_newton(curve, work)
+    return newton(curve, work) if _by_newton(curve) else quasi_newton(curve, work)
+
+
+def _by_newton(curve: Curve) -> bool:
+    return curve.coefficients.dim <= BAND_LIMIT and curve.coefficients.smooth
 
 
 def _distinct(curves: list[Curve], work: Work) -> list[Curve]:
@@ -150,7 +166,7 @@ def _distinct(curves: list[Curve], work: Work) -> list[Curve]:
             break
     if not found:
         raise NotConvergedError(f"no path of finite action was reached from {len(curves)} starts; type start=... nearer to one")
-    return [c for c in found if c.stable()] or found[:1]
+    return [c for c in found if not _by_newton(c) or c.stable()] or found[:1]
 
 
 def _same(one: Curve, other: Curve) -> bool:
@@ -208,7 +224,7 @@ def _extrapolated(values: list[float], n: int, notes: tuple[str, ...]) -> Estima
     if SECOND_ORDER[0] < ratio < SECOND_ORDER[1]:
         first, second = (4 * middle - coarse) / 3, (4 * fine - middle) / 3
         value = (16 * second - first) / 15
-        return Estimate(value, abs(value - second) + rounding, f"{name}, Richardson", warnings=notes)
+        return Estimate(value, abs(value - first) + rounding, f"{name}, Richardson", warnings=notes)
     if ratio > 1.5:
         value = fine - (middle - fine) / (ratio - 1)
         return Estimate(value, abs(value - fine) + rounding, f"{name}, Aitken", warnings=notes)
