@@ -211,13 +211,18 @@ def quasi_newton(curve: Curve, work: Work, tolerance: float = 1e-7) -> Curve:
     try:
         for _ in range(ROUNDS):
             new = _relaxed(curve, work).spread()
-            done = new.residual < tolerance or abs(new.value - curve.value) <= 1e-12 * abs(curve.value)
+            done = new.residual < tolerance or abs(new.value - curve.value) <= 1e-10 * _scale(curve)
             curve = new if new.value <= curve.value * (1 + 1e-9) or new.residual < curve.residual else curve
             if done or curve is not new:
                 break
     except KeyboardInterrupt:
         work.interrupted = True
     return curve
+
+
+def _scale(curve: Curve) -> float:
+    """The action of as long a curve across the drift."""
+    return float((weights(curve.coefficients, curve.x) * curve.lengths**2).sum())
 
 
 def _relaxed(curve: Curve, work: Work) -> Curve:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import root
+from scipy.optimize import NoConvergence, newton_krylov, root
 
 from sgdyn.pathspace.criticality import BAND_LIMIT
 from sgdyn.pathspace.curves import Curve
@@ -15,6 +15,7 @@ NEAR = 1.0
 """So many segments' lengths from its nearest image a zero of the drift lies on the curve."""
 SHORTEST = 4
 """So few segments a piece has at least."""
+KRYLOV_STEPS = 30
 SLOW = 0.3
 """Only images where |b| is below this share of its largest value are looked at."""
 
@@ -53,11 +54,14 @@ def _zeros(curve: Curve) -> list[tuple[int, Floats]]:
 
 
 def _zero(curve: Curve, near: Floats) -> Floats | None:
-    """The zero of the drift next to a point, up to 24 dimensions by Powell's method; None where it is not found."""
-    c = curve.coefficients
-    if c.dim > BAND_LIMIT:
-        return None
-    found = root(lambda y: c.drift(y), near, jac=(lambda y: c.jacobian(y)) if c.smooth else None, tol=1e-13)
-    size = np.linalg.norm(c.drift(found.x))
-    fine = np.isfinite(size) and size <= 1e-8 * max(np.linalg.norm(c.drift(curve.x), axis=1).max(), 1e-300)
-    return np.asarray(found.x) if fine else None
+    """The zero of the drift next to a point: up to 24 dimensions by Powell's method, beyond by Newton-Krylov; None where it is not found."""
+    c, size = curve.coefficients, float(np.abs(curve.coefficients.drift(curve.x)).max())
+    if c.dim <= BAND_LIMIT:
+        x = root(lambda y: c.drift(y), near, jac=(lambda y: c.jacobian(y)) if c.smooth else None, tol=1e-13).x
+    else:
+        try:
+            x = newton_krylov(lambda y: c.drift(y), near, f_tol=1e-9 * size, maxiter=KRYLOV_STEPS)
+        except (NoConvergence, ValueError):
+            return None
+    left = np.abs(c.drift(x)).max()
+    return np.asarray(x) if np.isfinite(left) and left <= 1e-8 * max(size, 1e-300) else None
