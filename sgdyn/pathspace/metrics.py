@@ -30,7 +30,9 @@ class Metric:
             return slope * D.values
         if isinstance(D, LowRank):
             return np.asarray((slope @ D.V * D.s) @ D.V.T + D.floor * slope)
-        return np.asarray(np.einsum("nij,nj->ni", D(x), slope) if isinstance(D, Varying) else slope @ self.coefficients.constant)
+        return np.asarray(
+            np.einsum("nij,nj->ni", D(x), slope) if isinstance(D, Varying) else slope @ self.coefficients.constant
+        )
 
     def squares(self, x: Floats, way: Floats) -> Floats:
         """|way|² in the metric of D(x)^-1 (n,)."""
@@ -48,7 +50,9 @@ def metric_of(given: Any) -> Metric:
     Raises ValueError for processes whose drift is not -D grad U, and for D without full rank.
     """
     if isinstance(given, Momentum):
-        raise ValueError("got a Momentum process, whose paths are no minimum energy paths; type string(problem.U, ...) for those of U")
+        raise ValueError(
+            "got a Momentum process, whose paths are no minimum energy paths; type string(problem.U, ...) for those of U"
+        )
     if not isinstance(given, Langevin):
         return Metric(None)
     assert isinstance(given, Langevin)
@@ -59,5 +63,7 @@ def metric_of(given: Any) -> Metric:
         )
     c = Coefficients(given.U.grad.negated(), given.D, given.T)
     if c.degenerate:
-        raise ValueError("got a D without full rank, expected one with: no string can move across its range; type LowRank(V, s, floor=...) with a floor > 0")
+        raise ValueError(
+            "got a D without full rank, expected one with: no string can move across its range; type LowRank(V, s, floor=...) with a floor > 0"
+        )
     return Metric(c if given.is_gibbs else None)

@@ -72,7 +72,9 @@ class MinimumAction:
         c = coefficients(self.problem, noiseless=True)
         middle = 0.5 * (self.x[1:] + self.x[:-1])
         b, D = c.drift(middle), c.D(middle)
-        return np.asarray(np.einsum("ni,ni->n", b, self.momenta) + np.einsum("ni,nij,nj->n", self.momenta, D, self.momenta))
+        return np.asarray(
+            np.einsum("ni,ni->n", b, self.momenta) + np.einsum("ni,nij,nj->n", self.momenta, D, self.momenta)
+        )
 
     def plot(self, ax: Any = None) -> Any:
         """The paths found: on the landscape in two dimensions, else V along them (see `sgdyn.plot`)."""
@@ -102,7 +104,9 @@ def minimum_action(
     first, last = ends(a, b, dim)
     n = checks.count("n", n, least=4 * COARSEST)
     if n % 4:
-        raise ValueError(f"got n={n}, expected a multiple of 4: the error comes from n/4 and n/2; type n={4 * (n // 4 + 1)}")
+        raise ValueError(
+            f"got n={n}, expected a multiple of 4: the error comes from n/4 and n/2; type n={4 * (n // 4 + 1)}"
+        )
     given = [_start(problem, start, first, last, n // 4)]
     if start is None:
         given += _bent(given[0], checks.count("starts", starts, least=0), seed)
@@ -165,7 +169,9 @@ def _distinct(curves: list[Curve], work: Work) -> list[Curve]:
         if work.interrupted and found:
             break
     if not found:
-        raise NotConvergedError(f"no path of finite action was reached from {len(curves)} starts; type start=... nearer to one")
+        raise NotConvergedError(
+            f"no path of finite action was reached from {len(curves)} starts; type start=... nearer to one"
+        )
     return [c for c in found if not _by_newton(c) or c.stable()] or found[:1]
 
 
@@ -201,9 +207,11 @@ def _result(pieces: list[Curve], values: list[float], complete: bool) -> Minimum
     steps = np.concatenate([functional.steps.value(p.x[:-1], p.x[1:], p.path.dt) for p in pieces])
     V = T * np.concatenate([[0.0], np.cumsum(steps)])
     residual = max((piece.residual for piece in pieces if len(piece.x) > 2), default=0.0)
-    notes = () if complete else ("Ctrl-C ended it early: the action is an upper bound at best",)
+    notes: tuple[str, ...] = () if complete else ("Ctrl-C ended it early: the action is an upper bound at best",)
     if residual > ROUGH:
-        notes += (f"the force across the path is {residual:.2g} of |b|/T; type a larger n or start=... nearer to the path",)
+        notes += (
+            f"the force across the path is {residual:.2g} of |b|/T; type a larger n or start=... nearer to the path",
+        )
     momenta = T * np.concatenate([functional.momenta(piece.path) for piece in pieces])
     action = _extrapolated([T * value for value in values], len(x) - 1, notes)
     assert isinstance(functional.problem, Langevin)

@@ -20,9 +20,7 @@ def three_dimensional(x):
 
 
 def varying(x):
-    return np.array(
-        [[1 + x[0] ** 2, 0.2 * x[1], 0], [0.2 * x[1], 1.5 + x[2] ** 2, 0], [0, 0, 1 + 0.3 * np.sin(x[0])]]
-    )
+    return np.array([[1 + x[0] ** 2, 0.2 * x[1], 0], [0.2 * x[1], 1.5 + x[2] ** 2, 0], [0, 0, 1 + 0.3 * np.sin(x[0])]])
 
 
 @pytest.mark.parametrize("D", [1.0, np.array([[1, 0.5, 0], [0.5, 2, 0.1], [0, 0.1, 1]]), varying])
@@ -103,17 +101,17 @@ def test_a_noise_that_depends_on_x_keeps_exp_minus_U_over_T():
     problem = sg.Langevin.gibbs(landscape.U, 0.2, lambda x: np.array([[1 + x[0] ** 2, 0.3], [0.3, 1 + x[1] ** 2]]))
     found = sg.minimum_action(problem, landscape.minima[0], landscape.minima[1])
     height = landscape.U(landscape.saddles[0]) - landscape.U(landscape.minima[0])
-    assert abs(float(found.action) - height) < 4 * found.action.error < 1e-5
+    assert abs(float(found.action) - height) < found.action.error < 1e-4
 
 
 def test_coordinates_time_and_energy_have_no_units():
     A = np.array([[1.3, 0.4], [-0.2, 0.8]])
     inverse = np.linalg.inv(A)
-    drift = lambda x, alpha=6.0: np.array([x[0] - x[0] ** 3 - alpha * x[0] * x[1] ** 2, -(1 + x[0] ** 2) * x[1]])  # noqa: E731
+    drift = lambda x, alpha=6.0: np.array([x[0] - x[0] ** 3 - alpha * x[0] * x[1] ** 2, -(1 + x[0] ** 2) * x[1]])
     plain = sg.minimum_action(sg.Langevin.from_drift(drift, dim=2), [-1, 0], [0, 0], n=80)
     for time, energy in ((1.0, 1.0), (3.0, 7.0)):
-        moved = lambda y, time=time: time * A @ drift(inverse @ y)  # noqa: E731
-        problem = sg.Langevin.from_drift(moved, T=2.0, D=energy * time / 1.0 * A @ A.T / 1.0, dim=2)
+        moved = lambda y, time=time: time * A @ drift(inverse @ y)
+        problem = sg.Langevin.from_drift(moved, T=2.0, D=energy * time * A @ A.T, dim=2)
         found = sg.minimum_action(problem, A @ [-1, 0], [0, 0], n=80, start=plain.x @ A.T)
         # x -> A x with D -> A D A'; drift and D times faster: nothing changes; D larger by a factor: V smaller by it
         assert np.isclose(float(found.action) * energy, float(plain.action), rtol=1e-10)
@@ -132,13 +130,16 @@ def test_agreement_with_the_instanton_of_long_times():
     problem = sg.landscapes.maier_stein(10.0).problem(0.5)
     geometric = sg.minimum_action(problem, [-1, 0], [-0.3, 0.2], n=80)
     costs = [0.5 * float(sg.instanton(problem, [-1, 0], [-0.3, 0.2], t=t, n=200, starts=2).action) for t in (4, 8)]
-    assert costs[0] > costs[1] > float(geometric.action) and np.isclose(costs[1], float(geometric.action), rtol=1e-5)
+    assert (
+        costs[0] > float(geometric.action) + 1e-4
+        and abs(costs[1] - float(geometric.action)) < geometric.action.error < 1e-6
+    )
 
 
 def test_one_dimension_and_starts_that_are_not_at_rest():
     problem = sg.landscapes.double_well().problem(0.1)
     assert np.isclose(float(sg.minimum_action(problem, [-1], [0.5]).action), 0.25, atol=1e-12)
-    assert np.isclose(float(sg.minimum_action(problem, [0.5], [-1]).action), 0.25 - 7 * 0.25 / 16, atol=1e-10)
+    assert np.isclose(float(sg.minimum_action(problem, [0.5], [-1]).action), 0.109375, atol=1e-12)
     assert np.isclose(float(sg.minimum_action(problem, [-0.5], [-0.9]).action), 0.0, atol=1e-12)
 
 
@@ -156,7 +157,9 @@ def test_potentials_without_hessians():
     )
     found = sg.minimum_action(sg.Langevin(U, 0.3), [-1, 0.5], [1, 0.5], n=120)
     assert abs(float(found.action) - 1) < 4 * found.action.error < 1e-3
-    assert np.abs(found.x[:, 1] - 0.5 * found.x[:, 0] ** 2).max() > 0.01  # the valley is not the way of steepest descent
+    assert (
+        np.abs(found.x[:, 1] - 0.5 * found.x[:, 0] ** 2).max() > 0.01
+    )  # the valley is not the way of steepest descent
 
 
 def test_ctrl_c_returns_what_is_done(monkeypatch):
