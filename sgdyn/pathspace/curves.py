@@ -130,12 +130,14 @@ class Work:
 
 def newton(curve: Curve, work: Work, tolerance: float = 1e-11) -> Curve:
     """The curve of least action next to one, by Newton steps across it that are made to descend; Ctrl-C returns the last one."""
+    found = [curve]
     try:
-        for curve in descending(curve, tolerance):  # noqa: B007
+        for new in descending(curve, tolerance):
             work.tell(0.0)
+            found[0] = new
     except KeyboardInterrupt:
         work.interrupted = True
-    return curve
+    return found[0]
 
 
 def descending(curve: Curve, tolerance: float) -> Iterator[Curve]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import NoConvergence, newton_krylov, root
@@ -26,7 +28,7 @@ def divided(curve: Curve) -> list[Curve]:
     cuts = _zeros(curve)
     bounds = [(0, x[0]), *cuts, (n, x[-1])]
     pieces = []
-    for (i, first), (j, last) in zip(bounds[:-1], bounds[1:], strict=True):
+    for (i, first), (j, last) in pairwise(bounds):
         points = np.concatenate([first[None], x[i + 1 : j], last[None]])
         if len(points) < 3:  # no image between two zeros
             points = np.stack([first, 0.5 * (first + last), last])

@@ -140,7 +140,7 @@ def _start(problem: Langevin, start: Any, a: Floats, b: Floats, n: int) -> Float
 
 def _bent(x: Floats, count: int, seed: int) -> list[Floats]:
     """The straight line bent to either side, at random."""
-    s, (n, dim) = np.linspace(0, 1, len(x))[:, None], x.shape
+    s, dim = np.linspace(0, 1, len(x))[:, None], x.shape[1]
     size, rng, found = np.linalg.norm(x[-1] - x[0]), np.random.default_rng(seed), []
     for _ in range((count + 1) // 2 if dim > 1 else 0):
         sizes = rng.normal(size=(BENDS, dim)) * size / np.sqrt(dim)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.interpolate import CubicSpline
 
 import sgdyn as sg
 from sgdyn.pathspace import strings
@@ -25,11 +26,11 @@ def test_the_barriers_of_muller_and_brown():
 def test_grad_U_is_parallel_to_the_string():
     landscape = sg.landscapes.muller_brown()
     found = sg.string(landscape.U, landscape.minima[0], landscape.minima[1], n=64, tolerance=1e-5)
-    slope, t = landscape.U.grad(found.x[1:-1]), found.x[2:] - found.x[:-2]
+    slope, t = landscape.U.grad(found.x[1:-1]), CubicSpline(np.arange(65), found.x)(np.arange(1, 64), 1)
     t /= np.linalg.norm(t, axis=1, keepdims=True)
     across = slope - t * np.sum(slope * t, axis=1)[:, None]
     away = [np.linalg.norm(found.x[1:-1] - p, axis=1) > 0.1 for p in [*found.saddles, *landscape.minima]]
-    assert np.linalg.norm(across, axis=1)[np.all(away, axis=0)].max() < 0.02 * np.linalg.norm(slope, axis=1).max()
+    assert np.linalg.norm(across, axis=1)[np.all(away, axis=0)].max() < 2e-3 * np.linalg.norm(slope, axis=1).max()
 
 
 @pytest.mark.parametrize("D", [np.array([[1, 0.8], [0.8, 1]]), lambda x: np.array([[1 + x[0] ** 2, 0.2], [0.2, 1.0]])])
@@ -43,7 +44,7 @@ def test_the_metric_is_that_of_D_and_the_path_that_of_least_action(D):
     assert abs(float(least.action) - FROM_A) < 2e-3
     euclidean = sg.string(landscape.U, A, C, n=64, tolerance=1e-5)
     apart = lambda x, y: np.linalg.norm(x[:, None] - y, axis=-1).min(1).max()
-    assert apart(found.x, least.x) < 0.012 < 0.05 < apart(found.x, euclidean.x)
+    assert apart(found.x, least.x) < 0.003 < 0.04 < apart(found.x, euclidean.x)
 
 
 def test_images_are_at_equal_distances_between_the_saddles():
