@@ -135,21 +135,23 @@ class _Chain:
 
     def relaxing(self, state: _State, tolerance: float, climbing: bool) -> Iterator[_State]:
         """States of the string, until it is at rest; summits climb as soon as it moves little, and are held at the saddles they come to."""
-        while state.moved > COARSE * tolerance:
-            state = self.step(state)
-            yield state
-        if climbing:
-            state = yield from self.climbed(state, tolerance)
+        state = yield from self.falling(state, COARSE * tolerance)
+        if climbing and (high := summits(self.surface.value(state.x))):
+            state = yield from self.climbed(replace(state, climbing=high), tolerance)
+        state = yield from self.falling(state, tolerance)
+        yield from self.falling(state, tolerance, exact=True)
+
+    def falling(self, state: _State, goal: float, *, exact: bool = False) -> Generator[_State, None, _State]:
+        """States of the string from rest on, until it moves by no more than the goal."""
         state = replace(state, before=state.x, age=0, moved=np.inf)
-        while state.moved > tolerance:
-            state = self.step(state, exact=True)
+        while state.moved > goal:
+            state = self.step(state, exact=exact)
             yield state
+        return state
 
     def climbed(self, state: _State, tolerance: float) -> Generator[_State, None, _State]:
         """States while summits climb; at last that with them at the saddles, or where they were if they ran away."""
-        high = summits(self.surface.value(state.x))
-        state = _State(state.x, state.x, 0, np.inf, high, ())
-        rested = state
+        rested = state = replace(state, before=state.x, age=0, moved=np.inf)
         for _ in range(CLIMBS):
             state = self.step(state)
             if runaway(state, rested):
