@@ -35,14 +35,14 @@ def timed(run: Callable[[], Any], repeat: int) -> tuple[float, Any]:
     return float(np.median(taken)), result
 
 
-def gmam(n: int, tau: float, steps: int, tolerance: float) -> tuple[float, int]:
-    """The action and the steps taken: Heymann and Vanden-Eijnden 2008, algorithm of section 3.1, D = 1.
+def gmam(n: int, tau: float, steps: int, tolerance: float) -> float:
+    """The action: Heymann and Vanden-Eijnden 2008, algorithm of section 3.1, D = 1.
 
     x_t = l² x'' - l (J - J') x' - J' b + l l' x', l = |b|/|x'|, x'' implicit.
     """
     s = np.linspace(0, 1, n + 1)
     x = np.stack([s - 1, 0.3 * np.sin(np.pi * s)], 1)
-    for k in range(steps):
+    for _ in range(steps):
         u, v = x[:, 0], x[:, 1]
         b = np.stack([u - u**3 - 10 * u * v**2, -(1 + u**2) * v], 1)
         J = np.array([[1 - 3 * u**2 - 10 * v**2, -20 * u * v], [-2 * u * v, -(1 + u**2)]]).transpose(2, 0, 1)
@@ -70,7 +70,7 @@ def gmam(n: int, tau: float, steps: int, tolerance: float) -> tuple[float, int]:
     middle, way = 0.5 * (x[1:] + x[:-1]), np.diff(x, axis=0)
     u, v = middle.T
     b = np.stack([u - u**3 - 10 * u * v**2, -(1 + u**2) * v], 1)
-    return float(0.5 * (np.linalg.norm(b, axis=1) * np.linalg.norm(way, axis=1) - (b * way).sum(1)).sum()), k + 1
+    return float(0.5 * (np.linalg.norm(b, axis=1) * np.linalg.norm(way, axis=1) - (b * way).sum(1)).sum())
 
 
 def chain(dim: int, stiffness: float) -> sg.Potential:
@@ -123,7 +123,10 @@ def plane(repeat: int) -> list[str]:
         print(rows[-1], flush=True)
 
     sg.minimum_action(problem, [-1, 0], [0, 0], n=40)
-    action = lambda found: float(found.action)
+
+    def action(found: Any) -> float:
+        return float(found.action)
+
     for n in (100, 200, 400):
         add(
             f"`minimum_action`, n={n}, five starts, both mirror images",
@@ -139,7 +142,7 @@ def plane(repeat: int) -> list[str]:
         add(
             f"NumPy gMAM, n={n}, tau = 0.1, moves below 1e-6",
             lambda n=n: gmam(n, 0.1, 20_000, 1e-6),
-            lambda found: found[0],
+            float,
         )
     return rows
 
@@ -174,7 +177,7 @@ def many(repeat: int) -> list[str]:
         )
         problem = sg.Langevin(U, 1.0)
         add(
-            f"`minimum_action`, the same, n=64",
+            "`minimum_action`, the same, n=64",
             lambda p=problem, a=a, b=b: sg.minimum_action(p, a, b, n=64, starts=0),
             action,
             0.25,

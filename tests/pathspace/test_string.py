@@ -141,11 +141,11 @@ def test_without_climbing_the_highest_image_is_a_lower_bound():
 def test_ctrl_c_returns_what_is_done(monkeypatch):
     landscape, steps = sg.landscapes.muller_brown(), []
 
-    def interrupted(chain, state, step=strings._Chain.step):
+    def interrupted(chain, state, step=strings._Chain.step, **keywords):
         steps.append(1)
         if len(steps) == 30:
             raise KeyboardInterrupt
-        return step(chain, state)
+        return step(chain, state, **keywords)
 
     monkeypatch.setattr(strings._Chain, "step", interrupted)
     with interruptible():
