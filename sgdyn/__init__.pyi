@@ -75,12 +75,16 @@ from .pathspace.functional import Action as Action
 from .pathspace.functional import action as action
 from .pathspace.instantons import Instanton as Instanton
 from .pathspace.instantons import instanton as instanton
+from .pathspace.minimum_actions import MinimumAction as MinimumAction
+from .pathspace.minimum_actions import minimum_action as minimum_action
 from .pathspace.paths import Path as Path
 from .pathspace.rules import FreidlinWentzell as FreidlinWentzell
 from .pathspace.rules import Midpoint as Midpoint
 from .pathspace.rules import MidpointJacobian as MidpointJacobian
 from .pathspace.rules import Prepoint as Prepoint
 from .pathspace.rules import StaticKernel as StaticKernel
+from .pathspace.strings import StringPath as StringPath
+from .pathspace.strings import string as string
 from .potentials import Potential as Potential
 from .potentials import potential as potential
 from .potentials import quadratic as quadratic

@@ -15,6 +15,8 @@ Floats = NDArray[np.float64]
 DENSE = 24
 """Up to this dimension the Hessian is built from products and diagonalised."""
 CLIMBS, POLISH = 400, 30
+NEAR = 4.0
+"""So many longest steps from where it begins Newton's method has lost the saddle."""
 FARTHEST = 150.0
 """A climb that is so many longest steps away has run out of the box."""
 
@@ -56,7 +58,7 @@ class Climb:
             new = vectors[:, 0]
             v = new if new @ v >= 0 else -new
             if values[0] < 0 and np.linalg.norm(g) < 1e-3 * abs(values[0]) * self.reach:
-                return self._polished(x)
+                return self.polished(x)
             x = x + self._uphill(g, float(values[0]), v, x - start) + self._across(g, H, v)
         return None
 
@@ -93,8 +95,9 @@ class Climb:
     def _within(self, step: Floats) -> Floats:
         return step * min(1.0, self.reach / max(float(np.linalg.norm(step)), 1e-300))
 
-    def _polished(self, x: Floats) -> Floats | None:
-        """Newton's method with MINRES, kept if the point has one descending direction."""
+    def polished(self, x: Floats) -> Floats | None:
+        """Newton's method with MINRES, kept if the point has one descending direction and is not far away."""
+        start = x
         for _ in range(POLISH):
             g = self.surface.gradient(x[None])[0]
             scale = float(np.linalg.norm(self.surface.product(x) @ np.ones(len(x)))) + 1e-300
@@ -102,6 +105,8 @@ class Climb:
                 break
             step = minres(self.surface.product(x), -g, rtol=1e-8, maxiter=20 * len(x))[0]
             x = x + self._within(step)
+            if not np.linalg.norm(x - start) <= NEAR * self.reach:
+                return None
         else:
             return None
         values = softest(self.surface.product(x), min(2, len(x)))[0]

@@ -47,6 +47,14 @@ class Coefficients:
         return self.drift.gradient()
 
     @cached_property
+    def smooth(self) -> bool:
+        """Whether second derivatives of the drift are known."""
+        try:
+            return self.second is not None
+        except (TypeError, ValueError):
+            return False
+
+    @cached_property
     def second(self) -> Field:
         return self.jacobian.gradient()
 
@@ -113,7 +121,7 @@ class Coefficients:
         """The transposed derivative of the drift times p: grad (b . p) of x (n, dim) and p (n, dim), p held fixed."""
         if isinstance(self.drift, Affine):
             return np.asarray(p @ self.drift.matrix)
-        if self.gradient_like and self.dim > TENSORS:
+        if self.gradient_like and (self.dim > TENSORS or not self.smooth):
             return directional(self.drift, x, p)
         if self.dim <= TENSORS:
             return np.asarray(np.einsum("nik,ni->nk", self.jacobian(x), p))

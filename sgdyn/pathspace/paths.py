@@ -129,6 +129,23 @@ def at_equal_distances(x: Floats, n: int | None = None, *, metric: Floats | None
     lengths = np.linalg.norm(np.diff(x, axis=0), axis=1) if metric is None else metric
     s = np.concatenate([[0.0], np.cumsum(np.maximum(lengths, 1e-12 * lengths.max()))])
     new = np.linspace(0, s[-1], len(x) if n is None else n + 1)
-    moved = CubicSpline(s, x)(new)
+    wide = x.shape[1] > len(x)  # the interpolation is linear in the points
+    moved = CubicSpline(s, np.eye(len(x)))(new) @ x if wide else CubicSpline(s, x)(new)
     moved[0], moved[-1] = x[0], x[-1]
     return np.asarray(moved)
+
+
+def curve_from(start: Any, a: Floats, b: Floats, n: int) -> Floats:
+    """Points (n + 1, dim) at equal distances from a to b: along a start (m + 1, dim), an array or a `Path`, whose ends they replace; else straight.
+
+    Raises ValueError for a start of another shape, and where a and b are the same point.
+    """
+    if not np.any(a != b):
+        raise ValueError(f"got a = b = {a.tolist()}, expected two different points")
+    if start is None:
+        return straight(a, b, t=1.0, n=n).x
+    x = np.array(start.x if isinstance(start, Path) else checks.finite("start", start))
+    if x.ndim != 2 or len(x) < 2 or x.shape[1] != len(a):
+        raise ValueError(f"got start of shape {x.shape}, expected (m + 1, {len(a)}) points from a to b")
+    x[0], x[-1] = a, b
+    return at_equal_distances(x, n)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 
 def path(found: Any, ax: Any) -> None:
     """On the plane in two dimensions, else its first three components against time."""
@@ -31,4 +33,41 @@ def instanton(found: Any, ax: Any) -> None:
     ax.set_title(f"action {found.action.value:.4g}")
 
 
-PATHS = {"Path": path, "Instanton": instanton}
+def minimum_action(found: Any, ax: Any) -> None:
+    """The paths found, the cheapest boldest, on the landscape where there is one in two dimensions; else V along them."""
+    for one in found.paths or (found,):
+        style = {"lw": 1.8 if one is found or one.V[-1] <= found.V[-1] else 0.9}
+        if found.dim == 2:
+            ax.plot(*one.x.T, **style)
+        else:
+            ax.plot(np.linspace(0, 1, len(one.V)), one.V, **style)
+    if found.dim == 2:
+        _landscape(found.problem.U, found.x, ax)
+        ax.plot(*found.halts.T, "x", color="#7f7f7f", ms=5)
+    else:
+        ax.set(xlabel="share of the path", ylabel="$V$")
+    ax.set_title(f"least action {found.action.value:.4g}")
+
+
+def string(found: Any, ax: Any) -> None:
+    """U along the string, with its saddles."""
+    share = np.linspace(0, 1, len(found.U))
+    ax.plot(share, found.U - found.U[0], ".-", ms=3)
+    at = [int(np.argmin(np.linalg.norm(found.x - saddle, axis=1))) for saddle in found.saddles]
+    ax.plot(share[at], found.U[at] - found.U[0], "x", color="#d55e00", ms=6)
+    ax.set(xlabel="share of the path", ylabel="$U - U_a$", title=f"barrier {found.barrier.value:.4g}")
+
+
+def _landscape(U: Any, x: Any, ax: Any) -> None:
+    """Contours of U around a path, and the names of the axes."""
+    ax.set(xlabel="$x_0$", ylabel="$x_1$")
+    if U is None:
+        return
+    middle, half = 0.5 * (x.max(0) + x.min(0)), 0.5 * np.ptp(x, axis=0).max() + 0.4 * np.ptp(x, axis=0).max()
+    axes = [np.linspace(m - half, m + half, 120) for m in middle]
+    values = U(np.stack(np.meshgrid(*axes, indexing="ij"), -1))
+    top = np.quantile(values, 0.7)
+    ax.contourf(*axes, values.T, levels=np.linspace(values.min(), top, 21), cmap="Blues_r", extend="max", zorder=0)
+
+
+PATHS = {"Path": path, "Instanton": instanton, "MinimumAction": minimum_action, "StringPath": string}
