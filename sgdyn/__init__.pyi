@@ -70,6 +70,8 @@ from .factors import stratonovich as stratonovich
 from .noise import LowRank as LowRank
 from .noise import nearest_covariance as nearest_covariance
 from .noise import noise_from_functions as noise_from_functions
+from .pathspace.determinants import Fluctuation as Fluctuation
+from .pathspace.determinants import fluctuation as fluctuation
 from .pathspace.functional import Action as Action
 from .pathspace.functional import action as action
 from .pathspace.instantons import Instanton as Instanton
@@ -80,6 +82,8 @@ from .pathspace.rules import Midpoint as Midpoint
 from .pathspace.rules import MidpointJacobian as MidpointJacobian
 from .pathspace.rules import Prepoint as Prepoint
 from .pathspace.rules import StaticKernel as StaticKernel
+from .pathspace.transitions import TransitionDensity as TransitionDensity
+from .pathspace.transitions import transition_density as transition_density
 from .potentials import Potential as Potential
 from .potentials import potential as potential
 from .potentials import quadratic as quadratic
