@@ -5,6 +5,8 @@ from . import fit as fit
 from . import landscapes as landscapes
 from . import nets as nets
 from . import plot as plot
+from .crosschecks.reaching import Reach as Reach
+from .crosschecks.reaching import reach as reach
 from .crosschecks.tables import Crosscheck as Crosscheck
 from .crosschecks.tables import crosscheck as crosscheck
 from .density.boundary_value import QuasiStationary as QuasiStationary

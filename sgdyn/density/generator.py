@@ -166,6 +166,16 @@ class Generator:
 
         return boundary_value.mean_first_passage(self, region, x0, moments)
 
+    def reached(self, region: Any, t: float, x0: ArrayLike | None = None) -> Solution | Estimate:
+        """The probability to have entered a region by the time t: u of du/dt = Q u, 1 in the region and 0 elsewhere at first.
+
+        With x0 (..., dim) the probabilities from there, else the whole function. Raises ValueError where the region is not on the grid, and for
+        x0 in it.
+        """
+        from sgdyn.density import arrival
+
+        return arrival.reached(self, region, t, x0)
+
     def committor(self, a: Any, b: Any, backward: bool = False) -> Solution:
         """The probability q to reach b before a, -Q q = 0; with `backward` the one to have come from a last rather than from b.
 

@@ -31,4 +31,16 @@ def instanton(found: Any, ax: Any) -> None:
     ax.set_title(f"action {found.action.value:.4g}")
 
 
-PATHS = {"Path": path, "Instanton": instanton}
+def reach(found: Any, ax: Any) -> None:
+    """The critical paths to the region, on the landscape in two dimensions."""
+    from sgdyn import plot
+
+    U = getattr(found.question.problem, "U", None)
+    if U is not None and U.dim == 2:
+        plot.figure(U, ax)
+    for one in found.arrivals:
+        path(one.path, ax)
+    ax.set_title(f"reached with probability {float(found):.3g}")
+
+
+PATHS = {"Path": path, "Instanton": instanton, "Reach": reach}

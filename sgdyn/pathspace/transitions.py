@@ -132,7 +132,13 @@ def relevant(found: Instanton) -> tuple[Instanton, ...]:
 
 def next_order(paths: tuple[Fluctuation, ...], *, samples: int, seed: int) -> Estimate:
     """p over its Laplace approximation. Raises NotConvergedError where it is no small correction."""
-    ratio = correction([one.instanton for one in paths], samples=checks.count("samples", samples, least=100), seed=seed)
+    first = paths[0].instanton
+    ratio = correction(
+        first.problem,
+        [one.instanton.path for one in paths],
+        samples=checks.count("samples", samples, least=100),
+        seed=seed,
+    )
     if abs(float(ratio) - 1) + ratio.error <= FAR:
         return ratio
     path = paths[0]
