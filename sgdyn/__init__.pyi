@@ -5,6 +5,8 @@ from . import fit as fit
 from . import landscapes as landscapes
 from . import nets as nets
 from . import plot as plot
+from .crosschecks.all_pairs import ReachabilityMatrix as ReachabilityMatrix
+from .crosschecks.all_pairs import reachability_matrix as reachability_matrix
 from .crosschecks.reaching import Reach as Reach
 from .crosschecks.reaching import reach as reach
 from .crosschecks.tables import Crosscheck as Crosscheck
@@ -72,10 +74,13 @@ from .factors import stratonovich as stratonovich
 from .noise import LowRank as LowRank
 from .noise import nearest_covariance as nearest_covariance
 from .noise import noise_from_functions as noise_from_functions
+from .pathspace.bridge_sampling import Bridges as Bridges
+from .pathspace.bridge_sampling import bridges as bridges
 from .pathspace.determinants import Fluctuation as Fluctuation
 from .pathspace.determinants import fluctuation as fluctuation
 from .pathspace.functional import Action as Action
 from .pathspace.functional import action as action
+from .pathspace.guided_proposals import GuidedProposals as GuidedProposals
 from .pathspace.instantons import Instanton as Instanton
 from .pathspace.instantons import instanton as instanton
 from .pathspace.paths import Path as Path
@@ -84,6 +89,8 @@ from .pathspace.rules import Midpoint as Midpoint
 from .pathspace.rules import MidpointJacobian as MidpointJacobian
 from .pathspace.rules import Prepoint as Prepoint
 from .pathspace.rules import StaticKernel as StaticKernel
+from .pathspace.samplers import PathHMC as PathHMC
+from .pathspace.samplers import PreconditionedCrankNicolson as PreconditionedCrankNicolson
 from .pathspace.transitions import TransitionDensity as TransitionDensity
 from .pathspace.transitions import transition_density as transition_density
 from .potentials import Potential as Potential

@@ -47,7 +47,12 @@ class Region:
     def comparisons(self) -> tuple[Formula, ...]:
         """The gaps of all comparisons, scalar fields that are positive where their comparison holds."""
         gaps: list[Any] = []
-        _level(self.condition.make().components.item(), lambda gap: gaps.append(gap) or gap)
+
+        def noted(gap: Any) -> Any:
+            gaps.append(gap)
+            return gap
+
+        _level(self.condition.make().components.item(), noted)
 
         def gap_of(k: int) -> Formula:
             return self.condition.derived(

@@ -7,7 +7,6 @@ b_k(s) is where a path that takes the time s arrives best. For a Brownian path b
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,8 +18,9 @@ from sgdyn.codegen.formula import Formula
 from sgdyn.errors import NotConvergedError
 from sgdyn.estimate import Estimate
 from sgdyn.pathspace.boundaries import Arrival, arrival
-from sgdyn.pathspace.corrections import correction
+from sgdyn.pathspace.corrections import of_levels
 from sgdyn.pathspace.criticality import critical_path
+from sgdyn.pathspace.free_ends import FreeEnd
 from sgdyn.pathspace.functional import Action
 from sgdyn.pathspace.paths import Path, straight
 from sgdyn.problem import Langevin
@@ -36,7 +36,11 @@ FAR = 0.5
 LEAST = 1.0
 """The action below which arrivals are no rare event."""
 RAYS, LENGTHS = 24, np.geomspace(1e-3, 1e3, 121)
+DISTANT = 4.0
+"""Paths start towards points of the boundary up to so many times as far as the nearest one."""
 SAME = 1e-4
+CORRECTED = 100
+"""Paths are weighed on more steps than this, up to twice as many."""
 
 
 def arrivals(problem: Langevin, x0: Floats, region: Region, *, t: float, n: int, seed: int = 0) -> tuple[Arrival, ...]:
@@ -61,22 +65,30 @@ def arrivals(problem: Langevin, x0: Floats, region: Region, *, t: float, n: int,
     return tuple(sorted(found, key=lambda one: one.action))
 
 
-def _ends(region: Region, x0: Floats, seed: int) -> Iterator[tuple[Formula, Floats]]:
-    """Points on the region's boundary in several directions from x0, with the comparison that ends there."""
-    rng = np.random.default_rng(seed)
-    d = len(x0)
-    rays = np.array([[1.0], [-1.0]]) if d == 1 else _spread_out(rng, d)
+def _ends(region: Region, x0: Floats, seed: int) -> list[tuple[Formula, Floats]]:
+    """Points on the region's boundary in several directions from x0, with the comparison that ends there, the nearest first."""
+    rays = np.array([[1.0], [-1.0]]) if len(x0) == 1 else _spread_out(np.random.default_rng(seed), len(x0))
+    found = []
     for gap in region.comparisons():
         for ray in rays:
-            values = np.asarray(gap(x0 + LENGTHS[:, None] * ray))
-            if not np.any(values > 0):
-                continue
-            k = int(np.argmax(values > 0))
-            low, high = (0.0 if k == 0 else float(LENGTHS[k - 1])), float(LENGTHS[k])
-            for _ in range(60):
-                middle = 0.5 * (low + high)
-                low, high = (low, middle) if gap(x0 + middle * ray) > 0 else (middle, high)
-            yield gap, x0 + high * ray
+            length = _way(gap, x0, ray)
+            if length is not None:
+                found.append((length, gap, x0 + length * ray))
+    found.sort(key=lambda one: one[0])
+    return [(gap, end) for length, gap, end in found if length <= DISTANT * found[0][0]]
+
+
+def _way(gap: Formula, x0: Floats, ray: Floats) -> float | None:
+    """How far the boundary lies along a ray, None if it does not meet it."""
+    inside = np.asarray(gap(x0 + LENGTHS[:, None] * ray)) > 0
+    if not inside.any():
+        return None
+    k = int(np.argmax(inside))
+    low, high = (0.0 if k == 0 else float(LENGTHS[k - 1])), float(LENGTHS[k])
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        low, high = (low, middle) if gap(x0 + middle * ray) > 0 else (middle, high)
+    return high
 
 
 def _spread_out(rng: np.random.Generator, d: int) -> Floats:
@@ -112,7 +124,7 @@ def laplace_reach(
 ) -> LaplaceReach:
     """The probability to have reached the region by the time t, to leading order in T.
 
-    Its error is the next order in T: that of the density at the best end, by weighing paths, and that of the layer before the boundary; and
+    Its error is the next order in T: that of the density on the boundary, by weighing paths, and that of the layer before it; and
     what half as many steps change. Raises NotConvergedError where Laplace's method does not hold.
     """
     found = arrivals(problem, x0, region, t=t, n=n, seed=seed)
@@ -137,8 +149,17 @@ def laplace_reach(
 
 
 def next_order(problem: Langevin, kept: tuple[Arrival, ...], samples: int, seed: int) -> Estimate:
-    """The density at the best end over its Laplace approximation."""
-    return correction(problem, [kept[0].path], samples=samples, seed=seed)
+    """The density integrated over the ends, over its Laplace approximation."""
+    levels = [list(kept)]
+    while levels[-1][0].path.n > CORRECTED or len(levels) < 2:
+        halves = [arrival(one.functional, one.gap, one.path.coarser()) for one in levels[-1]]
+        if any(one is None for one in halves):
+            raise NotConvergedError(
+                f"no critical path was reached with {levels[-1][0].path.n // 2} steps; type a larger n"
+            )
+        levels.append([one for one in halves if one is not None])
+    fine, coarse = ([FreeEnd(one) for one in level] for level in levels[-2:])
+    return of_levels(problem, fine, coarse, samples=samples, seed=seed)
 
 
 def _log_probability(last: Arrival) -> tuple[float, float]:

@@ -44,7 +44,7 @@ class Arrival:
     @cached_property
     def momentum(self) -> Floats:
         """dS/db (dim,)."""
-        return self.functional.gradient(self.path)[-1]
+        return np.asarray(self.functional.gradient(self.path)[-1])
 
     @cached_property
     def slope(self) -> Floats:
@@ -53,7 +53,7 @@ class Arrival:
 
     @property
     def normal(self) -> Floats:
-        return self.slope / np.linalg.norm(self.slope)
+        return np.asarray(self.slope / np.linalg.norm(self.slope))
 
     @cached_property
     def velocity(self) -> Floats:

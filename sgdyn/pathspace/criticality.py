@@ -57,6 +57,8 @@ def descent(functional: Action, path: Path) -> Path:
         gradient, H = functional.gradient(path)[1:-1], functional.hessian(path)
         while not (shifted := H.shifted(spring, shift)).is_positive():
             shift = max(4 * shift, 1e-3)
+            if shift > 1e12:
+                raise np.linalg.LinAlgError("D is not positive definite on the path")
         step = shifted.solve(gradient)
         if shift == 0 and np.abs(step).max() < 1e-3 * (1 + np.abs(path.x).max()):
             break

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solve_banded
+from scipy.linalg import cho_solve_banded, solve_banded
 
 from sgdyn.pathspace.coefficients import Coefficients, coefficients, equilibrium
 from sgdyn.pathspace.functional import Action
@@ -94,6 +94,19 @@ class GaussianPaths:
         along = np.einsum("cni,nij,cnj->c", deviations, M.diagonal, deviations, optimize=True)
         across = np.einsum("cni,nij,cnj->c", deviations[:, :-1], M.upper, deviations[:, 1:], optimize=True)
         return np.asarray(0.5 * along + across)
+
+    def product(self, deviations: Floats) -> Floats:
+        """The precision times deviations (count, n - 1, dim)."""
+        M = self.precision
+        found = np.einsum("nij,cnj->cni", M.diagonal, deviations)
+        found[:, :-1] += np.einsum("nij,cnj->cni", M.upper, deviations[:, 1:])
+        found[:, 1:] += np.einsum("nji,cnj->cni", M.upper, deviations[:, :-1])
+        return np.asarray(found)
+
+    def response(self, forces: Floats) -> Floats:
+        """The covariance times forces (count, n - 1, dim)."""
+        flat = forces.reshape(len(forces), -1).T
+        return np.asarray(cho_solve_banded((self._factor, False), flat, check_finite=False).T.reshape(forces.shape))
 
     def log_density(self, deviations: Floats) -> Floats:
         """(count,)"""

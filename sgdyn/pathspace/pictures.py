@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 
 def path(found: Any, ax: Any) -> None:
     """On the plane in two dimensions, else its first three components against time."""
@@ -43,4 +45,32 @@ def reach(found: Any, ax: Any) -> None:
     ax.set_title(f"reached with probability {float(found):.3g}")
 
 
-PATHS = {"Path": path, "Instanton": instanton, "Reach": reach}
+def bridges(found: Any, ax: Any) -> None:
+    """The last bridge of up to twenty chains, on the landscape in two dimensions, else their first component against time."""
+    from sgdyn import plot
+
+    last = found.paths[:20, -1]
+    U = getattr(found.problem, "U", None)
+    if last.shape[-1] == 2 and U is not None:
+        plot.figure(U, ax)
+    for x in last:
+        ax.plot(*(x.T if x.shape[-1] == 2 else (found.t, x[:, 0])), linewidth=0.7)
+    if last.shape[-1] == 2:
+        ax.set(xlabel="$x_0$", ylabel="$x_1$")
+    else:
+        ax.set(xlabel="time", ylabel="$x_0$")
+
+
+def matrix(found: Any, ax: Any) -> None:
+    """log10 of the values, from rows to columns; pairs without one stay blank."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log10(found.values.value)
+    image = ax.imshow(logs, cmap="viridis")
+    ticks = range(len(found.names))
+    ax.set(xticks=ticks, yticks=ticks, xlabel="to", ylabel="from", title=f"log10 within t={found.t:g}")
+    ax.set_xticklabels(found.names)
+    ax.set_yticklabels(found.names)
+    ax.figure.colorbar(image, ax=ax)
+
+
+PATHS = {"Path": path, "Instanton": instanton, "Reach": reach, "Bridges": bridges, "ReachabilityMatrix": matrix}

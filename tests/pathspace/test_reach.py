@@ -74,7 +74,7 @@ LANDSCAPES = {
     "bent channel": (sg.Langevin(sg.potential(dim=2)(channel), 0.06), [-1, 0.4], lambda x: x[0] > -0.1, 1.0),
     "whirl, full D": (sg.Langevin(sg.landscapes.double_well_2d(0.1).U, 0.1, [[1, 0.4], [0.4, 0.7]], curl=whirl), [-1, 0.0], disc, 0.5),
     "cusp": (sg.landscapes.maier_stein(6.67).problem(0.05), [-1, 0.0], lambda x: x[0] > -0.3, 1.0),
-    "varying D": (sg.Langevin.gibbs(sg.landscapes.double_well_2d(0.1).U, 0.08, matrix), [-1, 0.0], lambda x: x[0] > 0, 0.8),
+    "varying D": (sg.Langevin.gibbs(sg.landscapes.double_well_2d(0.1).U, 0.1, matrix), [-1, 0.0], lambda x: x[0] > -0.4, 0.6),
 }  # fmt: skip
 
 
