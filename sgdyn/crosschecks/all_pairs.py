@@ -98,7 +98,7 @@ def reachability_matrix(
                 except (NotConvergedError, ValueError) as reason:
                     failed[i, j] = str(reason)
         except KeyboardInterrupt:
-            failed.update({pair: "interrupted" for pair in pairs[done:]})
+            failed.update(dict.fromkeys(pairs[done:], "interrupted"))
     if len(failed) == len(pairs):
         raise ValueError(f"got no pair that could be computed: {next(iter(failed.values()))}")
     labels = tuple(names) if names is not None else tuple(str(i) for i in range(k))
