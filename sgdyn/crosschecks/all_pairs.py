@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,31 +80,38 @@ def reachability_matrix(
     for name, given in (("regions", regions), ("names", names)):
         if given is not None and len(given) != len(places):
             raise ValueError(f"got {len(given)} {name} for {len(places)} points, expected as many")
-    k, failed = len(places), {}
-    found = np.full((4, k, k), np.nan)
-    pairs = list(_pairs(k))
+
+    def value(i: int, j: int) -> tuple[float, ...]:
+        if regions is None:
+            return _density(problem, places[i], places[j], t, n, seed)
+        best = reach(problem, places[i], regions[j], t=t, methods=methods, grid=grid, n=n, seed=seed).value
+        return float(best), float(best.error), np.nan, np.nan
+
+    found, failed = _filled(value, len(places), shown)
+    labels = tuple(names) if names is not None else tuple(str(i) for i in range(len(places)))
+    method = "transition densities by Laplace's method" if regions is None else "most exact of " + ", ".join(methods)
+    static, roads = (found[2], found[3]) if regions is None else (None, None)
+    return ReachabilityMatrix(places, float(t), Estimate(found[0], found[1], method), static, roads, failed, labels)
+
+
+def _filled(
+    value: Callable[[int, int], tuple[float, ...]], k: int, shown: bool | None
+) -> tuple[Floats, dict[tuple[int, int], str]]:
+    """Four numbers of each pair (4, k, k), and why there are none; Ctrl-C ends it. Raises ValueError where no pair has any."""
+    found, failed, pairs = np.full((4, k, k), np.nan), {}, list(_pairs(k))
     with progress("pairs", shown) as bar:
-        try:
-            for done, (i, j) in enumerate(pairs):
-                bar(done / len(pairs))
-                try:
-                    if regions is None:
-                        found[:, i, j] = _density(problem, places[i], places[j], t, n, seed)
-                    else:
-                        best = reach(
-                            problem, places[i], regions[j], t=t, methods=methods, grid=grid, n=n, seed=seed
-                        ).value
-                        found[:2, i, j] = float(best), best.error
-                except (NotConvergedError, ValueError) as reason:
-                    failed[i, j] = str(reason)
-        except KeyboardInterrupt:
-            failed.update(dict.fromkeys(pairs[done:], "interrupted"))
+        for done, (i, j) in enumerate(pairs):
+            bar(done / len(pairs))
+            try:
+                found[:, i, j] = value(i, j)
+            except (NotConvergedError, ValueError) as reason:
+                failed[i, j] = str(reason)
+            except KeyboardInterrupt:
+                failed.update(dict.fromkeys(pairs[done:], "interrupted"))
+                break
     if len(failed) == len(pairs):
         raise ValueError(f"got no pair that could be computed: {next(iter(failed.values()))}")
-    labels = tuple(names) if names is not None else tuple(str(i) for i in range(k))
-    method = "transition densities by Laplace's method" if regions is None else "most exact of " + ", ".join(methods)
-    split = (None, None) if regions is not None else (found[2], found[3])
-    return ReachabilityMatrix(places, float(t), Estimate(found[0], found[1], method), *split, failed, labels)
+    return found, failed
 
 
 def _pairs(k: int) -> Iterator[tuple[int, int]]:

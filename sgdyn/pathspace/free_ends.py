@@ -79,7 +79,7 @@ class FreeEnd:
         for _ in range(PROJECTIONS):
             rise = np.asarray(gap.gradient()(b)) @ n
             b = b - (np.asarray(gap(b)) / np.where(np.abs(rise) > 1e-12, rise, np.inf))[:, None] * n
-        return b
+        return np.asarray(b)
 
     def log_density(self, x: Floats) -> Floats:
         shift = x[:, -1] - self.mean.x[-1]

@@ -13,7 +13,7 @@ METHODS = [sg.PreconditionedCrankNicolson(0.5), sg.PathHMC(0.5, 3), sg.GuidedPro
 
 @pytest.mark.parametrize("method", METHODS)
 def test_moments_of_the_ornstein_uhlenbeck_bridge(method):
-    found = sg.bridges(LINEAR, [A], [B], t=t, n=64, method=method, chains=64, iterations=300)
+    found = sg.bridges(LINEAR, [A], [B], t=t, n=64, method=method, chains=64, iterations=120)
     k = 32
     s = found.t[k]
     mean = (A * np.sinh(K * (t - s)) + B * np.sinh(K * s)) / np.sinh(K * t)
@@ -22,7 +22,7 @@ def test_moments_of_the_ornstein_uhlenbeck_bridge(method):
     first, second = found.mean(lambda x: x[:, :, k, 0]), found.mean(lambda x: (x[:, :, k, 0] - mean) ** 2)
     assert abs(float(first) - mean) < 4 * first.error + 0.05 * euler
     assert abs(float(second) - variance) < 4 * second.error + euler * variance
-    assert first.error < 0.05 * np.sqrt(variance)
+    assert first.error < 0.1 * np.sqrt(variance)
     assert found.mean().value.shape == (65, 1) and found.effective_sample_size > 100
 
 
@@ -30,7 +30,7 @@ def test_moments_of_the_ornstein_uhlenbeck_bridge(method):
 def test_acceptance_and_effective_sizes_do_not_fall_with_the_number_of_steps(method):
     problem = WELL.problem(0.15)
     coarse, fine = (
-        sg.bridges(problem, [-1], [1], t=2.0, n=n, method=method, chains=24, iterations=200) for n in (25, 200)
+        sg.bridges(problem, [-1], [1], t=2.0, n=n, method=method, chains=24, iterations=100) for n in (25, 200)
     )
     assert abs(coarse.acceptance - fine.acceptance) < 0.05
     assert 0.2 < fine.acceptance <= 1
@@ -56,11 +56,11 @@ def test_samplers_agree_on_a_bridge_over_a_barrier_with_curl():
     problem = sg.Langevin(
         sg.landscapes.double_well_2d(0.1).U, 0.15, [[1, 0.4], [0.4, 0.7]], curl=lambda x: np.array([-x[1], x[0]])
     )
-    options = {"t": 1.5, "n": 60, "chains": 48, "iterations": 400}
+    options = {"t": 1.5, "n": 24, "chains": 32, "iterations": 240}
     hmc = sg.bridges(problem, [-1, 0], [0.5, 0.3], method=sg.PathHMC(0.4, 4), **options)
     pcn = sg.bridges(problem, [-1, 0], [0.5, 0.3], method=sg.PreconditionedCrankNicolson(0.3), **options)
-    one, other = (found.mean(lambda x: x[:, :, 30]) for found in (hmc, pcn))
-    assert one.agrees(other) and other.error.max() < 0.05
+    one, other = (found.mean(lambda x: x[:, :, 12]) for found in (hmc, pcn))
+    assert one.agrees(other) and other.error.max() < 0.1
 
 
 def test_guided_proposals_give_densities():
@@ -71,8 +71,8 @@ def test_guided_proposals_give_densities():
     lognormal = np.exp(-((np.log(b / a) - (mu - T_) * time) ** 2) / (4 * T_ * time)) / (
         b * np.sqrt(4 * np.pi * T_ * time)
     )
-    found = sg.GuidedProposals().density(walk, [a], [b], time, n=400, samples=4000)
-    assert abs(float(found) - lognormal) < 4 * found.error + 0.005 * lognormal
+    found = sg.GuidedProposals().density(walk, [a], [b], time, n=200, samples=4000)
+    assert abs(float(found) - lognormal) < 4 * found.error + 0.01 * lognormal
 
 
 def test_what_cannot_be_bridged_is_refused():

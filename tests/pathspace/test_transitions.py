@@ -51,7 +51,7 @@ def test_next_order_in_T_is_the_error_and_correcting_it_gives_the_grid(T):
     problem = WELL.problem(T)
     exact = grid_density(problem, ((-2.2, 2.2, 1761),), [-1.0], 2.0)
     for b in (0.0, 1.0):
-        found = sg.transition_density(problem, [-1.0], [b], 2.0, samples=8000)
+        found = sg.transition_density(problem, [-1.0], [b], 2.0, starts=2, samples=8000)
         assert abs(float(found) - exact([b])) < 1.3 * found.value.error
         assert found.value.error < 3 * T * float(found)
         assert abs(float(found.corrected) - exact([b])) < 4 * found.corrected.error + 2e-3 * exact([b])
@@ -61,7 +61,7 @@ def test_detailed_balance_at_every_time():
     U, T = sg.landscapes.double_well_2d(0.2).U, 0.1
     a, b = [-1.0, 0.1], [0.4, 0.3]
     for problem in (sg.Langevin(U, T), sg.Langevin.gibbs(U, T, [[1, 0.4], [0.4, 0.7]])):
-        forth, back = (sg.transition_density(problem, *ends, 0.8, n=200) for ends in ((a, b), (b, a)))
+        forth, back = (sg.transition_density(problem, *ends, 0.8, n=64, starts=0) for ends in ((a, b), (b, a)))
         assert np.isclose(float(forth) / float(back), np.exp(-(U(b) - U(a)) / T), rtol=1e-6)
         assert np.isclose(float(forth.reachability), float(back.reachability), rtol=1e-6)
 
@@ -74,12 +74,14 @@ def matrix(x):
     return np.array([[1 + x[0] ** 2 / 4, 0.2 * x[1]], [0.2 * x[1], 0.7]])
 
 
-@pytest.mark.parametrize(("D", "curl"), [(1.0, None), ([[1, 0.4], [0.4, 0.7]], whirl), (matrix, whirl)])
+@pytest.mark.parametrize(
+    ("D", "curl"), [(1.0, None), ([[1, 0.4], [0.4, 0.7]], whirl), pytest.param(matrix, whirl, marks=pytest.mark.slow)]
+)
 def test_two_dimensions_with_curl_and_varying_noise_against_the_grid(D, curl):
     problem = sg.Langevin(sg.landscapes.double_well_2d(0.1).U, 0.1, D, curl=curl)
     a, b = [-0.9, 0.1], [0.2, 0.3]
-    exact = grid_density(problem, ((-2, 2, 161), (-1.6, 1.6, 121)), a, 0.6)(b)
-    found = sg.transition_density(problem, a, b, 0.6, n=200, samples=4000)
+    exact = grid_density(problem, ((-2, 1.4, 111), (-1.4, 1.4, 91)), a, 0.6)(b)
+    found = sg.transition_density(problem, a, b, 0.6, n=200, starts=2, samples=4000)
     assert abs(float(found) - exact) < 2 * found.value.error + 0.01 * exact
     assert (
         abs(float(found.corrected) - exact) < 4 * found.corrected.error + 0.015 * exact
@@ -98,11 +100,12 @@ def test_densities_change_with_coordinates_as_they_must():
     here = sg.Langevin.from_drift(force, 0.1, D, dim=2)
     there = sg.Langevin.from_drift(lambda y: A @ force(B @ y), 0.1, A @ D @ A.T, dim=2)
     a, b = np.array([-1.0, 0.1]), np.array([0.2, 0.4])
-    first = sg.transition_density(here, a, b, 0.7, n=64)
-    second = sg.transition_density(there, A @ a, A @ b, 0.7, n=64)
+    first = sg.transition_density(here, a, b, 0.7, n=64, starts=0)
+    second = sg.transition_density(there, A @ a, A @ b, 0.7, n=64, starts=0)
     assert np.isclose(float(first), float(second) * abs(np.linalg.det(A)), rtol=1e-7)
 
 
+@pytest.mark.slow
 def test_mirror_paths_add():
     """Around a hill on the axis two paths lead from one side to the other."""
     U = sg.potential(dim=2)(lambda x: 3 * np.exp(-4 * (x[0] ** 2 + x[1] ** 2)) + (x[0] ** 2 + x[1] ** 2) / 2)
@@ -117,7 +120,7 @@ def test_mirror_paths_add():
 
 def test_long_times_are_refused_with_the_quasi_zero_mode():
     with pytest.raises(sg.NotConvergedError, match="quasi-zero mode"):
-        sg.transition_density(WELL.problem(0.05), [-1], [1], 10.0)
+        sg.transition_density(WELL.problem(0.05), [-1], [1], 10.0, starts=2)
 
 
 def test_the_path_along_an_unstable_ridge_is_refused():
