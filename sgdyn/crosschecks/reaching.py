@@ -17,7 +17,7 @@ from sgdyn.density.generator import fokker_planck
 from sgdyn.density.grid import Grid
 from sgdyn.errors import CensoredError
 from sgdyn.estimate import Estimate
-from sgdyn.pathspace.arrivals import arrivals, laplace_reach
+from sgdyn.pathspace.arrivals import arrivals, earlier, laplace_reach
 from sgdyn.pathspace.boundaries import Arrival
 from sgdyn.pathspace.coefficients import coefficients
 from sgdyn.pathspace.guided_walks import Guide, effective, guided_reach
@@ -28,6 +28,9 @@ Floats = NDArray[np.float64]
 
 STEPS = 500
 """A simulated path takes so many steps where no dt is given."""
+SOONER = (0.8, 0.6, 0.4, 0.25, 0.15)
+"""Walks are also guided along the ways that arrive after these shares of the time."""
+FUTILE, LEAST_SHARE = 4.0, 0.1
 FEW = 50
 """Guided walks worth fewer equal weights than this have an error that is a guess."""
 
@@ -92,11 +95,12 @@ class _Question:
         return np.asarray(times <= self.t)
 
     def guided(self) -> Estimate:
-        weights = np.exp([self.arrivals[0].action - one.action for one in self.arrivals])
-        shares = np.maximum(weights / weights.sum(), 0.1 / len(weights))
+        ways = [way for one in self.arrivals for way in self._sooner(one)]
+        weights = np.exp([self.arrivals[0].action - way.action for way in ways])
+        shares = np.maximum(weights / weights.sum(), LEAST_SHARE / len(weights))
         guides = [
-            Guide(one.path, one.functional.momenta(one.path), float(share))
-            for one, share in zip(self.arrivals, shares / shares.sum(), strict=True)
+            Guide(way.path, way.functional.momenta(way.path), float(share))
+            for way, share in zip(ways, shares / shares.sum(), strict=True)
         ]
         found = guided_reach(self._overdamped, self.x0, self.region, guides, t=self.t, seed=self.seed)
         assert found.samples is not None
@@ -104,6 +108,16 @@ class _Question:
         if worth >= FEW:
             return found
         return replace(found, warnings=(f"{worth:.0f} walks carry the weight of all: the error is a guess",))
+
+    def _sooner(self, one: Arrival) -> list[Arrival]:
+        """The way that arrives at t, and those that arrive after shares of it."""
+        found = [one]
+        for share in SOONER:
+            way = earlier(found[-1], share * self.t)
+            if way is None or way.action > one.action + FUTILE:
+                break
+            found.append(way)
+        return found
 
 
 METHODS: dict[str, Callable[[_Question], Estimate]] = {

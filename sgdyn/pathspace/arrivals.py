@@ -180,10 +180,10 @@ def _integrated(last: Arrival) -> tuple[float, float]:
     logs, times = [last.log_rate], [0.0]
     now = last
     for u in back:
-        earlier = _earlier(now, t - u)
-        if earlier is None or earlier.log_rate < logs[0] - 2 * REMOTE:
+        sooner = earlier(now, t - u)
+        if sooner is None or sooner.log_rate < logs[0] - 2 * REMOTE:
             break
-        now = earlier
+        now = sooner
         logs.append(earlier.log_rate)
         times.append(float(u))
     if len(times) < 8:
@@ -198,7 +198,7 @@ def _quadrature(times: list[float], logs: list[float]) -> float:
     return float(np.log(simpson(np.exp(CubicSpline(times, logs)(u) - logs[0]), u)) + logs[0])
 
 
-def _earlier(one: Arrival, s: float) -> Arrival | None:
+def earlier(one: Arrival, s: float) -> Arrival | None:
     """The critical path that arrives at the time s, from one that arrives a little later."""
     if s <= 0:
         return None

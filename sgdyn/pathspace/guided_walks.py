@@ -34,9 +34,10 @@ class Guide:
     share: float
 
     def push(self, times: Floats) -> Floats:
-        """p at times (m,), as (m, dim)."""
+        """p at times (m,), as (m, dim); 0 after the path's end."""
         middle = 0.5 * (self.path.t[1:] + self.path.t[:-1])
-        return np.stack([np.interp(times, middle, column) for column in self.momenta.T], -1)
+        found = np.stack([np.interp(times, middle, column) for column in self.momenta.T], -1)
+        return np.where((times <= self.path.t[-1])[:, None], found, 0.0)
 
 
 def guided_reach(
