@@ -102,12 +102,19 @@ class _Question:
             Guide(way.path, way.functional.momenta(way.path), float(share))
             for way, share in zip(ways, shares / shares.sum(), strict=True)
         ]
-        found = guided_reach(self._overdamped, self.x0, self.region, guides, t=self.t, seed=self.seed)
+        found = guided_reach(
+            self._overdamped, self.x0, self.region, guides, t=self.t, walks=max(self.n_paths // 5, 100), seed=self.seed
+        )
         assert found.samples is not None
         worth = effective(found.samples)
         if worth >= FEW:
             return found
         return replace(found, warnings=(f"{worth:.0f} walks carry the weight of all: the error is a guess",))
+
+    def split(self) -> Estimate:
+        from sgdyn.escape.deadlines import probability_before
+
+        return probability_before(self._overdamped, self.x0, self.region, self.t, dt=self.dt, seed=self.seed)
 
     def _sooner(self, one: Arrival) -> list[Arrival]:
         """The way that arrives at t, and those that arrive after shares of it."""
@@ -121,8 +128,9 @@ class _Question:
 
 
 METHODS: dict[str, Callable[[_Question], Estimate]] = {
-    "Laplace": _Question.laplace, "Fokker-Planck": _Question.on_grid, "simulation": _Question.simulated, "guided walks": _Question.guided,
+    "Laplace": _Question.laplace, "Fokker-Planck": _Question.on_grid, "simulation": _Question.simulated, "guided walks": _Question.guided, "splitting": _Question.split,
 }  # fmt: skip
+USUAL = ("Laplace", "Fokker-Planck", "simulation", "guided walks")
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,18 +194,19 @@ class Reach:
 
 
 def reach(
-    problem: Langevin | Momentum, x0: ArrayLike, region: Any, *, t: float, methods: Sequence[str] = tuple(METHODS), grid: Grid | None = None,
+    problem: Langevin | Momentum, x0: ArrayLike, region: Any, *, t: float, methods: Sequence[str] = USUAL, grid: Grid | None = None,
     dt: float | None = None, n: int = 200, n_paths: int = 20_000, back: tuple[Any, Any] | None = None, seed: int = 0,
 ) -> Reach:  # fmt: skip
     """The probability that paths from x0 (dim,) have entered a region by the time t, by several methods side by side.
 
     methods: "Laplace", the sum over critical paths of n steps to the boundary, its error the next order in T; "Fokker-Planck", the backward
-    equation on the `grid`; "simulation", n_paths paths with the step dt (t/500 by default); "guided walks", pushed along the critical paths
-    and weighed by Girsanov's theorem, right however small the probability. What fails is listed with its reason. back: start and
-    region (y0, region) of the way back, for `.asymmetry`.
+    equation on the `grid`; "simulation", n_paths paths with the step dt (t/500 by default); "guided walks", n_paths/5 of them, pushed along
+    the critical paths and weighed by Girsanov's theorem, right however small the probability; and, where asked for, "splitting"
+    (adaptive multilevel splitting in space and time). What fails is listed with its reason. back: start and region (y0, region) of the
+    way back, for `.asymmetry`.
 
-    Raises ValueError for x0 in the region, unknown methods, and where no method applies. Sources: Freidlin and Wentzell (1998), chapter 3;
-    Fleming and James, Appl. Math. Optim. 25 (1992), for expansions; Girsanov (1960).
+    Raises ValueError for x0 in the region, unknown methods, and where no method applies. Sources: Freidlin and Wentzell, Random Perturbations of
+    Dynamical Systems (1998); Girsanov, Theory Probab. Appl. 5, 285 (1960); for the layer before the boundary `pathspace/boundaries.py`.
     """
     unknown = [name for name in methods if name not in METHODS]
     if unknown or not len(methods):

@@ -184,7 +184,7 @@ def _integrated(last: Arrival) -> tuple[float, float]:
         if sooner is None or sooner.log_rate < logs[0] - 2 * REMOTE:
             break
         now = sooner
-        logs.append(earlier.log_rate)
+        logs.append(now.log_rate)
         times.append(float(u))
     if len(times) < 8:
         raise NotConvergedError("critical paths could not be followed to earlier arrivals; type a larger n")
