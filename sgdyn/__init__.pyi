@@ -76,8 +76,8 @@ from .noise import nearest_covariance as nearest_covariance
 from .noise import noise_from_functions as noise_from_functions
 from .pathspace.bridge_sampling import Bridges as Bridges
 from .pathspace.bridge_sampling import bridges as bridges
-from .pathspace.determinants import Fluctuation as Fluctuation
-from .pathspace.determinants import fluctuation as fluctuation
+from .pathspace.determinants import Fluctuations as Fluctuations
+from .pathspace.determinants import fluctuations as fluctuations
 from .pathspace.functional import Action as Action
 from .pathspace.functional import action as action
 from .pathspace.guided_proposals import GuidedProposals as GuidedProposals

@@ -38,7 +38,7 @@ CERTAIN = 1e-13
 
 
 @dataclass(frozen=True, eq=False)
-class Fluctuation:
+class Fluctuations:
     """Gaussian fluctuations around a critical path of the action.
 
     log_van_vleck: log det(-d²S/da db); log_divergence: -∫ W dt; determinant: det J(t) of the Jacobi fields J(0) = 0, J'(0) = 1 in the
@@ -66,7 +66,7 @@ class Fluctuation:
         return Estimate(float(self.log_prefactor) - float(S), self.log_prefactor.error + S.error, S.method)
 
 
-def fluctuation(found: Instanton, *, method: str = "pivots") -> Fluctuation:
+def fluctuations(found: Instanton, *, method: str = "pivots") -> Fluctuations:
     """The Gaussian fluctuations around a critical path of Freidlin and Wentzell's action, and with them the prefactor exp(-S) has.
 
     method: "pivots", the determinant of the discrete action's second derivatives by elimination, at n/4, n/2 and n steps extrapolated; or
@@ -103,7 +103,7 @@ def refuse_saddle(found: Instanton) -> None:
         raise ValueError(f"got a path in dimension {found.path.dim}, expected at most {BAND_LIMIT} for determinants")
 
 
-def _by_pivots(found: Instanton) -> Fluctuation:
+def _by_pivots(found: Instanton) -> Fluctuations:
     functional = Action(found.problem, found.rule)
     values = np.array([_level(functional, path) for path in _levels(functional, found.path)])
     vleck, weight = (_extrapolated(column, f"pivots, n={found.path.n}") for column in values.T)
@@ -141,7 +141,7 @@ def divergence(problem: Langevin | Momentum, x: Floats, p: Floats) -> Floats:
     return np.asarray(found)
 
 
-def _by_flow(found: Instanton) -> Fluctuation:
+def _by_flow(found: Instanton) -> Fluctuations:
     c = coefficients(found.problem, noiseless=True)
     path, p = found.path, found.momenta
     flow = flow_from(c, lambda x, p: divergence(found.problem, x[None], p[None])[0], path, 1.5 * p[0] - 0.5 * p[1])
@@ -154,17 +154,17 @@ def _by_flow(found: Instanton) -> Fluctuation:
     return _result(found, vleck, Estimate(-flow.weight, flow.error, "linear Hamiltonian flow"), None)
 
 
-def _result(found: Instanton, vleck: Estimate, weight: Estimate, soft: SoftMode | None) -> Fluctuation:
+def _result(found: Instanton, vleck: Estimate, weight: Estimate, soft: SoftMode | None) -> Fluctuations:
     c = coefficients(found.problem, noiseless=True)
     start = found.path.x[:1]
     if c.degenerate:
         value = Estimate(
             float("nan"), float("nan"), vleck.method, warnings=("D has no full rank: J has no unit slope",)
         )
-        return Fluctuation(found, vleck, weight, value, soft)
+        return Fluctuations(found, vleck, weight, value, soft)
     unit = c.dim * np.log(2 * c.T) + c.log_determinant(start)[0]
     determinant = float(np.exp(-float(vleck) - unit))
-    return Fluctuation(found, vleck, weight, Estimate(determinant, determinant * vleck.error, vleck.method), soft)
+    return Fluctuations(found, vleck, weight, Estimate(determinant, determinant * vleck.error, vleck.method), soft)
 
 
 def _extrapolated(values: Any, name: str) -> Estimate:

@@ -15,7 +15,7 @@ from sgdyn.estimate import Estimate
 from sgdyn.fields import Affine
 from sgdyn.pathspace.coefficients import coefficients, equilibrium
 from sgdyn.pathspace.corrections import correction
-from sgdyn.pathspace.determinants import Fluctuation, fluctuation
+from sgdyn.pathspace.determinants import Fluctuations, fluctuations
 from sgdyn.pathspace.instantons import Instanton, instanton
 from sgdyn.problem import Langevin, Momentum
 from sgdyn.steady.linear import linear_stationary
@@ -44,7 +44,7 @@ class TransitionDensity:
     t: float
     value: Estimate
     corrected: Estimate | None
-    critical_paths: tuple[Fluctuation, ...]
+    critical_paths: tuple[Fluctuations, ...]
 
     def __float__(self) -> float:
         return float(self.value)
@@ -88,17 +88,17 @@ def transition_density(
 
         p = sum_k (2 pi)^{-d/2} det(-d²S_k/da db)^{1/2} exp(-S_k - ∫ W_k dt)
 
-    over the minima S_k of Freidlin and Wentzell's action that n steps and `starts` starting paths find, W see `fluctuation`. For linear
+    over the minima S_k of Freidlin and Wentzell's action that n steps and `starts` starting paths find, W see `fluctuations`. For linear
     processes it is exact, else its error is the next order in T, as weighing `samples` paths around the critical ones finds it (see
     `TransitionDensity.corrected`); where that is no small correction nothing is returned.
 
     Raises NotConvergedError where Laplace's method fails: conjugate points on every critical path, the next order in T above a half, times
     so long that the path may begin its way when it will (a quasi-zero mode); `fokker_planck(...)` and `kramers_time(...)` serve there.
-    ValueError for ends of another shape. Sources: see `fluctuation`; Achille, Mbeng, Soatto (2018) for the split, whose constants are not used.
+    ValueError for ends of another shape. Sources: see `fluctuations`; Achille, Mbeng, Soatto (2018) for the split, whose constants are not used.
     """
     found = instanton(problem, a, b, t=t, n=n, starts=starts, seed=seed, shown=shown)
     minima = relevant(found)
-    paths = tuple(fluctuation(one) for one in minima)
+    paths = tuple(fluctuations(one) for one in minima)
     logs = np.array([float(one.log_density) for one in paths])
     steps = sum(float(np.exp(log)) * one.log_density.error for log, one in zip(logs, paths, strict=True))
     value = float(np.exp(logs).sum())
@@ -130,7 +130,7 @@ def relevant(found: Instanton) -> tuple[Instanton, ...]:
     return tuple(one for one in minima if float(one.action) < least + NEGLIGIBLE)
 
 
-def next_order(paths: tuple[Fluctuation, ...], *, samples: int, seed: int) -> Estimate:
+def next_order(paths: tuple[Fluctuations, ...], *, samples: int, seed: int) -> Estimate:
     """p over its Laplace approximation. Raises NotConvergedError where it is no small correction."""
     first = paths[0].instanton
     ratio = correction(

@@ -22,9 +22,9 @@ def matrix(x):
 @pytest.mark.parametrize(("t", "expected", "digits"), [(2, 1.85550428055169356, 1e-10), (10, 3.1635056059744496, 1e-6)])
 def test_determinant_of_the_double_well(t, expected, digits):
     found = sg.instanton(WELL.problem(T), [-1], [1], t=t)
-    assert abs(float(sg.fluctuation(found).determinant) - expected) < digits
+    assert abs(float(sg.fluctuations(found).determinant) - expected) < digits
     if t == 2:
-        assert abs(float(sg.fluctuation(found, method="flow").determinant) - expected) < 1e-9
+        assert abs(float(sg.fluctuations(found, method="flow").determinant) - expected) < 1e-9
 
 
 U = sg.landscapes.double_well_2d(0.1).U
@@ -45,7 +45,7 @@ PROCESSES = {
 )
 def test_pivots_and_flow_agree(name):
     found = sg.instanton(PROCESSES[name], [-1, 0], [0.1, 0.4], t=1.5, n=200, starts=0)
-    pivots, flow = sg.fluctuation(found), sg.fluctuation(found, method="flow")
+    pivots, flow = sg.fluctuations(found), sg.fluctuations(found, method="flow")
     for one, other in ((pivots.log_van_vleck, flow.log_van_vleck), (pivots.log_divergence, flow.log_divergence)):
         assert abs(float(one) - float(other)) < 1e-7
         assert abs(float(one) - float(other)) < 10 * (one.error + other.error)
@@ -71,7 +71,7 @@ def test_geometric_brownian_motion_in_every_convention():
     for problem, warm in ((ito, -1.0), (hill, 1.0)):  # drift of log X: mu + warm T
         exact = np.exp(-((np.log(b / a) - (mu + warm * T) * t) ** 2) / (4 * T * t)) / (b * np.sqrt(4 * np.pi * T * t))
         for method in ("pivots", "flow"):
-            found = sg.fluctuation(sg.instanton(problem, [a], [b], t=t, n=200, starts=0), method=method)
+            found = sg.fluctuations(sg.instanton(problem, [a], [b], t=t, n=200, starts=0), method=method)
             assert np.isclose(np.exp(float(found.log_density)), exact * np.exp(T * t / 4), rtol=1e-8)
 
 
@@ -83,7 +83,7 @@ def test_momentum_by_the_flow():
     whole = expm(t * np.block([[-F, noise], [np.zeros((2, 2)), F.T]]))  # Van Loan
     S, u = whole[:2, 2:] @ whole[:2, :2].T, b - whole[:2, :2] @ a
     exact = -0.5 * u @ np.linalg.solve(S, u) - 0.5 * np.linalg.slogdet(2 * np.pi * S)[1]
-    found = sg.fluctuation(sg.instanton(problem, a, b, t=t, n=400, starts=0))
+    found = sg.fluctuations(sg.instanton(problem, a, b, t=t, n=400, starts=0))
     assert np.isclose(float(found.log_density), exact, atol=1e-7)
     assert "full rank" in found.determinant.warnings[0]
 
@@ -92,13 +92,13 @@ def test_what_has_no_prefactor_is_refused():
     problem = WELL.problem(0.05)
     found = sg.instanton(problem, [-1], [1], t=5, n=64, starts=0, rule=sg.StaticKernel())
     with pytest.raises(ValueError, match="FreidlinWentzell"):
-        sg.fluctuation(found)
+        sg.fluctuations(found)
     on_axis = sg.instanton(sg.landscapes.maier_stein(10).problem(0.05), [-1, 0], [0, 0], t=8, n=200, starts=0)
     saddles = [
         one for one in on_axis.critical_paths if not one.is_minimum
     ]  # beyond alpha = 4 the way leads beside the axis
     assert saddles
     with pytest.raises(ValueError, match="conjugate point at t="):
-        sg.fluctuation(saddles[0])
+        sg.fluctuations(saddles[0])
     with pytest.raises(ValueError, match='"pivots" or "flow"'):
-        sg.fluctuation(sg.instanton(problem, [-1], [0], t=1, n=64, starts=0), method="riccati")
+        sg.fluctuations(sg.instanton(problem, [-1], [0], t=1, n=64, starts=0), method="riccati")
