@@ -60,7 +60,7 @@ def arrivals(problem: Langevin, x0: Floats, region: Region, *, t: float, n: int,
     if not found:
         raise NotConvergedError(
             "no path of least action that ends on the region's boundary was found: saddles, corners of the region and paths that cross it before "
-            "do not count; type another t, or the method grid"
+            "do not count; type another t, or the method Fokker-Planck"
         )
     return tuple(sorted(found, key=lambda one: one.action))
 
@@ -131,7 +131,7 @@ def laplace_reach(
     least = found[0].action
     if least < LEAST:
         raise NotConvergedError(
-            f"the least action is {least:.2g}: to arrive by t={t:g} is no rare event, and Laplace's method has no small number; type the method grid or simulation"
+            f"the least action is {least:.2g}: to arrive by t={t:g} is no rare event, and Laplace's method has no small number; type the method Fokker-Planck or simulation"
         )
     kept = tuple(one for one in found if one.action < least + REMOTE)
     order, layers = next_order(problem, kept, samples, seed), max(one.layer for one in kept)
@@ -139,7 +139,7 @@ def laplace_reach(
     if far > FAR:
         raise NotConvergedError(
             f"the next order in T is {float(order) - 1:+.2g} ± {order.error:.2g} of the leading one in the density, {layers:.2g} in the layer before the "
-            f"boundary: Laplace's method does not hold (t={t:g} may be long beside the relaxation); type the method grid, simulation or splitting"
+            f"boundary: Laplace's method does not hold (t={t:g} may be long beside the relaxation); type the method Fokker-Planck, simulation or splitting"
         )
     logs = np.array([_log_probability(one) for one in kept])
     value, steps = float(np.exp(logs[:, 0]).sum()), float((np.exp(logs[:, 0]) * logs[:, 1]).sum())
