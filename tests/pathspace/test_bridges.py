@@ -66,7 +66,7 @@ def test_samplers_agree_on_a_bridge_over_a_barrier_with_curl():
 def test_guided_proposals_give_densities():
     exact = sg.GuidedProposals().density(LINEAR, [A], [B], t)  # the linear process guides itself
     assert np.isclose(float(exact), 0.634262806707709339, rtol=1e-12) and exact.error < 1e-12
-    mu, T_, time, a, b = 0.4, 0.1, 0.8, 1.0, 1.7
+    mu, T_, time, a, b = 0.4, 0.5, 0.8, 1.0, 1.7
     walk = sg.Langevin.from_drift(lambda x: mu * x, T_, lambda x: np.array([[x[0] ** 2]]), dim=1)
     lognormal = np.exp(-((np.log(b / a) - (mu - T_) * time) ** 2) / (4 * T_ * time)) / (
         b * np.sqrt(4 * np.pi * T_ * time)

@@ -6,6 +6,7 @@ from scipy.special import erfc
 
 import sgdyn as sg
 from sgdyn.pathspace.arrivals import laplace_reach
+from sgdyn.pathspace.guided_walks import Guide, guided_reach
 from sgdyn.region import Region
 
 WELL = sg.landscapes.double_well()
@@ -174,3 +175,12 @@ def test_bad_questions_are_refused():
 def test_it_draws_its_paths():
     found = sg.reach(LANDSCAPES["two wells"][0], [-1, 0.0], disc, t=0.5, n=64, methods=["Laplace"])
     assert found.plot() is not None and len(found.arrivals) == 1
+
+
+def test_guided_walks_overlook_nothing_between_long_steps():
+    """For Brownian paths before a plane steps of any length are exact: the bridges between them are counted."""
+    problem = sg.Langevin.from_drift(lambda x: 0 * x, 0.1, dim=1)
+    region, t = Region.of(lambda x: x[0] > 1, 1), 0.5
+    guide = Guide(sg.Path(np.array([[0.0], [1.0]]), np.array([0, t])), np.array([[10.0]]), 1.0)
+    found = guided_reach(problem, np.zeros(1), region, [guide], t=t, steps=4, walks=20_000)
+    assert found.agrees(erfc(1 / np.sqrt(0.2))) and found.error < 0.03 * float(found)
