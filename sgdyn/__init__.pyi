@@ -5,6 +5,10 @@ from . import fit as fit
 from . import landscapes as landscapes
 from . import nets as nets
 from . import plot as plot
+from .crosschecks.all_pairs import ReachabilityMatrix as ReachabilityMatrix
+from .crosschecks.all_pairs import reachability_matrix as reachability_matrix
+from .crosschecks.reaching import Reach as Reach
+from .crosschecks.reaching import reach as reach
 from .crosschecks.tables import Crosscheck as Crosscheck
 from .crosschecks.tables import crosscheck as crosscheck
 from .density.boundary_value import QuasiStationary as QuasiStationary
@@ -71,8 +75,13 @@ from .factors import stratonovich as stratonovich
 from .noise import LowRank as LowRank
 from .noise import nearest_covariance as nearest_covariance
 from .noise import noise_from_functions as noise_from_functions
+from .pathspace.bridge_sampling import Bridges as Bridges
+from .pathspace.bridge_sampling import bridges as bridges
+from .pathspace.determinants import Fluctuations as Fluctuations
+from .pathspace.determinants import fluctuations as fluctuations
 from .pathspace.functional import Action as Action
 from .pathspace.functional import action as action
+from .pathspace.guided_proposals import GuidedProposals as GuidedProposals
 from .pathspace.instantons import Instanton as Instanton
 from .pathspace.instantons import instanton as instanton
 from .pathspace.minimum_actions import MinimumAction as MinimumAction
@@ -83,8 +92,12 @@ from .pathspace.rules import Midpoint as Midpoint
 from .pathspace.rules import MidpointJacobian as MidpointJacobian
 from .pathspace.rules import Prepoint as Prepoint
 from .pathspace.rules import StaticKernel as StaticKernel
+from .pathspace.samplers import PathHMC as PathHMC
+from .pathspace.samplers import PreconditionedCrankNicolson as PreconditionedCrankNicolson
 from .pathspace.strings import StringPath as StringPath
 from .pathspace.strings import string as string
+from .pathspace.transitions import TransitionDensity as TransitionDensity
+from .pathspace.transitions import transition_density as transition_density
 from .potentials import Potential as Potential
 from .potentials import potential as potential
 from .potentials import quadratic as quadratic

@@ -48,6 +48,23 @@ class Region:
         """A field (1,) that is positive inside."""
         return self.condition.derived("level", (1,), lambda e: _map(e, lambda gap, expression: gap))
 
+    def comparisons(self) -> tuple[Formula, ...]:
+        """The gaps of all comparisons, scalar fields that are positive where their comparison holds."""
+        gaps: list[Any] = []
+
+        def noted(gap: Any) -> Any:
+            gaps.append(gap)
+            return gap
+
+        _level(self.condition.make().components.item(), noted)
+
+        def gap_of(k: int) -> Formula:
+            return self.condition.derived(
+                f"gap {k}", (), lambda e: Expression(e.dim, e.count, np.array(gaps[k], dtype=object))
+            )
+
+        return tuple(gap_of(k) for k in range(len(gaps)))
+
     def widened_level(self, D: Field, width: float) -> Formula | None:
         """The level raised by width sqrt(g' D g), g the gradient of each comparison: the region widened by `width` standard deviations.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -90,25 +92,28 @@ def crosscheck(
         raise ValueError(
             f"got no {' and no '.join(missing)}, expected {' and '.join(needs)}; type {QUANTITIES[quantity].example}"
         )
-    found, excluded = _answers(asked)
-    best = min(found.values(), key=_relative_error)
-    rows = tuple(Row(theory, estimate, _largest_pull(estimate, best)) for theory, estimate in found.items())
-    return Crosscheck(quantity, rows, excluded)
+    theories = QUANTITIES[quantity].theories
+    return compared(quantity, {theory: partial(answer, asked) for theory, answer in theories.items()})
 
 
-def _answers(asked: Question) -> tuple[dict[str, Estimate], dict[str, str]]:
-    """What the theories say, and why others have no answer."""
+def compared(quantity: str, theories: Mapping[str, Callable[[], Estimate]]) -> Crosscheck:
+    """What the theories say, with the pulls against the most exact one, and why others have no answer.
+
+    Raises ValueError where none has one.
+    """
     found: dict[str, Estimate] = {}
     excluded: dict[str, str] = {}
-    for theory, answer in QUANTITIES[asked.quantity].theories.items():
+    for theory, answer in theories.items():
         try:
-            found[theory] = answer(asked)
+            found[theory] = answer()
         except (DoesNotApply, ValueError, TypeError, RuntimeError, MemoryError, FloatingPointError) as reason:
             excluded[theory] = str(reason)
     if not found:
         reasons = "; ".join(f"{theory}: {reason}" for theory, reason in excluded.items())
         raise ValueError(f"got no theory that applies, expected one at least ({reasons})")
-    return found, excluded
+    best = min(found.values(), key=_relative_error)
+    rows = tuple(Row(theory, estimate, _largest_pull(estimate, best)) for theory, estimate in found.items())
+    return Crosscheck(quantity, rows, excluded)
 
 
 def _relative_error(estimate: Estimate) -> float:

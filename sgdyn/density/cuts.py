@@ -14,8 +14,9 @@ from scipy.sparse import csgraph
 
 from sgdyn.density.crossings import Level, crossings, level_on, slope_on
 from sgdyn.density.elimination import Elimination
-from sgdyn.density.generator import Generator, bernoulli
+from sgdyn.density.generator import Generator
 from sgdyn.density.grid import Grid
+from sgdyn.density.lattice import bernoulli
 from sgdyn.density.solvers import Solver
 from sgdyn.density.steps import NOWHERE, Steps, every_step, exponential
 from sgdyn.errors import NotConvergedError

@@ -15,7 +15,7 @@ from sgdyn.density.admission import around, check_memory
 from sgdyn.density.advection import Faces, circulation, known, upwinded
 from sgdyn.density.forces import Forces, forces
 from sgdyn.density.grid import Grid
-from sgdyn.density.lattice import Lattice, lattice
+from sgdyn.density.lattice import Lattice, bernoulli, lattice
 from sgdyn.problem import Langevin, Momentum
 
 if TYPE_CHECKING:
@@ -27,13 +27,6 @@ if TYPE_CHECKING:
     from sgdyn.estimate import Estimate
 
 Floats = NDArray[np.float64]
-
-
-def bernoulli(w: Floats) -> Floats:
-    """w/(e^w - 1), which weighs a rate that climbs by w."""
-    small = np.abs(w) < 1e-5
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        return np.where(small, 1 - 0.5 * w + w * w / 12, w / np.expm1(np.where(small, 1.0, w)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,6 +159,15 @@ class Generator:
         from sgdyn.density import boundary_value
 
         return boundary_value.mean_first_passage(self, region, x0, moments)
+
+    def reached(self, region: Any, t: float, x0: ArrayLike | None = None) -> Solution | Estimate:
+        """The probability to have entered a region by the time t, from x0 (..., dim) or as a function: du/dt = Q u, u = 1 in the region.
+
+        Raises ValueError where the region is not on the grid, and for x0 in it.
+        """
+        from sgdyn.density import arrival
+
+        return arrival.reached(self, region, t, x0)
 
     def committor(self, a: Any, b: Any, backward: bool = False) -> Solution:
         """The probability q to reach b before a, -Q q = 0; with `backward` the one to have come from a last rather than from b.

@@ -9,9 +9,9 @@ from scipy.optimize import minimize
 
 from sgdyn.errors import NotConvergedError
 from sgdyn.pathspace.coefficients import TENSORS
+from sgdyn.pathspace.ensembles import springs
 from sgdyn.pathspace.functional import Action
 from sgdyn.pathspace.paths import Path
-from sgdyn.pathspace.tridiagonal import BlockTridiagonal
 
 Floats = NDArray[np.float64]
 
@@ -51,12 +51,14 @@ def critical_path(functional: Action, start: Path, *, descend: bool) -> Path | N
 
 def descent(functional: Action, path: Path) -> Path:
     """Newton steps made to descend by adding the kinetic part of the action, until the Hessian is positive and the gradient small."""
-    spring = _springs(functional, path)
+    spring = springs(functional, path)
     shift, value = 0.0, functional.value(path)
     for _ in range(DESCENT_STEPS):
         gradient, H = functional.gradient(path)[1:-1], functional.hessian(path)
         while not (shifted := H.shifted(spring, shift)).is_positive():
             shift = max(4 * shift, 1e-3)
+            if shift > 1e12:
+                raise np.linalg.LinAlgError("D is not positive definite on the path")
         step = shifted.solve(gradient)
         if shift == 0 and np.abs(step).max() < 1e-3 * (1 + np.abs(path.x).max()):
             break
@@ -92,15 +94,6 @@ def newton(functional: Action, path: Path) -> Path:
         if relative_gradient(functional, path) <= ROUNDING:
             return path
     return path
-
-
-def _springs(functional: Action, path: Path) -> BlockTridiagonal:
-    """The second derivatives of the kinetic part |x'|²_{D^-1}/4T of the action, D on the path."""
-    c = functional.lagrangian.coefficients
-    middle = functional.steps.place(path.x[:-1], path.x[1:])
-    stiffness = c.lower_columns(middle, np.broadcast_to(np.eye(c.dim), (path.n, c.dim, c.dim)))
-    stiffness = stiffness / (2 * c.T * path.dt[:, None, None])
-    return BlockTridiagonal(stiffness[:-1] + stiffness[1:], -stiffness[1:-1])
 
 
 def quasi_newton(functional: Action, path: Path, tolerance: float = 1e-9, most: int = 2000) -> Path:

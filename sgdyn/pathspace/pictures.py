@@ -70,4 +70,47 @@ def _landscape(U: Any, x: Any, ax: Any) -> None:
     ax.contourf(*axes, values.T, levels=np.linspace(values.min(), top, 21), cmap="Blues_r", extend="max", zorder=0)
 
 
-PATHS = {"Path": path, "Instanton": instanton, "MinimumAction": minimum_action, "StringPath": string}
+def reach(found: Any, ax: Any) -> None:
+    """The critical paths to the region, on the landscape in two dimensions."""
+    from sgdyn import plot
+
+    U = getattr(found.question.problem, "U", None)
+    if U is not None and U.dim == 2:
+        plot.figure(U, ax)
+    for one in found.arrivals:
+        path(one.path, ax)
+    ax.set_title(f"reached with probability {float(found):.3g}")
+
+
+def bridges(found: Any, ax: Any) -> None:
+    """The last bridge of up to twenty chains, on the landscape in two dimensions, else their first component against time."""
+    from sgdyn import plot
+
+    last = found.paths[:20, -1]
+    U = getattr(found.problem, "U", None)
+    if last.shape[-1] == 2 and U is not None:
+        plot.figure(U, ax)
+    for x in last:
+        ax.plot(*(x.T if x.shape[-1] == 2 else (found.t, x[:, 0])), linewidth=0.7)
+    if last.shape[-1] == 2:
+        ax.set(xlabel="$x_0$", ylabel="$x_1$")
+    else:
+        ax.set(xlabel="time", ylabel="$x_0$")
+
+
+def matrix(found: Any, ax: Any) -> None:
+    """log10 of the values, from rows to columns; pairs without one stay blank."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log10(found.values.value)
+    image = ax.imshow(logs, cmap="viridis")
+    ticks = range(len(found.names))
+    ax.set(xticks=ticks, yticks=ticks, xlabel="to", ylabel="from", title=f"log10 within t={found.t:g}")
+    ax.set_xticklabels(found.names)
+    ax.set_yticklabels(found.names)
+    ax.figure.colorbar(image, ax=ax)
+
+
+PATHS = {
+    "Path": path, "Instanton": instanton, "MinimumAction": minimum_action, "StringPath": string, "Reach": reach, "Bridges": bridges,
+    "ReachabilityMatrix": matrix,
+}  # fmt: skip

@@ -54,13 +54,17 @@ class BlockTridiagonal:
         """M + factor other."""
         return BlockTridiagonal(self.diagonal + factor * other.diagonal, self.upper + factor * other.upper)
 
+    @cached_property
+    def factor(self) -> Floats:
+        """R of M = R'R, in LAPACK's band storage (2 d, m d). Raises LinAlgError where M is not positive definite."""
+        return np.asarray(cholesky_banded(self.band, check_finite=False))
+
     def is_positive(self) -> bool:
         """Whether the matrix is positive definite."""
         try:
-            cholesky_banded(self.band, check_finite=False)
+            return self.factor is not None
         except LinAlgError:
             return False
-        return True
 
     @cached_property
     def pivots(self) -> Floats:

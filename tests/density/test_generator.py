@@ -8,7 +8,7 @@ from scipy import integrate, sparse
 from scipy.sparse import linalg
 
 import sgdyn as sg
-from sgdyn.density.generator import bernoulli
+from sgdyn.density.lattice import bernoulli
 from sgdyn.density.selling import decomposed
 from sgdyn.density.solvers import Solver
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse import linalg
 
-from sgdyn.density.generator import Generator, bernoulli
+from sgdyn.density.generator import Generator
+from sgdyn.density.lattice import bernoulli
 
 Floats = NDArray[np.float64]
 Map = Callable[[Floats], Floats]

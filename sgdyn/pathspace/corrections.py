@@ -1,0 +1,151 @@
+"""What Laplace's method leaves out, by weighing Gaussian paths around the critical ones with their exact density.
+
+    p(b, t | a) = sum_k A_k E_k[ rho(x) / sum_j A_j q_j(x) ],
+
+q_k the Gaussian density around critical path k, A_k = exp(-S_k - W_k) det(...)^{-1/2} its contribution by Laplace's method on the same steps, rho the
+density of discretised paths. The mean tends to 1 as T -> 0; its deviation from 1 is the next order in T.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+
+from sgdyn.errors import NotConvergedError
+from sgdyn.estimate import Estimate
+from sgdyn.pathspace.coefficients import coefficients
+from sgdyn.pathspace.criticality import critical_path
+from sgdyn.pathspace.determinants import divergence
+from sgdyn.pathspace.ensembles import Actions, GaussianPaths
+from sgdyn.pathspace.functional import Action
+from sgdyn.pathspace.paths import Path
+from sgdyn.pathspace.rules import FreidlinWentzell, Midpoint, MidpointJacobian
+from sgdyn.problem import Langevin, Momentum
+
+Floats = NDArray[np.float64]
+
+STEPS = 200
+"""Paths are weighed on about so many steps."""
+
+
+class Component(Protocol):
+    """Gaussian paths around one critical path, with the logarithm of Laplace's contribution on the same steps."""
+
+    @property
+    def mean(self) -> Path: ...
+    @property
+    def log_mass(self) -> float: ...
+    def pairs(self, rng: np.random.Generator, count: int) -> Floats:
+        """Antithetic paths (2 count, n + 1, dim)."""
+        ...
+
+    def log_density(self, x: Floats) -> Floats:
+        """Of paths (count, n + 1, dim)."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class FixedEnds:
+    """Around a critical path with fixed ends."""
+
+    gaussian: GaussianPaths
+    log_mass: float
+
+    @classmethod
+    def of(cls, problem: Langevin | Momentum, path: Path) -> FixedEnds:
+        functional = Action(problem, FreidlinWentzell())
+        H, m = functional.hessian(path), (path.n - 1) * path.dim
+        log_mass = leading_log_density(functional, path) + 0.5 * m * np.log(2 * np.pi) - 0.5 * H.log_determinant
+        return cls(GaussianPaths(path, H), float(log_mass))
+
+    @property
+    def mean(self) -> Path:
+        return self.gaussian.mean
+
+    def pairs(self, rng: np.random.Generator, count: int) -> Floats:
+        u = self.gaussian.fluctuations(rng, count)
+        return self.gaussian.paths(np.concatenate([u, -u]))
+
+    def log_density(self, x: Floats) -> Floats:
+        return self.gaussian.log_density((x - self.mean.x)[:, 1:-1])
+
+
+def leading_log_density(functional: Action, path: Path) -> float:
+    """log of the density of a path on its steps, to order T^0 beside the action."""
+    return functional.log_density(path) - float(
+        path.dt @ _leading_weight(functional.problem, path, functional.momenta(path))
+    )
+
+
+def _leading_weight(problem: Langevin | Momentum, path: Path, p: Floats) -> Floats:
+    """What the rule adds to Freidlin and Wentzell's action on the path itself, to order T^0, per time."""
+    c = coefficients(problem, noiseless=True)
+    middle = 0.5 * (path.x[1:] + path.x[:-1])
+    if c.varying:
+        return divergence(problem, middle, p)
+    weight = MidpointJacobian().steps(problem).lagrangian.weights[0]
+    return weight.value(middle, path.dt)
+
+
+def correction(problem: Langevin | Momentum, paths: Sequence[Path], *, samples: int, seed: int) -> Estimate:
+    """p(b, t | a) over its Laplace approximation from some critical paths, by weighing antithetic pairs of Gaussian paths.
+
+    Raises NotConvergedError where no critical path is reached on coarser steps.
+    """
+    fine = [_coarse(problem, path, STEPS) for path in paths]
+    coarse = [_coarse(problem, path, fine[0].n // 2) for path in fine]
+    levels = [[FixedEnds.of(problem, path) for path in level] for level in (fine, coarse)]
+    return of_levels(problem, levels[0], levels[1], samples=samples, seed=seed)
+
+
+def of_levels(
+    problem: Langevin | Momentum, fine: Sequence[Component], coarse: Sequence[Component], *, samples: int, seed: int
+) -> Estimate:
+    """The mean weight on fine steps.
+
+    Its error is the standard error and, added in squares, what half as many steps change (a third of it where the rule is of second order).
+    """
+    (value, spread, weights), (other, _, _) = (_weighed(problem, level, samples, seed) for level in (fine, coarse))
+    left = abs(value - other) / (1.0 if coefficients(problem, noiseless=False).varying else 3.0)
+    name = f"{len(fine) * 2 * (samples // 2)} weighed paths of {fine[0].mean.n} steps"
+    return Estimate(value, float(np.hypot(spread, left)), name, weights)
+
+
+def _weighed(
+    problem: Langevin | Momentum, components: Sequence[Component], samples: int, seed: int
+) -> tuple[float, float, Floats]:
+    """The mean weight, its standard error, and the weights of the pairs."""
+    rule = Midpoint() if coefficients(problem, noiseless=False).varying else MidpointJacobian()
+    actions = Actions(Action(problem, rule), components[0].mean.t)
+    masses = np.array([one.log_mass for one in components])
+    shares, rng = np.exp(masses - logsumexp(masses)), np.random.default_rng(seed)
+    # of the mixture of all components, each a stratum of its own
+    weights = np.exp([_log_weights(one, components, actions, rng, samples // 2) for one in components])
+    spread = weights.std(1, ddof=1) / np.sqrt(weights.shape[1])
+    return float(shares @ weights.mean(1)), float(np.hypot.reduce(shares * spread)), shares @ weights
+
+
+def _coarse(problem: Langevin | Momentum, path: Path, most: int) -> Path:
+    """The critical path on at most so many steps."""
+    functional = Action(problem, FreidlinWentzell())
+    while path.n > most and path.n % 2 == 0:
+        coarser = critical_path(functional, path.coarser(), descend=False)
+        if coarser is None:
+            raise NotConvergedError(f"no critical path was reached with {path.n // 2} steps; type a larger n")
+        path = coarser
+    return path
+
+
+def _log_weights(
+    one: Component, components: Sequence[Component], actions: Actions, rng: np.random.Generator, pairs: int
+) -> Floats:
+    """log of the mean of rho/sum_j exp(log_mass_j) q_j over each antithetic pair (pairs,)."""
+    x = one.pairs(rng, pairs)
+    total = logsumexp([other.log_mass + other.log_density(x) for other in components], axis=0)
+    ratio = actions.log_density(x) - total
+    return np.asarray(logsumexp(ratio.reshape(2, pairs), axis=0) - np.log(2))

@@ -1,0 +1,92 @@
+"""Gaussian paths around one that ends on a boundary: ends spread along the boundary, points between follow them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import null_space
+
+from sgdyn.pathspace.boundaries import Arrival
+from sgdyn.pathspace.corrections import leading_log_density
+from sgdyn.pathspace.ensembles import GaussianPaths
+from sgdyn.pathspace.paths import Path
+
+Floats = NDArray[np.float64]
+
+PROJECTIONS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class FreeEnd:
+    """A Gaussian component (see `corrections.Component`) on paths whose last point lies on the boundary; densities are per its area.
+
+    b = b_0 + B y + normal h(y), y Gaussian with the curvature of the action along the boundary; x = x_0 + R (b - b_0) + u, u Gaussian with
+    the second derivatives at fixed ends, R the response of the points between to the end. The velocity of arrival counts in its mass.
+    """
+
+    arrival: Arrival
+
+    @property
+    def mean(self) -> Path:
+        return self.arrival.path
+
+    @cached_property
+    def _inner(self) -> GaussianPaths:
+        return GaussianPaths(self.mean, self.arrival.functional.hessian(self.mean))
+
+    @cached_property
+    def _tangents(self) -> Floats:
+        return np.asarray(null_space(self.arrival.slope[None]))
+
+    @cached_property
+    def _response(self) -> Floats:
+        """R (n - 1, dim, dim)."""
+        coupling = self.arrival.extended.upper[-1]
+        d, m = self.mean.dim, self.mean.n - 1
+        columns = []
+        for k in range(d):
+            pulled = np.zeros((m, d))
+            pulled[-1] = -coupling[:, k]
+            columns.append(self._inner.precision.solve(pulled))
+        return np.stack(columns, -1)
+
+    @cached_property
+    def _spread(self) -> Floats:
+        """The precision of y (dim - 1, dim - 1)."""
+        return np.asarray(0.5 * (self.arrival.along + self.arrival.along.T))
+
+    @cached_property
+    def log_mass(self) -> float:
+        m = self.mean.n * self.mean.dim - 1
+        volume = m * np.log(2 * np.pi) - self._inner.precision.log_determinant - np.linalg.slogdet(self._spread)[1]
+        return float(leading_log_density(self.arrival.functional, self.mean) + 0.5 * volume)
+
+    def pairs(self, rng: np.random.Generator, count: int) -> Floats:
+        u = self._inner.fluctuations(rng, count)
+        root = np.linalg.cholesky(np.linalg.inv(self._spread)) if self.mean.dim > 1 else np.zeros((0, 0))
+        y = rng.standard_normal((count, self.mean.dim - 1)) @ root.T
+        shift = self._on_boundary(np.concatenate([y, -y])) - self.mean.x[-1]
+        x = self._inner.paths(np.concatenate([u, -u]) + np.einsum("nij,cj->cni", self._response, shift))
+        x[:, -1] += shift
+        return x
+
+    def _on_boundary(self, y: Floats) -> Floats:
+        gap, n = self.arrival.gap, self.arrival.normal
+        b = self.mean.x[-1] + y @ self._tangents.T
+        for _ in range(PROJECTIONS):
+            rise = np.asarray(gap.gradient()(b)) @ n
+            b = b - (np.asarray(gap(b)) / np.where(np.abs(rise) > 1e-12, rise, np.inf))[:, None] * n
+        return np.asarray(b)
+
+    def log_density(self, x: Floats) -> Floats:
+        shift = x[:, -1] - self.mean.x[-1]
+        y = shift @ self._tangents
+        inner = (x - self.mean.x)[:, 1:-1] - np.einsum("nij,cj->cni", self._response, shift)
+        slope = np.asarray(self.arrival.gap.gradient()(x[:, -1]))
+        tilt = np.abs(slope @ self.arrival.normal) / np.linalg.norm(slope, axis=-1)  # dy over the area
+        ends = 0.5 * np.linalg.slogdet(self._spread)[1] - 0.5 * y.shape[1] * np.log(2 * np.pi)
+        ends = ends - 0.5 * np.einsum("ci,ij,cj->c", y, self._spread, y)
+        return np.asarray(ends + np.log(np.maximum(tilt, 1e-300)) + self._inner.log_density(inner))

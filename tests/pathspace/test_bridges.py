@@ -1,0 +1,89 @@
+"""Bridges: moments known in closed form, mesh independence, densities by guided proposals."""
+
+import numpy as np
+import pytest
+
+import sgdyn as sg
+
+K, T, t, A, B = 1.2, 0.3, 1.3, 0.7, -0.2  # dossier rates_and_paths, C08
+LINEAR = sg.Langevin(sg.quadratic([[K]]), T)
+WELL = sg.landscapes.double_well()
+METHODS = [sg.PreconditionedCrankNicolson(0.5), sg.PathHMC(0.5, 3), sg.GuidedProposals(1.0)]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_moments_of_the_ornstein_uhlenbeck_bridge(method):
+    found = sg.bridges(LINEAR, [A], [B], t=t, n=64, method=method, chains=64, iterations=120)
+    k = 32
+    s = found.t[k]
+    mean = (A * np.sinh(K * (t - s)) + B * np.sinh(K * s)) / np.sinh(K * t)
+    variance = 2 * T * np.sinh(K * s) * np.sinh(K * (t - s)) / (K * np.sinh(K * t))
+    euler = 0.06 if isinstance(method, sg.GuidedProposals) else 0.0  # of O(dt)
+    first, second = found.mean(lambda x: x[:, :, k, 0]), found.mean(lambda x: (x[:, :, k, 0] - mean) ** 2)
+    assert abs(float(first) - mean) < 4 * first.error + 0.05 * euler
+    assert abs(float(second) - variance) < 4 * second.error + euler * variance
+    assert first.error < 0.1 * np.sqrt(variance)
+    assert found.mean().value.shape == (65, 1) and found.effective_sample_size > 100
+
+
+@pytest.mark.parametrize("method", [sg.PreconditionedCrankNicolson(0.4), sg.PathHMC(0.6, 3), sg.GuidedProposals(0.5)])
+def test_acceptance_and_effective_sizes_do_not_fall_with_the_number_of_steps(method):
+    problem = WELL.problem(0.15)
+    coarse, fine = (
+        sg.bridges(problem, [-1], [1], t=2.0, n=n, method=method, chains=24, iterations=100) for n in (25, 200)
+    )
+    assert abs(coarse.acceptance - fine.acceptance) < 0.05
+    assert 0.2 < fine.acceptance <= 1
+    assert fine.effective_sample_size > 0.5 * coarse.effective_sample_size
+
+
+def test_a_sampler_that_moves_points_by_white_noise_does_depend_on_the_mesh():
+    """The comparison: the same acceptance rule with steps that are not those of a Brownian bridge."""
+    from sgdyn.pathspace.bridge_sampling import target
+    from sgdyn.pathspace.paths import straight
+
+    rates = []
+    for n in (25, 200):
+        aim, rng = target(WELL.problem(0.15), straight([-1.0], [1.0], t=2.0, n=n)), np.random.default_rng(0)
+        u = aim.reference.fluctuations(rng, 200)
+        moved = u + 0.05 * rng.standard_normal(u.shape)
+        logs = [aim.log_weight(v) - aim.reference.half_square(v) for v in (u, moved)]
+        rates.append(np.exp(np.minimum(0, logs[1] - logs[0])).mean())
+    assert rates[1] < 0.2 * rates[0]
+
+
+def test_samplers_agree_on_a_bridge_over_a_barrier_with_curl():
+    problem = sg.Langevin(
+        sg.landscapes.double_well_2d(0.1).U, 0.15, [[1, 0.4], [0.4, 0.7]], curl=lambda x: np.array([-x[1], x[0]])
+    )
+    options = {"t": 1.5, "n": 24, "chains": 32, "iterations": 240}
+    hmc = sg.bridges(problem, [-1, 0], [0.5, 0.3], method=sg.PathHMC(0.4, 4), **options)
+    pcn = sg.bridges(problem, [-1, 0], [0.5, 0.3], method=sg.PreconditionedCrankNicolson(0.3), **options)
+    one, other = (found.mean(lambda x: x[:, :, 12]) for found in (hmc, pcn))
+    assert one.agrees(other) and other.error.max() < 0.1
+
+
+def test_guided_proposals_give_densities():
+    exact = sg.GuidedProposals().density(LINEAR, [A], [B], t)  # the linear process guides itself
+    assert np.isclose(float(exact), 0.634262806707709339, rtol=1e-12) and exact.error < 1e-12
+    mu, T_, time, a, b = 0.4, 0.5, 0.8, 1.0, 1.7
+    walk = sg.Langevin.from_drift(lambda x: mu * x, T_, lambda x: np.array([[x[0] ** 2]]), dim=1)
+    lognormal = np.exp(-((np.log(b / a) - (mu - T_) * time) ** 2) / (4 * T_ * time)) / (
+        b * np.sqrt(4 * np.pi * T_ * time)
+    )
+    found = sg.GuidedProposals().density(walk, [a], [b], time, n=200, samples=4000)
+    assert abs(float(found) - lognormal) < 4 * found.error + 0.01 * lognormal
+
+
+def test_what_cannot_be_bridged_is_refused():
+    varying = sg.Langevin(WELL.U, 0.1, lambda x: np.array([[1 + x[0] ** 2]]))
+    with pytest.raises(ValueError, match="GuidedProposals"):
+        sg.bridges(varying, [-1], [1], t=1)
+    with pytest.raises(TypeError, match="Momentum"):
+        sg.bridges(sg.Momentum(WELL.U, 0.1), [-1], [1], t=1)
+    with pytest.raises(ValueError, match="step=2"):
+        sg.PreconditionedCrankNicolson(2)
+    found = sg.bridges(LINEAR, [A], [B], t=t, n=8, chains=2, iterations=10)
+    with pytest.raises(ValueError, match="expected a value for each path"):
+        found.mean(lambda x: x[0])
+    assert found.plot() is not None

@@ -1,0 +1,134 @@
+"""Transition densities: closed forms, detailed balance, another solver, refusals."""
+
+import numpy as np
+import pytest
+from scipy.interpolate import CubicSpline, RectBivariateSpline
+from scipy.linalg import expm
+
+import sgdyn as sg
+
+WELL = sg.landscapes.double_well()
+
+
+def test_ornstein_uhlenbeck_is_exact():
+    """Dossier rates_and_paths, C08: k = 1.2, D = 0.3, from 0.7 to -0.2 in the time 1.3."""
+    found = sg.transition_density(sg.Langevin(sg.quadratic([[1.2]]), 0.3), [0.7], [-0.2], 1.3)
+    assert abs(float(found) - 0.634262806707709339) < 1e-10
+    assert abs(float(found.static) - 1.56831218549016881) < 1e-12
+    assert abs(float(found.reachability) - 0.404423821083474777) < 1e-10
+    assert found.value.error < 1e-9 and found.corrected is None
+
+
+def test_linear_process_with_curl_is_exact_in_both_directions():
+    F, D, T, t = np.array([[1.2, 0.8], [-0.5, 0.7]]), np.array([[1.0, 0.3], [0.3, 0.6]]), 0.3, 0.9
+    problem = sg.Langevin.linear(F, T, D)
+    a, b = np.array([0.7, -0.2]), np.array([-0.4, 0.5])
+    G, S = expm(-t * F), sg.linear_stationary(problem).covariance
+    C = S - G @ S @ G.T
+    forth, back = sg.transition_density(problem, a, b, t), sg.transition_density(problem, b, a, t)
+    for found, (x, y) in ((forth, (a, b)), (back, (b, a))):
+        u = y - G @ x
+        exact = np.exp(-0.5 * u @ np.linalg.solve(C, u)) / np.sqrt(np.linalg.det(2 * np.pi * C))
+        assert np.isclose(float(found), exact, rtol=1e-9)
+    assert np.isclose(float(forth.static) * float(back.static), 1)
+    assert abs(np.log(float(forth.reachability) / float(back.reachability))) > 0.1  # no detailed balance
+
+
+def grid_density(problem, axes, a, t):
+    g = sg.fokker_planck(problem, sg.Grid(axes))
+    rho = g.evolve(a, t)
+    centers = [np.unique(g.grid.centers[..., k]) for k in range(g.grid.dim)]
+    log = np.log(np.maximum(rho.values, 1e-300))
+    if g.grid.dim == 1:
+        spline = CubicSpline(centers[0], log)
+        return lambda b: float(np.exp(spline(b[0])))
+    spline = RectBivariateSpline(*centers, log)
+    return lambda b: float(np.exp(spline(*b)[0, 0]))
+
+
+@pytest.mark.parametrize("T", [0.05, 0.1])
+def test_next_order_in_T_is_the_error_and_correcting_it_gives_the_grid(T):
+    problem = WELL.problem(T)
+    exact = grid_density(problem, ((-2.2, 2.2, 1761),), [-1.0], 2.0)
+    for b in (0.0, 1.0):
+        found = sg.transition_density(problem, [-1.0], [b], 2.0, starts=2, samples=8000)
+        assert abs(float(found) - exact([b])) < 1.3 * found.value.error
+        assert found.value.error < 3 * T * float(found)
+        assert abs(float(found.corrected) - exact([b])) < 4 * found.corrected.error + 2e-3 * exact([b])
+
+
+def test_detailed_balance_at_every_time():
+    U, T = sg.landscapes.double_well_2d(0.2).U, 0.1
+    a, b = [-1.0, 0.1], [0.4, 0.3]
+    for problem in (sg.Langevin(U, T), sg.Langevin.gibbs(U, T, [[1, 0.4], [0.4, 0.7]])):
+        forth, back = (sg.transition_density(problem, *ends, 0.8, n=64, starts=0) for ends in ((a, b), (b, a)))
+        assert np.isclose(float(forth) / float(back), np.exp(-(U(b) - U(a)) / T), rtol=1e-6)
+        assert np.isclose(float(forth.reachability), float(back.reachability), rtol=1e-6)
+
+
+def whirl(x):
+    return np.array([-x[1], x[0]])
+
+
+def matrix(x):
+    return np.array([[1 + x[0] ** 2 / 4, 0.2 * x[1]], [0.2 * x[1], 0.7]])
+
+
+@pytest.mark.parametrize(
+    ("D", "curl"), [(1.0, None), ([[1, 0.4], [0.4, 0.7]], whirl), pytest.param(matrix, whirl, marks=pytest.mark.slow)]
+)
+def test_two_dimensions_with_curl_and_varying_noise_against_the_grid(D, curl):
+    problem = sg.Langevin(sg.landscapes.double_well_2d(0.1).U, 0.1, D, curl=curl)
+    a, b = [-0.9, 0.1], [0.2, 0.3]
+    exact = grid_density(problem, ((-2, 1.4, 111), (-1.4, 1.4, 91)), a, 0.6)(b)
+    found = sg.transition_density(problem, a, b, 0.6, n=200, starts=2, samples=4000)
+    assert abs(float(found) - exact) < 2 * found.value.error + 0.01 * exact
+    assert (
+        abs(float(found.corrected) - exact) < 4 * found.corrected.error + 0.015 * exact
+    )  # 1 %: the grid starts from a cell
+    if curl is not None:
+        assert "both directions" in found.static.method
+
+
+def test_densities_change_with_coordinates_as_they_must():
+    A = np.array([[1.3, 0.2], [-0.5, 0.8]])
+    B, D = np.linalg.inv(A), np.array([[1, 0.4], [0.4, 0.7]])
+
+    def force(x):
+        return np.array([x[0] - x[0] ** 3 - x[1], x[0] - x[1]])
+
+    here = sg.Langevin.from_drift(force, 0.1, D, dim=2)
+    there = sg.Langevin.from_drift(lambda y: A @ force(B @ y), 0.1, A @ D @ A.T, dim=2)
+    a, b = np.array([-1.0, 0.1]), np.array([0.2, 0.4])
+    first = sg.transition_density(here, a, b, 0.7, n=64, starts=0)
+    second = sg.transition_density(there, A @ a, A @ b, 0.7, n=64, starts=0)
+    assert np.isclose(float(first), float(second) * abs(np.linalg.det(A)), rtol=1e-7)
+
+
+@pytest.mark.slow
+def test_mirror_paths_add():
+    """Around a hill on the axis two paths lead from one side to the other."""
+    U = sg.potential(dim=2)(lambda x: 3 * np.exp(-4 * (x[0] ** 2 + x[1] ** 2)) + (x[0] ** 2 + x[1] ** 2) / 2)
+    problem = sg.Langevin(U, 0.1)
+    found = sg.transition_density(problem, [-0.8, 0], [0.8, 0], 1.5, n=100, starts=4, samples=8000)
+    exact = grid_density(problem, ((-2, 2, 121), (-2, 2, 121)), [-0.8, 0], 1.5)([0.8, 0])
+    first, second = (one.instanton.path.x for one in found.critical_paths[:2])  # the third leads over the top
+    np.testing.assert_allclose(first, second * [1, -1], atol=1e-6)
+    assert abs(float(found) - exact) < 2 * found.value.error
+    assert abs(float(found.corrected) - exact) < 4 * found.corrected.error + 0.02 * exact
+
+
+def test_long_times_are_refused_with_the_quasi_zero_mode():
+    with pytest.raises(sg.NotConvergedError, match="quasi-zero mode"):
+        sg.transition_density(WELL.problem(0.05), [-1], [1], 10.0, starts=2)
+
+
+def test_the_path_along_an_unstable_ridge_is_refused():
+    """Beyond alpha = 4 the way of Maier and Stein's process leads beside the axis."""
+    with pytest.raises(sg.NotConvergedError, match="conjugate point"):
+        sg.transition_density(sg.landscapes.maier_stein(10).problem(0.05), [-1, 0], [0, 0], 8.0, n=200, starts=0)
+
+
+def test_it_draws_its_paths():
+    found = sg.transition_density(sg.Langevin(sg.quadratic([[1.2]]), 0.3), [0.7], [-0.2], 1.3, n=64)
+    assert found.plot() is not None and "p(b, t | a)" in str(found)
