@@ -1,0 +1,82 @@
+"""The graph of the gradient over all samples, kept, so that a Hessian product is one backward pass."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sgdyn.nets.network import Network
+from sgdyn.nets.trees import Tree, take
+
+PROBED = 4
+"""So many samples are differentiated to see what a graph keeps."""
+
+
+@dataclass
+class GradientGraph:
+    """The gradient (p,) of each batch's summed loss at the weights (p,), differentiable."""
+
+    weights: Tensor
+    slopes: list[Tensor]
+
+    @classmethod
+    def of(cls, network: Network) -> GradientGraph:
+        """The graph for all samples."""
+        weights = network.weights.detach().clone().requires_grad_()
+        return cls(weights, [_slope(network, weights, x, y) for x, y in network.batches()])
+
+    @classmethod
+    def checked(cls, network: Network) -> GradientGraph | None:
+        """The graph, or None if a product of two samples is not what the network's other way of differentiation gives."""
+        x, y, v = take(network.x, slice(2)), network.y[:2], torch.cos(torch.arange(network.dim)).to(network.weights)
+        weights = network.weights.detach().clone().requires_grad_()
+        try:
+            found = torch.autograd.grad(_slope(network, weights, x, y), weights, v)[0]
+            expected = network.derivatives.curvature(network.of_weights(x, y), network.weights, v)
+            tolerance = 100 * float(torch.finfo(v.dtype).eps) ** (0.5 if network.derivatives.difference else 0.75)
+            if float((found - expected).norm()) > tolerance * float(expected.norm()):
+                return None
+            return cls.of(network)
+        except RuntimeError:  # a layer that can be differentiated once only
+            return None
+
+    def product(self, v: Tensor) -> Tensor:
+        """The Hessian of the summed loss times v."""
+        total = torch.zeros_like(v)
+        for slope in self.slopes:
+            total += torch.autograd.grad(slope, self.weights, v, retain_graph=True)[0]
+        return total
+
+
+def _slope(network: Network, weights: Tensor, x: Tree, y: Tensor) -> Tensor:
+    with torch.enable_grad():
+        total = network.losses(weights, x, y).sum()
+        slope: Tensor = torch.autograd.grad(total, weights, create_graph=True)[0]
+    return slope
+
+
+def graph_bytes(network: Network) -> float:
+    """What the graph keeps of the activations of all samples, from a few of them; infinite if the loss cannot be differentiated so."""
+    kept: dict[int, int] = {}
+
+    def pack(part: Tensor) -> Tensor:
+        storage = part.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return part
+
+    few = min(PROBED, network.n)
+    weights = network.weights.detach().clone().requires_grad_()
+    try:
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda part: part):
+            slope = _slope(network, weights, take(network.x, slice(few)), network.y[:few])
+    except RuntimeError:
+        return math.inf
+    kept.pop(weights.untyped_storage().data_ptr(), None)
+    size = weights.numel() * weights.element_size()
+    each = sum(nbytes for nbytes in kept.values() if nbytes < size) / few
+    batches = math.ceil(network.n / network.chunk)
+    del slope
+    return each * network.n + 2.0 * size * batches
