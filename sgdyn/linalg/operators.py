@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from sgdyn.linalg.plans import Plan, Way
 from sgdyn.linalg.probes import normals
 from sgdyn.linalg.ranks import effective_rank
 from sgdyn.linalg.spaces import NumPySpace, Space
-from sgdyn.linalg.spectra import Spectrum, dense_spectrum
+from sgdyn.linalg.spectra import Spectrum, dense_spectrum, rounding
 from sgdyn.linalg.traces import TRACES, diagonal
 
 Floats = NDArray[np.float64]
@@ -68,8 +69,8 @@ class SymmetricOperator(LinearOperator):  # type: ignore[misc]
 
     def dense(self) -> Floats:
         """The whole matrix (p, p)."""
-        matrix = np.asarray(self.matmat(np.eye(self.shape[0])))
-        return 0.5 * (matrix + matrix.T)
+        matrix = self.matmat(np.eye(self.shape[0]))
+        return np.asarray(0.5 * (matrix + matrix.T))
 
     def _method(self, method: str, k: int = 1) -> str:
         """The method meant by a name, "auto" among them."""
@@ -135,8 +136,8 @@ class SymmetricOperator(LinearOperator):  # type: ignore[misc]
         if method not in ("auto", "dense", *TRACES):
             raise ValueError(f"got method={method!r}, expected 'auto', 'dense', {', '.join(map(repr, TRACES))}")
         if method == "dense" or (method == "auto" and self.shape[0] <= self.DENSE):
-            matrix = self.dense()
-            return Estimate(float(np.trace(matrix)), self._rounding(np.abs(np.diag(matrix)).sum()), "dense, rounding")
+            values = self._all.known
+            return Estimate(float(values.sum()), self._rounding(np.abs(values).sum()), "all eigenvalues, rounding")
         name = "hutch++" if method == "auto" else method
         rng = np.random.default_rng(seed)
         return TRACES[name](self.apply, self.space, checks.count("products", products, least=4), rng, show_progress)
@@ -173,9 +174,13 @@ class SymmetricOperator(LinearOperator):  # type: ignore[misc]
 
     def _exact(self, method: str) -> SpectralDensity | None:
         """All eigenvalues, if they are to be had."""
-        if self._method(method) != "dense":
-            return None
-        return SpectralDensity.exact(np.linalg.eigvalsh(self.dense()), 0, "all eigenvalues, rounding")
+        return self._all if self._method(method) == "dense" else None
+
+    @cached_property
+    def _all(self) -> SpectralDensity:
+        """All eigenvalues of the whole matrix."""
+        values = np.asarray(np.linalg.eigvalsh(self.dense()), dtype=np.float64)
+        return SpectralDensity.exact(values, 0, "all eigenvalues, rounding", rounding(values, self.space.eps))
 
     def logdet(self, c: float, *, negative: str = "raise", **options: Any) -> Estimate:
         """log det(1 + c A) from the density (options: those of `density`), whose lowest eigenvalue is noted.

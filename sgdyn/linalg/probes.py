@@ -31,7 +31,7 @@ def probed(one: Callable[[], Result], count: int, title: str, shown: bool | None
 
 def signs(space: Space, rng: np.random.Generator) -> Any:
     """A vector of random signs."""
-    return space.vector(2.0 * rng.integers(0, 2, space.dim) - 1.0)
+    return space.vector(np.asarray(2.0 * rng.integers(0, 2, space.dim) - 1.0, dtype=np.float64))
 
 
 def normals(space: Space, rng: np.random.Generator) -> Any:

@@ -80,7 +80,8 @@ def _difference(function: Function, w: Tensor, v: Tensor) -> Tensor:
     """A central difference, with a step of eps^(1/3) for weights of size 1, where truncation and rounding meet."""
     scale = torch.clamp(w.norm() / len(w) ** 0.5, min=1.0)
     step = torch.finfo(w.dtype).eps ** (1 / 3) * scale / torch.clamp(v.norm(), min=torch.finfo(w.dtype).tiny)
-    return (function(w + step * v) - function(w - step * v)) / (2 * step)
+    found: Tensor = (function(w + step * v) - function(w - step * v)) / (2 * step)
+    return found
 
 
 LADDER = (
@@ -149,7 +150,8 @@ def _unfused_attention() -> Iterator[None]:
 @contextmanager
 def _eager_attention(model: nn.Module) -> Iterator[None]:
     """Models of transformers look up how attention is done in their configuration, at every call."""
-    configs = {id(c): c for m in model.modules() if hasattr(c := getattr(m, "config", None), "_attn_implementation")}
+    found: list[Any] = [getattr(module, "config", None) for module in model.modules()]
+    configs = {id(config): config for config in found if hasattr(config, "_attn_implementation")}
     if not configs:
         raise NotImplementedError("no configuration of attention")
     before = [config._attn_implementation for config in configs.values()]

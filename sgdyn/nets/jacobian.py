@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.func import vjp
 
 from sgdyn import checks
-from sgdyn.nets.derivatives import each
+from sgdyn.nets.derivatives import Function, each
 from sgdyn.nets.gauss_newton import outputs
 from sgdyn.nets.network import Network
 from sgdyn.nets.operators import NetworkOperator
@@ -40,19 +40,23 @@ class Jacobian(LinearOperator):  # type: ignore[misc]
         z = outputs(self.network, w, x).flatten(1)
         return z if self.output is None else z[:, self.output : self.output + 1]
 
+    def of_samples(self, x: Tree) -> Function:
+        """The outputs of some samples as a function of the weights alone."""
+        return lambda w: self.of_weights(w, x)
+
     def push(self, v: Tensor) -> Tensor:
         """J v (N, width) for a tensor v (p,)."""
         net = self.network
-        return torch.cat(
-            [net.derivatives.along(lambda w, x=x: self.of_weights(w, x), net.weights, v) for x, _ in net.batches()]
-        )  # type: ignore[misc]
+        return torch.cat([net.derivatives.along(self.of_samples(x), net.weights, v) for x, _ in net.batches()])
 
     def pull(self, u: Tensor) -> Tensor:
         """J'u (p,) for a tensor u (N, width)."""
         net = self.network
         total = torch.zeros_like(net.weights)
         for (x, _), part in zip(net.batches(), u.split(net.chunk), strict=True):
-            total += vjp(lambda w, x=x: self.of_weights(w, x), net.weights)[1](part)[0]  # type: ignore[misc]
+            total = (
+                total + vjp(self.of_samples(x), net.weights)[1](part)[0]
+            )  # not in place: vmap may have added an axis
         return total
 
     def _matvec(self, v: Floats) -> Floats:
@@ -64,12 +68,14 @@ class Jacobian(LinearOperator):  # type: ignore[misc]
     def dense(self) -> Floats:
         """The whole matrix (N outputs, p)."""
         net = self.network
-        parts = []
-        for x, _ in net.batches():
-            z, pull = vjp(lambda w, x=x: self.of_weights(w, x), net.weights)  # type: ignore[misc]
-            units = torch.eye(z.numel(), dtype=z.dtype, device=z.device).view(-1, *z.shape)
-            parts.append(each(lambda u, pull=pull: pull(u)[0], (0,))(units))  # type: ignore[misc]
-        return numpy_of(torch.cat(parts))
+        return numpy_of(torch.cat([self._rows(x) for x, _ in net.batches()]))
+
+    def _rows(self, x: Tree) -> Tensor:
+        """The rows (batch width, p) of some samples."""
+        z, pull = vjp(self.of_samples(x), self.network.weights)
+        units = torch.eye(z.numel(), dtype=z.dtype, device=z.device).view(-1, *z.shape)
+        found: Tensor = each(lambda u: pull(u)[0], (0,))(units)
+        return found
 
     def tangent_kernel(self) -> Floats:
         """J J' (N outputs, N outputs) of the whole Jacobian."""

@@ -14,7 +14,7 @@ from torch.func import grad
 
 from sgdyn.estimate import Estimate
 from sgdyn.linalg.densities import SpectralDensity
-from sgdyn.linalg.spectra import Spectrum, dense_spectrum, rounding
+from sgdyn.linalg.spectra import Spectrum, dense_spectrum
 from sgdyn.nets.derivatives import each
 from sgdyn.nets.ghosts import Ghosts, GhostSource
 from sgdyn.nets.gram import by_gram, gram_density
@@ -188,7 +188,8 @@ class SecondMoments(NetworkOperator):
         chosen = self._method(method)
         if chosen == "lanczos":
             return None
-        if chosen == "gram" or self.network.n < self.network.dim:
-            return gram_density(self)
-        values = np.maximum(np.linalg.eigvalsh(self.dense()), 0.0)
-        return SpectralDensity.exact(values, 0, "all eigenvalues, rounding", rounding(values, self.space.eps))
+        return self._all_by_gram if chosen == "gram" or self.network.n < self.network.dim else self._all
+
+    @cached_property
+    def _all_by_gram(self) -> SpectralDensity:
+        return gram_density(self)

@@ -97,7 +97,7 @@ def test_every_kind_of_layer_gives_the_gradients_of_single_samples(name):
     net = nets.Network(make(), cross_entropy, (x, Y), chunk=7)
     noise = net.noise(ghosts=True)
     v, u = np.random.default_rng(0).normal(size=net.dim), np.random.default_rng(1).normal(size=N)
-    close = dict(atol=1e-12 * np.abs(rows).max() * net.dim)
+    close = {"atol": 1e-12 * np.abs(rows).max() * net.dim}
     np.testing.assert_allclose(noise.push(torch.as_tensor(v)), centred @ v, **close)
     np.testing.assert_allclose(noise.pull(torch.as_tensor(u)), u @ rows, **close)
     np.testing.assert_allclose(noise.gram(), centred @ centred.T / N, **close)
