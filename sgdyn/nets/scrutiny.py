@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from sgdyn.nets.network import Network
 
 
-CHANCES, STEP = 3, 1e-8
-"""Directions and length of the steps along which second derivatives are compared with differences."""
+STEPS = (1e-8, 1e-7, 1e-6)
+"""Lengths of the steps along which second derivatives are compared with differences, each in another direction."""
 
 
 def refuse_train_mode(model: nn.Module) -> None:
@@ -160,11 +160,15 @@ def _check_curvature(network: Network, ways: Derivatives, x: Tree, y: Tensor) ->
     if losses is None:
         return
     slope, w = slope_of(losses), network.weights.double()
-    for seed in range(CHANCES):
+    here = slope(w)
+    for seed, step in enumerate(STEPS):
         v = torch.randn(len(w), generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(w)
-        v = STEP * v / v.norm()
+        v = v / v.norm() + here / torch.clamp(
+            here.norm(), min=torch.finfo(w.dtype).tiny
+        )  # random alone, H v can drown in rounding
+        v = step * v / v.norm()
         numeric, found = slope(w + v) - slope(w - v), 2 * ways.curvature(losses, w, v)
-        if float((found - numeric).norm()) <= 0.01 * float(found.norm()) + 1e-4 * STEP * float(slope(w).norm()):
+        if float((found - numeric).norm()) <= 0.01 * float(found.norm()) + 1e-4 * step * float(here.norm()):
             return
     raise RuntimeError("its second derivatives are not the differences of its first ones")
 
