@@ -2,7 +2,7 @@
 
 Peers (curvlinops-for-pytorch, hessian-eigenthings, nngeometry, backpack-for-pytorch) are measured where they are installed. Times are CPU
 seconds of this process, single products the best of two, everything else one run; memory is the growth of the resident set while a row ran,
-sampled every 10 ms. Data: digits, N = 1797, single precision, batches of 256 (the last one has 5). Prints a table for results/bridge.md.
+sampled every 10 ms. Data: digits, N = 1797, single precision, batches of 256 (the last one has 5; ours of 512, the default). Prints a table for results/bridge.md.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ import sgdyn as sg
 from sgdyn import nets
 
 BATCH, K = 256, 10
+PEERS = ("curvlinops", "hessian_eigenthings", "nngeometry", "backpack")
 
 
 def mlp() -> tuple[nn.Module, torch.Tensor]:
@@ -106,7 +107,7 @@ class Bench:
         self.rows: list[Row] = []
 
     def network(self) -> nets.Network:
-        return nets.Network(self.model, nn.CrossEntropyLoss(), (self.x, self.y), chunk=BATCH)
+        return nets.Network(self.model, nn.CrossEntropyLoss(), (self.x, self.y))
 
     def row(
         self,
@@ -125,8 +126,8 @@ class Bench:
         print(f"| {quantity} | {who} | {best:.2f} | {memory:.0f} | {remark(found)} |", flush=True)
         return found
 
-    def ours(self) -> tuple[np.ndarray, np.ndarray]:
-        """Our rows; the top eigenvalues of D and H."""
+    def ours(self, D: np.ndarray | None, H: np.ndarray | None) -> None:
+        """Our rows; residuals like those of eigsh(1e-4), which are relative to each eigenvalue, where the peer's are known."""
         net, v = self.network(), self.v
         plain, graph = net.noise(ghosts=False), net.hessian(products="graph")
         self.row("D v", "sgdyn, JVP and VJP", lambda: plain.apply(v), repeat=2)
@@ -136,52 +137,56 @@ class Bench:
         self.row("H v", "sgdyn, differentiated anew", lambda: net.hessian(products="plain").apply(v), repeat=2)
         self.row("keep the gradient's graph", "sgdyn", lambda: graph._graph)
         self.row("H v", "sgdyn, kept graph", lambda: graph.apply(v), repeat=2)
-        said = lambda s: f"{s.products} products, residuals <= {s.residuals.max() / s.values[0]:.0e} of the largest"  # noqa: E731
-        fresh = lambda: self.network().noise()  # noqa: E731
-        D = self.row("top 10 of D", "sgdyn, Gram (auto)", lambda: fresh().top(K, method="gram"), said)
-        self.row(
-            "top 10 of D", "sgdyn, Lanczos on ghosts", lambda: fresh().top(K, method="lanczos", tolerance=1e-4), said
-        )
-        self.row("all eigenvalues of D", "sgdyn, Gram", lambda: fresh().density(method="gram").known)
-        H = self.row(
-            "top 10 of H", "sgdyn, Lanczos (auto)", lambda: self.network().hessian().top(K, tolerance=1e-5), said
-        )
-        self.row("tr D", "sgdyn, ghosts", lambda: self.network().noise().trace(), str)
-        return D.values, H.values
 
-    def curvlinops(self, D: np.ndarray, H: np.ndarray) -> None:
+        def top(quantity: str, who: str, run: Callable[[], nets.Spectrum], peer: np.ndarray | None) -> None:
+            def remark(s: nets.Spectrum) -> str:
+                other = "" if peer is None else f", values as the peer's to {np.abs(s.values / peer - 1).max():.0e}"
+                return f"{s.products} products, residuals <= {(s.residuals / s.values).max():.0e} of each{other}"
+
+            self.row(quantity, who, run, remark)
+
+        near = [1e-5 if w is None else float(1e-4 * w[-1] / w[0]) for w in (D, H)]
+        top("top 10 of D", "sgdyn, Gram (auto)", lambda: self.network().noise().top(K, method="gram"), D)
+        lanczos = lambda: self.network().noise().top(K, method="lanczos", tolerance=near[0])  # noqa: E731
+        top("top 10 of D", "sgdyn, Lanczos on ghosts", lanczos, D)
+        top("top 10 of H", "sgdyn, Lanczos (auto)", lambda: self.network().hessian().top(K, tolerance=near[1]), H)
+        self.row("all eigenvalues of D", "sgdyn, Gram", lambda: self.network().noise().density(method="gram").known)
+        self.row("tr D", "sgdyn, ghosts", lambda: self.network().noise().trace(), str)
+
+    def curvlinops(self) -> tuple[np.ndarray, np.ndarray]:
+        """The peer's rows, and the top eigenvalues that it finds."""
         from curvlinops import EFLinearOperator, HessianLinearOperator
 
         given = (self.model, nn.CrossEntropyLoss(), self.params, self.batches)
-        F_, H_ = (
-            EFLinearOperator(*given, check_deterministic=False),
-            HessianLinearOperator(*given, check_deterministic=False),
-        )
-        g = F_.gradient_and_loss()[0] if hasattr(F_, "gradient_and_loss") else None
-        mean = (
-            torch.cat([part.flatten() for part in g]).numpy()
-            if g is not None
-            else self.network().mean_gradient().numpy()
-        )
-        self.row("D v", "curvlinops EF (not centred)", lambda: F_ @ self.v, repeat=2)
-        self.row("H v", "curvlinops", lambda: H_ @ self.v, repeat=2)
-        for name, operator, expected, centre in (("top 10 of D", F_, D, True), ("top 10 of H", H_, H, False)):
-            flat, count = operator.to_scipy(), [0]
+        noise = EFLinearOperator(*given, check_deterministic=False)
+        hessian = HessianLinearOperator(*given, check_deterministic=False)
+        mean = self.network().mean_gradient().numpy()
+        self.row("D v", "curvlinops EF (not centred)", lambda: noise @ self.v, repeat=2)
+        self.row("H v", "curvlinops", lambda: hessian @ self.v, repeat=2)
+        counts = {"D": 0, "H": 0}
 
-            def product(u: np.ndarray, flat: Any = flat, count: list[int] = count, centre: bool = centre) -> np.ndarray:
-                count[0] += 1
+        def top(name: str, operator: Any, centre: np.ndarray | float) -> np.ndarray:
+            flat = operator.to_scipy()
+
+            def product(u: np.ndarray) -> np.ndarray:
+                counts[name] += 1
                 u = u.astype(np.float32).ravel()
-                return flat @ u - (mean * (mean @ u) if centre else 0.0)
+                return flat @ u - (centre * (centre @ u) if isinstance(centre, np.ndarray) else 0.0)
 
             seen = LinearOperator((self.p, self.p), matvec=product, dtype=np.float32)
+            return np.sort(eigsh(seen, k=K, which="LA", tol=1e-4)[0])[::-1]
 
-            def remark(w: np.ndarray, e: np.ndarray = expected, c: list[int] = count) -> str:
-                return f"{c[0]} products, differs from ours by {np.abs(np.sort(w)[::-1] / e - 1).max():.0e}"
+        said = lambda name: lambda _: f"{counts[name]} products"  # noqa: E731
+        D = self.row(
+            "top 10 of D",
+            "curvlinops - gg' and eigsh(1e-4)",
+            lambda: top("D", noise, mean.astype(np.float32)),
+            said("D"),
+        )
+        H = self.row("top 10 of H", "curvlinops and eigsh(1e-4)", lambda: top("H", hessian, 0.0), said("H"))
+        return D, H
 
-            who = "curvlinops - gg' and eigsh(1e-4)" if centre else "curvlinops and eigsh(1e-4)"
-            self.row(name, who, lambda seen=seen: eigsh(seen, k=K, which="LA", tol=1e-4)[0], remark)
-
-    def hessian_eigenthings(self, *_: Any) -> None:
+    def hessian_eigenthings(self) -> None:
         from hessian_eigenthings import HessianOperator, supervised_loss
 
         operator = HessianOperator(self.model, self.batches, supervised_loss(F.cross_entropy))
@@ -189,7 +194,7 @@ class Bench:
         wrong = lambda w: f"relative error {float((w - exact).norm() / exact.norm()):.0e}: batches weighted equally"  # noqa: E731
         self.row("H v", "hessian-eigenthings", lambda: operator.matvec(self.v), wrong, repeat=2)
 
-    def nngeometry(self, *_: Any) -> None:
+    def nngeometry(self) -> None:
         from nngeometry.backend import TorchHooksJacobianBackend
         from torch.utils.data import DataLoader, TensorDataset
 
@@ -199,7 +204,7 @@ class Bench:
         self.row("centred Gram matrix", "nngeometry, single precision", lambda: backend.get_gram_matrix(loader))
         self.row("centred Gram matrix", "sgdyn, double precision", lambda: self.network().noise().gram())
 
-    def backpack(self, *_: Any) -> None:
+    def backpack(self) -> None:
         from backpack import backpack, extend
         from backpack.extensions import BatchL2Grad
 
@@ -225,17 +230,14 @@ def main() -> None:
     print(
         f"## {chosen}, {bench.p} parameters; load average at the start {os.getloadavg()[0]:.1f}\n\n| quantity | by | CPU s | MB | |\n|---|---|---|---|---|"
     )
-    expected = bench.ours()
-    for name, module in (
-        ("curvlinops", "curvlinops"),
-        ("hessian_eigenthings",) * 2,
-        ("nngeometry",) * 2,
-        ("backpack",) * 2,
-    ):
-        if importlib.util.find_spec(module) is None:
-            print(f"| | {name} is not installed | | | |")
-        else:
-            getattr(bench, name)(*expected)
+    installed = {name: importlib.util.find_spec(name) is not None for name in PEERS}
+    expected = bench.curvlinops() if installed["curvlinops"] else (None, None)
+    bench.ours(*expected)
+    for name in PEERS[1:]:
+        if installed[name]:
+            getattr(bench, name)()
+    missing = [name for name, there in installed.items() if not there]
+    print(f"\nNot installed: {', '.join(missing) or 'none'}.")
     print(f"\nLoad average at the end {os.getloadavg()[0]:.1f}.")
 
 

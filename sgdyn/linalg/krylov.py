@@ -57,8 +57,12 @@ class Krylov:
         w = self.apply(self.rows[j])
         if len(self.against):
             w = without(self.space, w, self.against)[0]
+        along = float(self.space.dots(self.rows[j : j + 1], w)[0])
+        w = w - along * self.rows[j]
+        if j:
+            w = w - self.off[-1] * self.rows[j - 1]
         w, found = without(self.space, w, self.rows[: j + 1])
-        self.diagonal.append(float(found[j]))
+        self.diagonal.append(along + float(found[j]))
         self.off.append(norm(self.space, w))
         self.asymmetry = max(self.asymmetry, float(np.abs(found[: max(0, j - 1)]).max(initial=0.0)))
         self.rest = w / self.off[-1] if self.off[-1] > 0 else w
