@@ -71,7 +71,8 @@ def _watched(modules: dict[str, nn.Module], seen: dict[str, Seen], count: int) -
                 output = output.detach().requires_grad_()
             calls.inputs.append(inputs[0].detach())
             calls.outputs.append(output)
-            return output.clone()
+            handed: Tensor = output.clone()
+            return handed
 
         return note
 
@@ -128,11 +129,9 @@ def _plain(module: nn.Conv1d | nn.Conv2d) -> bool:
 def _patches(module: nn.Conv1d | nn.Conv2d, x: Tensor) -> Tensor:
     """What the kernel meets at each position (N, T, channels kernel)."""
     flat = isinstance(module, nn.Conv1d)
-    size, dilation, padding, stride = (
-        (low, *part) if flat else part
-        for low, part in zip((1, 1, 0, 1), (module.kernel_size, module.dilation, module.padding, module.stride), strict=True)
-    )  # fmt: skip
-    return F.unfold(x[:, :, None] if flat else x, size, dilation, padding, stride).transpose(1, 2)
+    given: tuple[Any, ...] = (module.kernel_size, module.dilation, module.padding, module.stride)
+    settings = [(low, *part) if flat else part for low, part in zip((1, 1, 0, 1), given, strict=True)]
+    return F.unfold(x[:, :, None] if flat else x, *settings).transpose(1, 2)
 
 
 def _embedding(module: nn.Embedding, ends: dict[str, slice], seen: Seen) -> list[Piece] | None:

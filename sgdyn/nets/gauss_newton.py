@@ -44,7 +44,7 @@ class GaussNewton(NetworkOperator):
 
     def _batch(self, x: Tree, y: Tensor, v: Tensor) -> Tensor:
         net = self.network
-        z, pull = vjp(lambda w: outputs(net, w, x), net.weights)
+        z, pull, *_ = vjp(lambda w: outputs(net, w, x), net.weights)
         along = net.derivatives.along(lambda w: outputs(net, w, x), net.weights, v)
         losses = lambda flat: net.loss_of(flat.view(z.shape), y)  # noqa: E731 - a function of the flat outputs
         bent = _of_losses(net.derivatives).curvature(losses, z.flatten(), along.flatten())

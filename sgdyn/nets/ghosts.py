@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -114,7 +115,7 @@ def _joined(parts: tuple[Piece, ...]) -> Piece:
     """One piece for all samples from those of the batches."""
     if len(parts) == 1:
         return parts[0]
-    named = [_tensors(part) for part in parts]
+    named: list[dict[str, Any]] = [_tensors(part) for part in parts]
     return dataclasses.replace(parts[0], **{name: torch.cat([n[name] for n in named]) for name in named[0]})
 
 

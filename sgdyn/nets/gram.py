@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -53,7 +54,7 @@ def _residual(operator: SecondMoments, rows: Tensor, values: Floats) -> float:
     signs = 2.0 * np.random.default_rng(0).integers(0, 2, len(values)) - 1.0
     space = operator.space
     mixed = space.combine(np.stack([signs, signs * values]), rows)
-    return float((operator.apply(mixed[0]) - mixed[1]).double().norm()) / np.sqrt(len(values))
+    return float((operator.apply(mixed[0]) - mixed[1]).double().norm()) / math.sqrt(len(values))
 
 
 def gram_density(operator: SecondMoments) -> SpectralDensity:

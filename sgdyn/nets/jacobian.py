@@ -72,7 +72,7 @@ class Jacobian(LinearOperator):  # type: ignore[misc]
 
     def _rows(self, x: Tree) -> Tensor:
         """The rows (batch width, p) of some samples."""
-        z, pull = vjp(self.of_samples(x), self.network.weights)
+        z, pull, *_ = vjp(self.of_samples(x), self.network.weights)
         units = torch.eye(z.numel(), dtype=z.dtype, device=z.device).view(-1, *z.shape)
         found: Tensor = each(lambda u: pull(u)[0], (0,))(units)
         return found

@@ -51,9 +51,9 @@ def told(model: nn.Module, bn: Told, dropout: Told) -> nn.Module:
             module.training = True
     elif dropout is not None:
         _fix(other, checks.count("dropout", dropout, least=0))
-    for module in other.modules():
-        if bn == "eval" and isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.eval()
+    for part in other.modules():
+        if bn == "eval" and isinstance(part, nn.modules.batchnorm._BatchNorm):
+            part.eval()
     return other
 
 
