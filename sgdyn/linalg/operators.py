@@ -61,6 +61,9 @@ class SymmetricOperator(LinearOperator):  # type: ignore[misc]
         """A v for a vector of `space`."""
         return self._matvec(v)
 
+    def prepare(self) -> None:
+        """Get ready for many products."""
+
     def _matvec(self, v: Floats) -> Floats:
         return np.asarray(self.operator.matvec(v), dtype=np.float64).ravel()
 
@@ -102,6 +105,7 @@ class SymmetricOperator(LinearOperator):  # type: ignore[misc]
         k = self._count(k)
         if self._method(method, k) == "dense":
             return dense_spectrum(self.dense(), k)
+        self.prepare()
         space = self.space
         first = normals(space, np.random.default_rng(seed)) if start is None else self._warm(start)
         tolerance = checks.positive("tolerance", tolerance)
@@ -138,6 +142,7 @@ class SymmetricOperator(LinearOperator):  # type: ignore[misc]
         if method == "dense" or (method == "auto" and self.shape[0] <= self.DENSE):
             values = self._all.known
             return Estimate(float(values.sum()), self._rounding(np.abs(values).sum()), "all eigenvalues, rounding")
+        self.prepare()
         name = "hutch++" if method == "auto" else method
         rng = np.random.default_rng(seed)
         return TRACES[name](self.apply, self.space, checks.count("products", products, least=4), rng, show_progress)
@@ -166,6 +171,7 @@ class SymmetricOperator(LinearOperator):  # type: ignore[misc]
             return exact
         probes, steps = checks.count("probes", probes, least=2), checks.count("steps", steps, least=2)
         head = checks.count("head", head, least=0)
+        self.prepare()
         known = self.top(head, tolerance=tolerance, method="lanczos", seed=seed) if head else None
         rng = np.random.default_rng([seed, 1])
         return stochastic_lanczos(

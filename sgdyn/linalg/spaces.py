@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-BLOCK = 65536
-"""Inner products are summed over so many components at once, in double precision: single precision loses digits over long vectors."""
+BLOCK = 16384
+"""Inner products in single precision are summed over so many components, and these sums in double: it loses digits over long vectors."""
 
 
 class Space(Protocol):

@@ -42,6 +42,10 @@ class Hessian(NetworkOperator):
             return None
         return GradientGraph.checked(self.network)
 
+    def prepare(self) -> None:
+        """Products come from the kept graph from now on, if there is to be one."""
+        self._asked += FEW
+
     def apply(self, v: Tensor) -> Tensor:
         """H v (p,) for a tensor v (p,)."""
         net = self.network

@@ -38,13 +38,13 @@ class TensorSpace:
 
 
 def dot(rows: Tensor, vector: Tensor) -> Tensor:
-    """rows (m, p) times vector (p,), summed in double precision block by block: single precision loses digits over long vectors."""
+    """rows (m, p) times vector (p,), sums of blocks added in double precision: single precision loses digits over long vectors."""
     if rows.dtype == torch.float64:
         return rows @ vector.double()
     total = torch.zeros(len(rows), dtype=torch.float64, device=rows.device)
     for start in range(0, rows.shape[1], BLOCK):
         part = slice(start, start + BLOCK)
-        total += rows[:, part].double() @ vector[part].double()
+        total += (rows[:, part] @ vector[part]).double()
     return total
 
 
