@@ -115,8 +115,9 @@ def _joined(parts: tuple[Piece, ...]) -> Piece:
     """One piece for all samples from those of the batches."""
     if len(parts) == 1:
         return parts[0]
-    named: list[dict[str, Any]] = [_tensors(part) for part in parts]
-    return dataclasses.replace(parts[0], **{name: torch.cat([n[name] for n in named]) for name in named[0]})
+    named = [_tensors(part) for part in parts]
+    whole: dict[str, Any] = {name: torch.cat([part[name] for part in named]) for name in named[0]}
+    return dataclasses.replace(parts[0], **whole)
 
 
 @dataclass(frozen=True, eq=False)
