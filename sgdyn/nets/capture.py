@@ -64,6 +64,8 @@ def _watched(modules: dict[str, nn.Module], seen: dict[str, Seen], count: int) -
 
     def hook(calls: Seen) -> Callable[..., Tensor]:
         def note(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Tensor:
+            if len(inputs) == 1 and isinstance(output, Tensor) and isinstance(inputs[0], Tensor):
+                inputs, output = (_everyone(inputs[0], count),), _everyone(output, count)
             parts = [*inputs, output]
             if len(inputs) != 1 or not all(isinstance(p, Tensor) and p.ndim and len(p) == count for p in parts):
                 raise Unsupported(f"{type(module).__name__} takes or gives other than one tensor of samples")
@@ -82,6 +84,11 @@ def _watched(modules: dict[str, nn.Module], seen: dict[str, Seen], count: int) -
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _everyone(part: Tensor, count: int) -> Tensor:
+    """What a layer made once for all samples (embeddings of positions), for each of them."""
+    return part.expand(count, *part.shape[1:]) if part.ndim > 1 and len(part) == 1 else part
 
 
 def pieces(network: Network, path: str, module: nn.Module, names: list[str], seen: Seen) -> list[Piece]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.func import vjp
@@ -23,6 +25,14 @@ def outputs(network: Network, w: Tensor, x: Tree) -> Tensor:
     return found
 
 
+class Named(dict[str, Tensor]):
+    """Outputs with a name, as models of transformers give them: `output.logits` and `output["logits"]`."""
+
+    @property
+    def logits(self) -> Tensor:
+        return self["logits"]
+
+
 class GaussNewton(NetworkOperator):
     """G = (1/N) sum_i J_i' L_i J_i + weight_decay (p, p): J_i the Jacobian of the outputs of sample i, L_i the Hessian of its loss in them.
 
@@ -32,7 +42,13 @@ class GaussNewton(NetworkOperator):
 
     def __init__(self, network: Network) -> None:
         super().__init__(network)
-        outputs(network, network.weights, take(network.x, slice(1)))
+        with torch.no_grad():
+            outputs(network, network.weights, take(network.x, slice(1)))
+            self._named = not isinstance(network.output(network.weights, take(network.x, slice(1))), Tensor)
+
+    def _dressed(self, z: Tensor) -> Any:
+        """The outputs as the loss knows them."""
+        return Named(logits=z) if self._named else z
 
     def apply(self, v: Tensor) -> Tensor:
         """G v (p,) for a tensor v (p,)."""
@@ -46,7 +62,7 @@ class GaussNewton(NetworkOperator):
         net = self.network
         z, pull, *_ = vjp(lambda w: outputs(net, w, x), net.weights)
         along = net.derivatives.along(lambda w: outputs(net, w, x), net.weights, v)
-        losses = lambda flat: net.loss_of(flat.view(z.shape), y)  # noqa: E731 - a function of the flat outputs
+        losses = lambda flat: net.loss_of(self._dressed(flat.view(z.shape)), y)  # noqa: E731 - of the flat outputs
         bent = _of_losses(net.derivatives).curvature(losses, z.flatten(), along.flatten())
         found: Tensor = pull(bent.view(z.shape))[0]
         return found

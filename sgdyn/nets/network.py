@@ -18,7 +18,7 @@ from sgdyn.nets.derivatives import Derivatives, Function, slope_of
 from sgdyn.nets.losses import per_sample
 from sgdyn.nets.modes import told
 from sgdyn.nets.scrutiny import inspect, refuse_train_mode
-from sgdyn.nets.selection import Filter, selected
+from sgdyn.nets.selection import Filter, padding_rows, selected
 from sgdyn.nets.traceless import undisturbed
 from sgdyn.nets.trees import Tree, called, mapped, split
 from sgdyn.nets.vectors import numpy_of
@@ -69,6 +69,7 @@ class Network:
         others = [(n, p) for n, p in model.named_parameters() if p.requires_grad and n not in coordinates]
         self.fixed = {name: part.detach().clone() for name, part in others}
         self._buffers = {name: part.detach().clone() for name, part in model.named_buffers()}
+        self._padding = padding_rows(model, coordinates)
         self.loss_of = per_sample(loss)
         self.derivatives = Derivatives()
         with undisturbed(first.device):
@@ -112,8 +113,14 @@ class Network:
         return {name: part.view(shape) for (name, shape, _), part in zip(self._layout, parts, strict=True)}
 
     def state(self, flat: Tensor) -> dict[str, Tensor]:
-        """All that the model is called with: the flat vector as named parameters, those that are kept, and the buffers."""
-        return self.unflatten(flat) | self.fixed | self._buffers
+        """All that the model is called with: the flat vector as named parameters, those that are kept, and the buffers.
+
+        Rows of embeddings for padding are kept too: torch's reverse mode has no gradient for them, its forward mode has.
+        """
+        named = self.unflatten(flat)
+        for name, (rows, values) in self._padding.items():
+            named[name] = torch.where(rows[:, None], values, named[name])
+        return named | self.fixed | self._buffers
 
     def buffers(self) -> Iterator[tuple[str, Tensor]]:
         """The buffers of the model by name, as they were when the network was made."""

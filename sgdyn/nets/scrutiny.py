@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from sgdyn.nets.network import Network
 
 
-STEPS = (1e-8, 1e-7, 1e-6)
-"""Lengths of the steps along which second derivatives are compared with differences, each in another direction."""
+STEPS = (1e-8, 1e-6, 1e-3)
+"""Lengths of the steps along which second derivatives are compared with differences, each in another direction: small ones meet no kinks, large ones
+are above the rounding of layers that insist on single precision."""
 
 
 def refuse_train_mode(model: nn.Module) -> None:
@@ -177,11 +178,12 @@ def _in_double(network: Network, x: Tree, y: Tensor) -> Function | None:
     """The losses of these samples in double precision, None if the model insists on its own."""
     fixed = {**dict(network.model.named_parameters()), **network.fixed, **dict(network.buffers())}
     wide = {name: _double(part.detach()) for name, part in fixed.items()}
+    buffers = {name: wide[name] for name, _ in network.buffers()} | {name: wide[name] for name in network.fixed}
     a, b = mapped(_double, x), _double(y)
 
     def losses(w: Tensor) -> Tensor:
         with network.derivatives.context(network.model):
-            return network.loss_of(called(network.model, wide | network.unflatten(w), a), b)
+            return network.loss_of(called(network.model, wide | network.state(w) | buffers, a), b)
 
     try:
         losses(network.weights.double())

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 Filter = str | Sequence[str] | Callable[[str, Tensor], bool] | None
@@ -45,3 +46,15 @@ def _wanted(params: Any) -> Callable[[str, Tensor], bool]:
         return lambda name, part: bool(params(name, part))
     patterns = _patterns(params)
     return lambda name, part: any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def padding_rows(model: nn.Module, coordinates: dict[str, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
+    """For each embedding with a padding index: which rows of its weight that is (rows,), and the weight."""
+    names = {id(part): name for name, part in model.named_parameters() if name in coordinates}
+    found = {}
+    for module in model.modules():
+        if isinstance(module, nn.Embedding) and module.padding_idx is not None and id(module.weight) in names:
+            weight = module.weight.detach().clone()
+            rows = torch.arange(len(weight), device=weight.device) == module.padding_idx
+            found[names[id(module.weight)]] = rows, weight
+    return found

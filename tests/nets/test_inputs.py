@@ -96,6 +96,8 @@ def test_dicts_are_named_arguments_however_they_come():
         close(net.noise().dense(), D)
     by_hand = nets.Network(Reader(), lambda output, y: cross_entropy(output["logits"], y), BATCH)
     close(by_hand.noise(ghosts=True).dense(), D)
+    v = np.random.default_rng(0).normal(size=net.dim)
+    close(by_hand.gauss_newton() @ v, net.gauss_newton() @ v, 1e-12)
     shuffled = nets.Network(
         Reader(), nn.CrossEntropyLoss(), {name: part[order] for name, part in BATCH.items()}, chunk=7
     )
@@ -120,6 +122,35 @@ def test_attention_that_has_one_derivative_falls_back_on_its_eager_form():
     close(net.hessian() @ v, plain.hessian() @ v)
     close(net.noise(ghosts=False) @ v, plain.noise() @ v)
     assert model.config._attn_implementation == "flash"
+
+
+class Padded(nn.Module):
+    """Words with padding, and positions that are looked up once for all samples."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.words, self.places, self.out = nn.Embedding(9, 4, padding_idx=0), nn.Embedding(4, 4), nn.Linear(4, 3)
+        self.double()
+
+    def forward(self, numbers):
+        return self.out(torch.tanh(self.words(numbers) + self.places(torch.arange(4)[None])).mean(1))
+
+
+def test_padding_is_no_coordinate():
+    """torch's forward mode moves the row of the padding, its reverse mode does not: D and H would not be symmetric."""
+    with torch.no_grad():
+        model = Padded()
+        model.words.weight[0] = 0.7
+    rows = per_sample_gradients(model, cross_entropy, NUMBERS, Y)
+    D, v = np.cov(rows.T, bias=True), np.random.default_rng(0).normal(size=rows.shape[1])
+    net = nets.Network(model, cross_entropy, (NUMBERS, Y), chunk=32)
+    for ghosts in (True, False):
+        close(net.noise(ghosts=ghosts) @ v, D @ v)
+    H = np.stack([net.hessian() @ unit for unit in np.eye(net.dim)])
+    close(H, H.T)
+    assert not H[:4].any() and not D[:4].any()
+    close(net.hessian(products="graph") @ v, H @ v)
 
 
 class Attention(nn.Module):
