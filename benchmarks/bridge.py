@@ -8,6 +8,7 @@ sampled every 10 ms. Data: digits, N = 1797, single precision, batches of 256 (t
 from __future__ import annotations
 
 import argparse
+import copy
 import gc
 import importlib.util
 import os
@@ -210,15 +211,17 @@ class Bench:
         from backpack import backpack, extend
         from backpack.extensions import BatchL2Grad
 
-        model, loss = extend(self.model), extend(nn.CrossEntropyLoss(reduction="sum"))
+        model, loss = extend(copy.deepcopy(self.model)), extend(nn.CrossEntropyLoss(reduction="sum"))
 
         def trace() -> float:
             total = 0.0
+            model.zero_grad()
             for x, y in self.batches:
                 with backpack(BatchL2Grad()):
                     loss(model(x), y).backward()
-                total += sum(float(part.batch_l2.double().sum()) for part in self.params)
-            return total / len(self.x) - float(self.network().mean_gradient().double().square().sum())
+                total += sum(float(part.batch_l2.double().sum()) for part in model.parameters())
+            mean = sum(float((part.grad / len(self.x)).double().square().sum()) for part in model.parameters())
+            return total / len(self.x) - mean
 
         self.row("tr D", "BackPACK BatchL2Grad", trace, lambda t: f"{t:.6g}")
 
