@@ -30,8 +30,9 @@ class GradientGraph:
 
     @classmethod
     def checked(cls, network: Network) -> GradientGraph | None:
-        """The graph, or None if a product of two samples is not what the network's other way of differentiation gives."""
-        x, y, v = take(network.x, slice(2)), network.y[:2], torch.cos(torch.arange(network.dim)).to(network.weights)
+        """The graph, or None if a product of some samples is not what the network's other way of differentiation gives."""
+        x, y = _hardest(network)
+        v = torch.cos(torch.arange(network.dim)).to(network.weights)
         weights = network.weights.detach().clone().requires_grad_()
         try:
             found = torch.autograd.grad(_slope(network, weights, x, y), weights, v)[0]
@@ -47,6 +48,14 @@ class GradientGraph:
         """The Hessian of the summed loss times v."""
         found: Tensor = torch.autograd.grad(self.slopes, self.weights, [v] * len(self.slopes), retain_graph=True)[0]
         return found
+
+
+def _hardest(network: Network) -> tuple[Tree, Tensor]:
+    """The samples of the first batch with the largest losses: where losses vanish, curvature is rounding in single precision."""
+    x, y = next(network.batches())
+    with torch.no_grad():
+        rows = network.losses(network.weights, x, y).topk(min(PROBED, len(y))).indices
+    return take(x, rows), y[rows]
 
 
 def _slope(network: Network, weights: Tensor, x: Tree, y: Tensor) -> Tensor:
