@@ -256,3 +256,18 @@ def test_networks_in_single_precision_state_their_floor():
         found, true = net.noise(method).top(5), exact.noise().top(5).values
         assert np.all(np.abs(found.values - true) <= found.eigenvalues.error) and found.floor < 1e-4 * true[0]
     assert isinstance(net.noise(), SecondMoments)
+
+
+def test_losses_that_nearly_vanish_have_their_curvature():
+    """Samples that are fitted have curvatures near the rounding of single precision; products are those in double precision."""
+    v = np.random.default_rng(0).normal(size=66)
+    products = {}
+    for dtype in (torch.float32, torch.float64):
+        model = models.mlp().to(dtype)
+        with torch.no_grad():
+            model[2].weight *= 30
+            y = model(X.to(dtype)).argmax(1)
+        hessian = nets.Network(model, nn.CrossEntropyLoss(), (X.to(dtype), y), chunk=32).hessian(products="graph")
+        assert hessian._graph is not None and not hessian.network.derivatives.difference
+        products[dtype] = hessian @ v
+    close(products[torch.float32], products[torch.float64], 1e-4)
