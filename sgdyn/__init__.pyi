@@ -72,6 +72,9 @@ from .escape.valleys import MarginalQuadrature as MarginalQuadrature
 from .estimate import Estimate as Estimate
 from .factors import factor as factor
 from .factors import stratonovich as stratonovich
+from .linalg.densities import SpectralDensity as SpectralDensity
+from .linalg.operators import SymmetricOperator as SymmetricOperator
+from .linalg.spectra import Spectrum as Spectrum
 from .noise import LowRank as LowRank
 from .noise import nearest_covariance as nearest_covariance
 from .noise import noise_from_functions as noise_from_functions

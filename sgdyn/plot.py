@@ -14,6 +14,7 @@ from sgdyn.density.maps import MAPS
 from sgdyn.density.pictures import PICTURES
 from sgdyn.escape.pictures import ESCAPES
 from sgdyn.fit.pictures import FITS
+from sgdyn.linalg.pictures import SPECTRA
 from sgdyn.pathspace.pictures import PATHS
 from sgdyn.problem import Momentum
 from sgdyn.steady import pictures as steady
@@ -164,13 +165,6 @@ def _linear(state: Any, ax: Axes) -> None:
     ax.legend()
 
 
-def _spectrum(spectrum: Any, ax: Axes) -> None:
-    ax.errorbar(np.arange(1, len(spectrum.values) + 1), spectrum.values, spectrum.residuals, fmt="o", ms=3, color=BLUE)
-    if np.all(spectrum.values > 0):
-        ax.set_yscale("log")
-    ax.set(xlabel="rank", ylabel="eigenvalue", title=f"{spectrum.method}, {spectrum.products} products")
-
-
 def _recording(recording: Any, ax: Axes) -> None:
     shown = recording.x[0, :, :3] if recording.x.shape[-1] else recording.losses[:SHOWN_PATHS].T
     for i, series in enumerate(shown.T):
@@ -280,5 +274,6 @@ def _crosscheck(check: Any, ax: Axes) -> None:
 
 _PICTURES: dict[str, Callable[[Any, Axes], None]] = {
     "Potential": _potential, "Landscape": _landscape, "Ensemble": _ensemble, "Estimate": _estimate, "Density": _density, "LinearStationary": _linear,
-    "Spectrum": _spectrum, "Recording": _recording, "Comparison": _comparison, "Crosscheck": _crosscheck, "EffectivePotential": _effective, **PICTURES, **MAPS, **PATHS, **ESCAPES, **FITS, **steady.PICTURES,
+    "Recording": _recording, "Comparison": _comparison, "Crosscheck": _crosscheck, "EffectivePotential": _effective,
+    **PICTURES, **MAPS, **PATHS, **ESCAPES, **FITS, **SPECTRA, **steady.PICTURES,
 }  # fmt: skip

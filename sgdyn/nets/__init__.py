@@ -1,21 +1,30 @@
 """The torch bridge: the noise and the curvature of real networks, and SGD on them."""
 
+from sgdyn.linalg.spectra import Spectrum
+from sgdyn.nets.fisher import EmpiricalFisher, MonteCarloFisher, TrueFisher, fisher_of
 from sgdyn.nets.functions import torch_potential
+from sgdyn.nets.gauss_newton import GaussNewton
 from sgdyn.nets.gradient_noise import GradientNoise
 from sgdyn.nets.hessian import Hessian
+from sgdyn.nets.jacobian import Jacobian
 from sgdyn.nets.minimum import minimize
 from sgdyn.nets.network import Network
-from sgdyn.nets.spectra import Spectrum
 from sgdyn.nets.subspace import Subspace, local_model, subspace
 from sgdyn.nets.training import Recording, train
 
 __all__ = [
+    "EmpiricalFisher",
+    "GaussNewton",
     "GradientNoise",
     "Hessian",
+    "Jacobian",
+    "MonteCarloFisher",
     "Network",
     "Recording",
     "Spectrum",
     "Subspace",
+    "TrueFisher",
+    "fisher_of",
     "local_model",
     "minimize",
     "subspace",

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import grad, jvp, vjp, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from sgdyn.nets.trees import Tree, count, take
 
 Function = Callable[[Tensor], Tensor]
 
@@ -20,20 +22,31 @@ class Derivatives:
     """How second derivatives and derivatives along a vector are taken.
 
     forward: by forward-mode differentiation, else by reverse mode twice (Huber loss, for one, has no forward mode). unfused: attention
-    in its plain form, since the fused kernels have first derivatives only. missing: why neither is possible, empty if one is.
+    in its plain form, since the fused kernels have first derivatives only. eager: attention of transformers' models by its own plain
+    code. difference: by differences of losses and gradients, exact to eps^(2/3) or so, for functions with first derivatives only.
+    missing: why none is possible, empty if one is.
     """
 
     forward: bool = True
     unfused: bool = False
     missing: str = ""
+    eager: bool = False
+    difference: bool = False
 
-    def context(self) -> AbstractContextManager[None]:
+    def context(self, model: nn.Module) -> AbstractContextManager[None]:
         """What a model must be evaluated in."""
-        return _unfused_attention() if self.unfused else nullcontext()
+        stack = ExitStack()
+        if self.unfused:
+            stack.enter_context(_unfused_attention())
+        if self.eager:
+            stack.enter_context(_eager_attention(model))
+        return stack  # type: ignore[return-value]
 
     def along(self, function: Function, w: Tensor, v: Tensor) -> Tensor:
         """The derivative of function (p,) -> (m,) at w along v, as (m,)."""
         self._require()
+        if self.difference:
+            return _difference(function, w, v)
         if self.forward:
             result: Tensor = jvp(function, (w,), (v,))[1]
             return result
@@ -44,6 +57,8 @@ class Derivatives:
         """The Hessian of the sum of function (p,) -> (m,) at w times v, as (p,)."""
         self._require()
         slope = slope_of(function)
+        if self.difference:
+            return _difference(slope, w, v)
         if self.forward:
             result: Tensor = jvp(slope, (w,), (v,))[1]
             return result
@@ -55,15 +70,34 @@ class Derivatives:
                 f"got a model or a loss without second derivatives in torch ({self.missing}), expected layers that have them; type another form of the layer that is named (gradients and train work without)"
             )
 
+    def __str__(self) -> str:
+        way = "differences" if self.difference else "forward mode" if self.forward else "reverse mode twice"
+        attention = ", eager attention" if self.eager else ", attention without fused kernels" if self.unfused else ""
+        return way + attention
+
+
+def _difference(function: Function, w: Tensor, v: Tensor) -> Tensor:
+    """A central difference, with a step of eps^(1/3) for weights of size 1, where truncation and rounding meet."""
+    scale = torch.clamp(w.norm() / len(w) ** 0.5, min=1.0)
+    step = torch.finfo(w.dtype).eps ** (1 / 3) * scale / torch.clamp(v.norm(), min=torch.finfo(w.dtype).tiny)
+    found: Tensor = (function(w + step * v) - function(w - step * v)) / (2 * step)
+    return found
+
+
+LADDER = (
+    Derivatives(), Derivatives(unfused=True), Derivatives(forward=False), Derivatives(forward=False, unfused=True),
+    Derivatives(eager=True), Derivatives(forward=False, eager=True), Derivatives(difference=True),
+)  # fmt: skip
+"""The ways in the order in which they are tried."""
+
 
 def choose(attempt: Callable[[Derivatives], object]) -> Derivatives:
     """The first way in which `attempt` succeeds."""
     reason = ""
-    for unfused, forward in ((False, True), (True, True), (False, False), (True, False)):
-        ways = Derivatives(forward, unfused)
+    for ways in LADDER:
         try:
             attempt(ways)
-        except RuntimeError as error:
+        except (RuntimeError, NotImplementedError) as error:
             reason = reason or (str(error).splitlines() or [type(error).__name__])[0]
         else:
             return ways
@@ -75,7 +109,7 @@ def each(function: Callable[..., Any], in_dims: Sequence[int | None]) -> Callabl
     together = vmap(function, in_dims=tuple(in_dims))
     refused = False
 
-    def call(*arguments: Tensor) -> Any:
+    def call(*arguments: Tree) -> Any:
         nonlocal refused
         if not refused:
             try:
@@ -87,11 +121,11 @@ def each(function: Callable[..., Any], in_dims: Sequence[int | None]) -> Callabl
     return call
 
 
-def _one_by_one(function: Callable[..., Any], in_dims: Sequence[int | None], arguments: Sequence[Tensor]) -> Any:
-    count = next(len(a) for a, axis in zip(arguments, in_dims, strict=True) if axis is not None)
+def _one_by_one(function: Callable[..., Any], in_dims: Sequence[int | None], arguments: Sequence[Tree]) -> Any:
+    many = next(count(a) for a, axis in zip(arguments, in_dims, strict=True) if axis is not None)
     found = [
-        function(*(a if axis is None else a[i] for a, axis in zip(arguments, in_dims, strict=True)))
-        for i in range(count)
+        function(*(a if axis is None else take(a, i) for a, axis in zip(arguments, in_dims, strict=True)))
+        for i in range(many)
     ]
     return tuple(map(torch.stack, zip(*found, strict=True))) if isinstance(found[0], tuple) else torch.stack(found)
 
@@ -111,3 +145,20 @@ def _unfused_attention() -> Iterator[None]:
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(before)
+
+
+@contextmanager
+def _eager_attention(model: nn.Module) -> Iterator[None]:
+    """Models of transformers look up how attention is done in their configuration, at every call."""
+    found: list[Any] = [getattr(module, "config", None) for module in model.modules()]
+    configs = {id(config): config for config in found if hasattr(config, "_attn_implementation")}
+    if not configs:
+        raise NotImplementedError("no configuration of attention")
+    before = [config._attn_implementation for config in configs.values()]
+    try:
+        for config in configs.values():
+            config._attn_implementation = "eager"
+        yield
+    finally:
+        for config, way in zip(configs.values(), before, strict=True):
+            config._attn_implementation = way

@@ -2,79 +2,73 @@
 
 from __future__ import annotations
 
-import numpy as np
+from functools import cached_property
+
 import torch
-from numpy.typing import NDArray
-from scipy.sparse.linalg import LinearOperator
 from torch import Tensor
 
-from sgdyn import checks
-from sgdyn.nets.derivatives import each
-from sgdyn.nets.network import Network, numpy_of
-from sgdyn.nets.spectra import Spectrum, dense_spectrum, lanczos, lowest_pair
+from sgdyn.linalg.plans import Plan, Way
+from sgdyn.nets.graphs import GradientGraph, graph_bytes
+from sgdyn.nets.network import Network
+from sgdyn.nets.operators import BUDGET, NetworkOperator
 
-Floats = NDArray[np.float64]
+PRODUCTS = ("auto", "graph", "plain")
+FEW = 2
+"""So many products are not worth a graph."""
 
-DENSE = 512
-"""Up to this many parameters the whole matrix is cheaper than iterating."""
 
+class Hessian(NetworkOperator):
+    """The second derivative of U (p, p), weight decay included.
 
-class Hessian(LinearOperator):  # type: ignore[misc]
-    """The second derivative of U (p, p), weight decay included, by forward-over-reverse differentiation where torch has it."""
+    products: "graph" keeps what a gradient computes, and a product is one backward pass through it; "plain" differentiates anew, by
+    forward over reverse mode where torch has it; "auto" takes the graph if it fits into `budget` bytes.
+    """
 
-    def __init__(self, network: Network) -> None:
-        self.network = network
-        super().__init__(np.float64, (network.dim, network.dim))
+    def __init__(self, network: Network, *, products: str = "auto", budget: float = BUDGET) -> None:
+        if products not in PRODUCTS:
+            raise ValueError(f"got products={products!r}, expected {', '.join(map(repr, PRODUCTS))}")
+        super().__init__(network)
+        self.products, self.budget, self._asked = products, budget, 0
+
+    @cached_property
+    def graph_bytes(self) -> float:
+        """What the graph of the gradient of all samples would keep; infinite where torch has none."""
+        return graph_bytes(self.network)
+
+    @cached_property
+    def _graph(self) -> GradientGraph | None:
+        """The graph, if it is wanted, fits, and gives the same products of two samples as the other way."""
+        if self.products == "plain" or (self.products == "auto" and self.graph_bytes > self.budget):
+            return None
+        return GradientGraph.checked(self.network)
+
+    def prepare(self) -> None:
+        """Products come from the kept graph from now on, if there is to be one."""
+        self._asked += FEW
 
     def apply(self, v: Tensor) -> Tensor:
         """H v (p,) for a tensor v (p,)."""
+        net = self.network
+        self._asked += 1
+        if (self.products == "graph" or self._asked > FEW) and self._graph is not None:
+            return self._graph.product(v) / net.n + net.weight_decay * v
+        return self.fresh(v)
+
+    def fresh(self, v: Tensor) -> Tensor:
+        """H v (p,) by differentiation anew."""
         net = self.network
         total = torch.zeros_like(v)
         for x, y in net.batches():
             total += net.derivatives.curvature(net.of_weights(x, y), net.weights, v)
         return total / net.n + net.weight_decay * v
 
-    def _matvec(self, v: Floats) -> Floats:
-        return numpy_of(self.apply(torch.as_tensor(np.ravel(v)).to(self.network.weights)))
-
-    def _matmat(self, V: Floats) -> Floats:
-        columns = torch.as_tensor(np.ascontiguousarray(V.T)).to(self.network.weights)
-        together = each(self.apply, (0,))
-        return numpy_of(torch.cat([together(part) for part in columns.split(32)]).T)
-
-    def _adjoint(self) -> Hessian:
-        return self
-
-    def dense(self) -> Floats:
-        """The whole matrix (p, p)."""
-        matrix = self._matmat(np.eye(self.network.dim))
-        return np.asarray(0.5 * (matrix + matrix.T))
-
-    def top(
-        self, k: int = 10, *, tolerance: float = 1e-8, most: int = 1000, seed: int = 0, method: str = "auto"
-    ) -> Spectrum:
-        """The k largest eigenvalues with vectors and residuals; method "auto" (dense up to 512 parameters), "dense" or "lanczos".
-
-        tolerance: residual relative to the largest eigenvalue (raised to what single precision allows). Raises `NotConvergedError`.
-        """
-        k = checks.count("k", k)
-        if k > self.network.dim:
-            raise ValueError(f"got k={k}, expected at most {self.network.dim}, the number of parameters")
-        if method not in ("auto", "dense", "lanczos"):
-            raise ValueError(f"got method={method!r}, expected 'auto', 'dense' or 'lanczos'")
-        if method == "dense" or (method == "auto" and (self.network.dim <= DENSE or k > self.network.dim // 4)):
-            return dense_spectrum(self.dense(), k)
-        return lanczos(self.apply, self.network.weights, k, tolerance=tolerance, most=most, seed=seed)
-
-    def lowest(self) -> tuple[float, Floats, float]:
-        """(value, vector (p,), scale): an upper bound of the lowest eigenvalue with its vector, and the largest |eigenvalue|.
-
-        Exact up to 512 parameters; beyond, from 40 products, good if it stands out by about a percent of the scale.
-        """
-        if self.network.dim > DENSE:
-            return lowest_pair(self.apply, self.network.weights)
-        values, vectors = np.linalg.eigh(self.dense())
-        return float(values[0]), np.asarray(vectors[:, 0]), float(np.abs(values).max())
-
-    def __repr__(self) -> str:
-        return f"Hessian({self.shape[0]} parameters, {self.network.n} samples)"
+    def plan(self) -> Plan:
+        """The ways to the top eigenvalues and to products, with their cost, and which of them "auto" takes."""
+        ways, plan = self.graph_bytes, super().plan()
+        kept = ways <= self.budget and self.products != "plain"
+        reason = f"fits into {self.budget:.2g} bytes" if kept else f"needs more than {self.budget:.2g} bytes"
+        rows = (
+            Way("graph", ways, "a product: one backward pass", reason),
+            Way("plain", 0.0, "a product: forward, backward, and both along v", str(self.network.derivatives)),
+        )
+        return Plan(plan.chosen, (*plan.ways, *rows))

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from sgdyn.nets.scrutiny import spread
 from sgdyn.nets.traceless import digest, undisturbed
+from sgdyn.nets.trees import take
 
 if TYPE_CHECKING:
     from sgdyn.nets.network import Network
@@ -22,7 +23,7 @@ def identity(network: Network) -> dict[str, str]:
     """Digests of the layers with frozen parameters and buffers ("model") and of some losses at two points ("losses")."""
     model = network.model
     layers = [f"{name} {type(part).__module__}.{type(part).__qualname__}" for name, part in model.named_modules()]
-    frozen = [part for _, part in model.named_parameters() if not part.requires_grad]
+    frozen = [*(part for _, part in model.named_parameters() if not part.requires_grad), *network.fixed.values()]
     names = [name for name, _ in model.named_parameters()]
     return {
         "model": digest(*layers, *names, *frozen, *(part for _, part in network.buffers())),
@@ -39,7 +40,7 @@ def _losses(network: Network) -> list[str]:
         return [
             text
             for w in (network.weights, network.weights + aside)
-            for text in _rounded(network.losses(w, network.x[rows], network.y[rows]))
+            for text in _rounded(network.losses(w, take(network.x, rows), network.y[rows]))
         ]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-PerSample = Callable[[Tensor, Tensor], Tensor]
+PerSample = Callable[[Any, Tensor], Tensor]
 
 ELEMENTWISE = (
     nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss, nn.BCELoss, nn.BCEWithLogitsLoss, nn.KLDivLoss, nn.PoissonNLLLoss,
@@ -36,13 +36,18 @@ def per_sample(loss: Any) -> PerSample:
         single.reduction = "none"  # type: ignore[assignment]
 
     def losses(output: Tensor, target: Tensor) -> Tensor:
-        found: Tensor = single(output, target)
+        found: Tensor = single(logits_of(output), target)
         if found.ndim < 2:  # one number a batch is told apart, and refused, by the network
             return found
         rest = found.reshape(len(found), -1)
         return rest.sum(1) if reduction == "batchmean" else rest.mean(1)
 
     return losses
+
+
+def logits_of(output: Any) -> Any:
+    """The output that an nn loss is of: itself, or the `logits` of an output with a name for each part."""
+    return getattr(output, "logits", output)
 
 
 def _check_module(loss: nn.Module, reduction: str) -> None:

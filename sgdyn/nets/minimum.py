@@ -10,7 +10,8 @@ from scipy.sparse.linalg import minres
 
 from sgdyn import checks
 from sgdyn.errors import NotConvergedError
-from sgdyn.nets.network import Network, numpy_of
+from sgdyn.nets.network import Network
+from sgdyn.nets.vectors import numpy_of
 
 Floats = NDArray[np.float64]
 

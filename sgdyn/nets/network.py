@@ -10,18 +10,25 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
-from torch.func import functional_call, vjp
+from torch.func import vjp
 
 from sgdyn import checks
 from sgdyn.nets.data import tensors
 from sgdyn.nets.derivatives import Derivatives, Function, slope_of
 from sgdyn.nets.losses import per_sample
+from sgdyn.nets.modes import told
 from sgdyn.nets.scrutiny import inspect, refuse_train_mode
+from sgdyn.nets.selection import Filter, padding_rows, selected
 from sgdyn.nets.traceless import undisturbed
+from sgdyn.nets.trees import Tree, called, mapped, split
+from sgdyn.nets.vectors import numpy_of
 
 if TYPE_CHECKING:
+    from sgdyn.nets.fisher import EmpiricalFisher, MonteCarloFisher, TrueFisher
+    from sgdyn.nets.gauss_newton import GaussNewton
     from sgdyn.nets.gradient_noise import GradientNoise
     from sgdyn.nets.hessian import Hessian
+    from sgdyn.nets.jacobian import Jacobian
     from sgdyn.nets.subspace import Subspace
     from sgdyn.problem import Langevin, Momentum
 
@@ -32,7 +39,10 @@ class Network:
     """U(w) = (1/N) sum_i l_i(w) + weight_decay |w|²/2 of a torch model.
 
     model: an `nn.Module` in evaluation mode, or one without batch norm and dropout. loss: an `nn` loss (its mean), or a function
-    (output, target) -> (batch,) of per-sample losses. data: tensors (x, y), a `Dataset` or a `DataLoader`, read once and kept in order.
+    (output, target) -> (batch,) of per-sample losses. data: tensors (x, y), a `Dataset` or a `DataLoader`, read once and kept in order;
+    x may be a dict (the named arguments of the model) or a tuple of tensors, a dict alone holds its targets as "labels".
+    params: which parameters are coordinates, by patterns of names or a function (name, parameter) -> bool; the others stay as they are.
+    bn, dropout: what a model in train mode means, "eval" or, for dropout, a seed for one fixed mask a layer; without, it is refused.
     chunk: samples evaluated at once. `weights` (p,) is the point; `at(weights)` is the same network at another one.
 
     The model is never changed: neither its mode, its gradients nor its buffers (copies as of now are used), nor is the global random
@@ -41,20 +51,25 @@ class Network:
     that are not per sample, data that change between two reads, and samplers that weight or repeat samples.
     """
 
-    def __init__(self, model: nn.Module, loss: Any, data: Any, weight_decay: float = 0.0, *, chunk: int = 512) -> None:
+    def __init__(
+        self, model: nn.Module, loss: Any, data: Any, weight_decay: float = 0.0, *, params: Filter = None, bn: str | None = None,
+        dropout: str | int | None = None, chunk: int = 512,
+    ) -> None:  # fmt: skip
         if not isinstance(model, nn.Module):
             raise TypeError(f"got a model of type {type(model).__name__}, expected a torch.nn.Module")
-        trainable = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
-        if not trainable:
-            raise ValueError("got a model without trainable parameters, expected some with requires_grad=True")
+        coordinates = selected(model, params)
+        model = told(model, bn, dropout)
         refuse_train_mode(model)
-        first = next(iter(trainable.values()))
+        first = next(iter(coordinates.values()))
         self.model, self.loss, self.chunk = model, loss, checks.count("chunk", chunk)
         self.weight_decay = checks.positive("weight_decay", weight_decay, zero=True)
-        self.x, self.y = (part.to(first.device) for part in tensors(data, first.dtype))
-        self.weights = torch.cat([p.reshape(-1) for p in trainable.values()])
-        self._layout = [(name, p.shape, p.numel()) for name, p in trainable.items()]
+        self.x, self.y = (mapped(lambda part: part.to(first.device), side) for side in tensors(data, first.dtype))
+        self.weights = torch.cat([p.reshape(-1) for p in coordinates.values()])
+        self._layout = [(name, p.shape, p.numel()) for name, p in coordinates.items()]
+        others = [(n, p) for n, p in model.named_parameters() if p.requires_grad and n not in coordinates]
+        self.fixed = {name: part.detach().clone() for name, part in others}
         self._buffers = {name: part.detach().clone() for name, part in model.named_buffers()}
+        self._padding = padding_rows(model, coordinates)
         self.loss_of = per_sample(loss)
         self.derivatives = Derivatives()
         with undisturbed(first.device):
@@ -68,7 +83,7 @@ class Network:
     @property
     def n(self) -> int:
         """The number of samples N."""
-        return len(self.x)
+        return len(self.y)
 
     def at(self, weights: ArrayLike | Tensor) -> Network:
         """The same network at the weights (p,)."""
@@ -81,28 +96,54 @@ class Network:
         other.weights = flat.clone()
         return other
 
+    def over(self, x: Tree, y: Tensor) -> Network:
+        """The same network with other samples of the same kind, unchecked."""
+        other = copy.copy(self)
+        other.x, other.y = x, y
+        return other
+
+    def places(self) -> dict[str, slice]:
+        """Where each parameter stands in the flat vector."""
+        ends = np.cumsum([0, *(size for *_, size in self._layout)]).tolist()
+        return {name: slice(a, b) for (name, *_), a, b in zip(self._layout, ends[:-1], ends[1:], strict=True)}
+
     def unflatten(self, flat: Tensor) -> dict[str, Tensor]:
         """A flat vector (p,) as named parameters."""
         parts = flat.split([size for *_, size in self._layout])
         return {name: part.view(shape) for (name, shape, _), part in zip(self._layout, parts, strict=True)}
 
+    def state(self, flat: Tensor) -> dict[str, Tensor]:
+        """All that the model is called with: the flat vector as named parameters, those that are kept, and the buffers.
+
+        Rows of embeddings for padding are kept too: torch's reverse mode has no gradient for them, its forward mode has.
+        """
+        named = self.unflatten(flat)
+        for name, (rows, values) in self._padding.items():
+            named[name] = torch.where(rows[:, None], values, named[name])
+        return named | self.fixed | self._buffers
+
     def buffers(self) -> Iterator[tuple[str, Tensor]]:
         """The buffers of the model by name, as they were when the network was made."""
         return iter(self._buffers.items())
 
-    def losses(self, flat: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    def output(self, flat: Tensor, x: Tree) -> Any:
+        """The output of the model at the weights `flat`; differentiable."""
+        with self.derivatives.context(self.model):
+            return called(self.model, self.state(flat), x)
+
+    def losses(self, flat: Tensor, x: Tree, y: Tensor) -> Tensor:
         """Per-sample losses (batch,) at the weights `flat`, without weight decay; differentiable."""
-        with self.derivatives.context():
-            result: Tensor = self.loss_of(functional_call(self.model, self.unflatten(flat) | self._buffers, (x,)), y)
+        with self.derivatives.context(self.model):
+            result: Tensor = self.loss_of(called(self.model, self.state(flat), x), y)
         return result
 
-    def of_weights(self, x: Tensor, y: Tensor) -> Function:
+    def of_weights(self, x: Tree, y: Tensor) -> Function:
         """The losses of these samples as a function (p,) -> (batch,) of the weights alone."""
         return lambda w: self.losses(w, x, y)
 
-    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self) -> Iterator[tuple[Tree, Tensor]]:
         """The samples in order, `chunk` at a time; the last batch may be short."""
-        return zip(self.x.split(self.chunk), self.y.split(self.chunk), strict=True)
+        return zip(split(self.x, self.chunk), self.y.split(self.chunk), strict=True)
 
     def value(self) -> float:
         """U at the weights."""
@@ -132,17 +173,35 @@ class Network:
             total += vjp(self.of_weights(x, y), self.weights)[1](part)[0]
         return total
 
-    def noise(self, method: str = "auto") -> GradientNoise:
-        """The centred covariance D of the gradients of single samples, as a linear operator (p, p)."""
+    def noise(self, method: str = "auto", **options: Any) -> GradientNoise:
+        """The centred covariance D of the gradients of single samples, as a linear operator (p, p) (see `GradientNoise`)."""
         from sgdyn.nets.gradient_noise import GradientNoise
 
-        return GradientNoise(self, method)
+        return GradientNoise(self, method, **options)
 
-    def hessian(self) -> Hessian:
-        """The Hessian of U, weight decay included, as a linear operator (p, p)."""
+    def hessian(self, **options: Any) -> Hessian:
+        """The Hessian of U, weight decay included, as a linear operator (p, p) (see `Hessian`)."""
         from sgdyn.nets.hessian import Hessian
 
-        return Hessian(self)
+        return Hessian(self, **options)
+
+    def gauss_newton(self) -> GaussNewton:
+        """The Gauss-Newton matrix of U, weight decay included, as a linear operator (p, p)."""
+        from sgdyn.nets.gauss_newton import GaussNewton
+
+        return GaussNewton(self)
+
+    def fisher(self, kind: str = "true", **options: Any) -> TrueFisher | MonteCarloFisher | EmpiricalFisher:
+        """The Fisher matrix (p, p), "true", "monte carlo" (options: draws, seed) or "empirical" (see `sgdyn.nets.fisher_of`)."""
+        from sgdyn.nets.fisher import fisher_of
+
+        return fisher_of(self, kind, **options)
+
+    def jacobian(self, output: int | None = None) -> Jacobian:
+        """The derivatives of the model's outputs, or of one output of each sample, as a linear operator (N outputs, p)."""
+        from sgdyn.nets.jacobian import Jacobian
+
+        return Jacobian(self, output)
 
     def minimize(self, **options: Any) -> Network:
         """The same network at a minimum of U near its weights (see `sgdyn.nets.minimize`)."""
@@ -161,8 +220,3 @@ class Network:
     ) -> Langevin | Momentum:
         """SGD near the weights as a process in the span of the k top Hessian directions: `subspace(k).local_model(...)`."""
         return self.subspace(k).local_model(lr=lr, batch=batch, momentum=momentum, sampler=sampler)
-
-
-def numpy_of(tensor: Tensor) -> Floats:
-    """A tensor as a NumPy float64 array."""
-    return np.asarray(tensor.detach().double().cpu().numpy())

@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from sgdyn.nets.derivatives import Derivatives, Function, choose, slope_of
-from sgdyn.nets.losses import check_shapes, refuse_ignored
+from sgdyn.nets.losses import check_shapes, logits_of, refuse_ignored
 from sgdyn.nets.traceless import bytes_of, random_states
+from sgdyn.nets.trees import Tree, called, mapped, shapes, take
 
 if TYPE_CHECKING:
     from sgdyn.nets.network import Network
 
 
-CHANCES, STEP = 3, 1e-8
-"""Directions and length of the steps along which second derivatives are compared with differences."""
+STEPS = (1e-8, 1e-6, 1e-3)
+"""Lengths of the steps along which second derivatives are compared with differences, each in another direction: small ones meet no kinks, large ones
+are above the rounding of layers that insist on single precision."""
 
 
 def refuse_train_mode(model: nn.Module) -> None:
@@ -29,14 +30,16 @@ def refuse_train_mode(model: nn.Module) -> None:
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             if module.training:
                 raise ValueError(
-                    f"got {where} in train mode: a sample's gradient then depends on its batch; type model.eval() to freeze the statistics"
+                    f"got {where} in train mode: a sample's gradient then depends on its batch; type bn='eval' (or model.eval()) to freeze the statistics"
                 )
             if module.running_mean is None:
                 raise ValueError(
                     f"got {where} without running statistics: a sample's loss then depends on its batch, in evaluation mode too; type track_running_stats=True and train it, or nn.GroupNorm"
                 )
         if module.training and isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0:
-            raise ValueError(f"got {where} in train mode: losses are random; type model.eval()")
+            raise ValueError(
+                f"got {where} in train mode: losses are random; type dropout='eval' (or model.eval()), or dropout=0 for one fixed mask by that seed"
+            )
 
 
 def spread(n: int, count: int) -> Tensor:
@@ -51,20 +54,20 @@ def inspect(network: Network) -> Derivatives:
     """
     refuse_ignored(network.loss, network.y)
     rows = spread(network.n, network.chunk).to(network.weights.device)
-    x, y = network.x[rows], network.y[rows]
+    x, y = take(network.x, rows), network.y[rows]
     with torch.no_grad():
-        before = random_states(x.device)
+        before = random_states(rows.device)
         output = _fixed_output(network, x)
-        check_shapes(network.loss, output, y)
+        check_shapes(network.loss, logits_of(output), y)
         losses = _attempt(network, lambda: network.losses(network.weights, x, y))
-        _check_values(losses, len(x))
-        if random_states(x.device) != before or not torch.equal(losses, network.losses(network.weights, x, y)):
+        _check_values(losses, len(y))
+        if random_states(rows.device) != before or not torch.equal(losses, network.losses(network.weights, x, y)):
             raise ValueError(
                 "got a model that is random (different losses for the same weights and samples), expected a deterministic model; type model.eval()"
             )
         _check_independence(network, x, y, losses)
         _check_mean(network.loss, output, y, losses)
-    return _ways(network, x[:2], y[:2])
+    return _ways(network, take(x, slice(2)), y[:2])
 
 
 def _attempt(network: Network, evaluate: Callable[[], Tensor]) -> Tensor:
@@ -73,8 +76,9 @@ def _attempt(network: Network, evaluate: Callable[[], Tensor]) -> Tensor:
         return evaluate()
     except (RuntimeError, TypeError, ValueError, IndexError) as error:
         x, y, wanted = network.x, network.y, network.weights.dtype
-        given = f"inputs {tuple(x.shape[1:])} {x.dtype} and targets {tuple(y.shape[1:])} {y.dtype}"
-        whole = [name for name, part in (("x", x), ("y", y)) if not part.is_floating_point()]
+        given = f"inputs {shapes(x)} and targets {shapes(y)}"
+        plain = [("x", x)] if isinstance(x, Tensor) else []
+        whole = [name for name, part in [*plain, ("y", y)] if not part.is_floating_point()]
         casts = [f"{name}.to({wanted})" for name in whole if type(error) is RuntimeError]  # torch's for other types
         advice = f"type {' or '.join([*casts, 'loss(model(x), y)'])} to see"
         raise ValueError(
@@ -82,11 +86,12 @@ def _attempt(network: Network, evaluate: Callable[[], Tensor]) -> Tensor:
         ) from error
 
 
-def _fixed_output(network: Network, x: Tensor) -> Tensor:
+def _fixed_output(network: Network, x: Tree) -> Tensor:
     """The output, if it leaves the buffers alone (in copies of them: running statistics, iterations of spectral norm)."""
     model = network.model
-    state = network.unflatten(network.weights) | {name: part.detach().clone() for name, part in model.named_buffers()}
-    output: Tensor = _attempt(network, lambda: functional_call(model, state, (x,)))
+    buffers = {name: part.detach().clone() for name, part in model.named_buffers()}
+    state = network.state(network.weights) | buffers
+    output: Tensor = _attempt(network, lambda: called(model, state, x))
     changed = [name for name, part in model.named_buffers() if bytes_of(state[name]) != bytes_of(part)]
     if changed:
         raise ValueError(
@@ -106,10 +111,10 @@ def _check_values(losses: Tensor, count: int) -> None:
         )
 
 
-def _check_independence(network: Network, x: Tensor, y: Tensor, losses: Tensor) -> None:
+def _check_independence(network: Network, x: Tree, y: Tensor, losses: Tensor) -> None:
     """Each half of the samples, and the first and the last alone, must have the losses they have among all."""
-    for part in (slice(0, None, 2), slice(1, None, 2), slice(0, 1), slice(len(x) - 1, None)):
-        found = _attempt(network, partial(network.losses, network.weights, x[part], y[part]))
+    for part in (slice(0, None, 2), slice(1, None, 2), slice(0, 1), slice(len(y) - 1, None)):
+        found = _attempt(network, partial(network.losses, network.weights, take(x, part), y[part]))
         if found.shape != losses[part].shape or not _close(found, losses[part], losses):
             raise ValueError(
                 "got a loss that depends on the other samples of the batch, expected independent samples; type model.eval() if it holds batch norm, and give outputs and targets one shape"
@@ -120,7 +125,7 @@ def _check_mean(loss: Any, output: Tensor, y: Tensor, losses: Tensor) -> None:
     """The mean of the samples' losses must be what the loss itself says of the batch."""
     if not isinstance(loss, nn.Module) or getattr(loss, "reduction", "none") == "none":
         return
-    whole = loss(output, y)
+    whole = loss(logits_of(output), y)
     if not _close(whole, losses.mean(), losses):
         raise ValueError(
             f"got {type(loss).__name__} = {float(whole):.6g} of a batch whose samples have the mean {float(losses.mean()):.6g}, expected a mean over samples; type a function (output, target) -> (batch,) for it"
@@ -133,7 +138,7 @@ def _close(one: Tensor, other: Tensor, scale: Tensor) -> bool:
     return torch.allclose(one, other, rtol=tolerance, atol=tolerance * float(scale.abs().max()))
 
 
-def _ways(network: Network, x: Tensor, y: Tensor) -> Derivatives:
+def _ways(network: Network, x: Tree, y: Tensor) -> Derivatives:
     """How the derivatives of these samples' losses can be taken; first ones must exist."""
     w = network.weights
     _attempt(network, lambda: slope_of(network.of_weights(x, y))(w))
@@ -147,33 +152,36 @@ def _ways(network: Network, x: Tensor, y: Tensor) -> Derivatives:
     return choose(attempt)
 
 
-def _check_curvature(network: Network, ways: Derivatives, x: Tensor, y: Tensor) -> None:
+def _check_curvature(network: Network, ways: Derivatives, x: Tree, y: Tensor) -> None:
     """Raise RuntimeError if a product with the Hessian is not a difference of gradients, in double precision along some directions.
 
-    Functions that torch can differentiate once only give zeros in silence. Steps are so small that they meet no kink, of ReLU for one.
+    Functions that torch can differentiate once only give zeros in silence.
     """
     losses = _in_double(network, x, y)
     if losses is None:
         return
     slope, w = slope_of(losses), network.weights.double()
-    for seed in range(CHANCES):
+    here = slope(w)
+    for seed, step in enumerate(STEPS):
         v = torch.randn(len(w), generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(w)
-        v = STEP * v / v.norm()
+        v = v / v.norm() + here / (here.norm() + 1e-300)  # along random vectors alone H v can drown in rounding
+        v = step * v / v.norm()
         numeric, found = slope(w + v) - slope(w - v), 2 * ways.curvature(losses, w, v)
-        if float((found - numeric).norm()) <= 0.01 * float(found.norm()) + 1e-4 * STEP * float(slope(w).norm()):
+        if float((found - numeric).norm()) <= 0.01 * float(found.norm()) + 1e-4 * step * float(here.norm()):
             return
     raise RuntimeError("its second derivatives are not the differences of its first ones")
 
 
-def _in_double(network: Network, x: Tensor, y: Tensor) -> Function | None:
+def _in_double(network: Network, x: Tree, y: Tensor) -> Function | None:
     """The losses of these samples in double precision, None if the model insists on its own."""
-    fixed = {**dict(network.model.named_parameters()), **dict(network.buffers())}
+    fixed = {**dict(network.model.named_parameters()), **network.fixed, **dict(network.buffers())}
     wide = {name: _double(part.detach()) for name, part in fixed.items()}
-    a, b = _double(x), _double(y)
+    buffers = {name: wide[name] for name, _ in network.buffers()} | {name: wide[name] for name in network.fixed}
+    a, b = mapped(_double, x), _double(y)
 
     def losses(w: Tensor) -> Tensor:
-        with network.derivatives.context():
-            return network.loss_of(functional_call(network.model, wide | network.unflatten(w), (a,)), b)
+        with network.derivatives.context(network.model):
+            return network.loss_of(called(network.model, wide | network.state(w) | buffers, a), b)
 
     try:
         losses(network.weights.double())

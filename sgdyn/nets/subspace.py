@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sgdyn import checks
-from sgdyn.nets.network import Network, numpy_of
+from sgdyn.nets.network import Network
+from sgdyn.nets.vectors import numpy_of
 from sgdyn.potentials import quadratic
 from sgdyn.problem import Langevin, Momentum, sgd
 from sgdyn.steady.discrete import DiscreteSGD, discrete_sgd

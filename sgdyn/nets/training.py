@@ -26,6 +26,7 @@ from sgdyn.nets.recording import SERIES, Recording, Settings
 from sgdyn.nets.sampler import Indices, Sampler, make_sampler
 from sgdyn.nets.subspace import Subspace
 from sgdyn.nets.traceless import digest
+from sgdyn.nets.trees import Tree, leaves, take
 from sgdyn.progress import Progress, progress
 
 Floats = NDArray[np.float64]
@@ -183,7 +184,7 @@ class _Run:
         """(weights, inputs, targets) of all replicas -> (gradients, losses) of the batches."""
         net = self.network
 
-        def loss(w: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        def loss(w: Tensor, x: Tree, y: Tensor) -> Tensor:
             return net.losses(w, x, y).mean() + 0.5 * net.weight_decay * (w @ w)
 
         return each(grad_and_value(loss), (0, 0, 0))
@@ -192,7 +193,7 @@ class _Run:
         net, s = self.network, self.settings
         step, w, v, y, u = self.state
         rows = torch.as_tensor(indices).to(net.weights.device)
-        g, losses = slopes(w, net.x[rows], net.y[rows])
+        g, losses = slopes(w, take(net.x, rows), net.y[rows])
         if step % LOOK == 0 or step == s.steps - 1:
             self._check(losses)
         if step % s.every == 0:
@@ -231,7 +232,7 @@ class _Run:
         return {
             **asdict(self.settings),
             "start": self.start,
-            "content": digest(net.weights, net.x, net.y, lens.center, lens.basis, lens.H, lens.samples),
+            "content": digest(net.weights, *leaves(net.x), net.y, lens.center, lens.basis, lens.H, lens.samples),
             "subspace": lens.subspace,
             **identity(net),
         }

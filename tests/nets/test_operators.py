@@ -9,7 +9,6 @@ from torch import nn
 
 import sgdyn as sg
 from sgdyn import nets
-from sgdyn.nets import hessian
 from tests.nets import models
 
 ARCHITECTURES = {"mlp": models.mlp, "convolution": models.convolutional, "attention": models.Transformerish}
@@ -36,7 +35,7 @@ def test_operators_equal_the_dense_reference(case, rng):
     close(net.noise() @ v[:, 0], D @ v[:, 0])
     close(net.noise() @ v, D @ v)
     close(net.noise().dense(), D)
-    assert net.noise().trace() == pytest.approx(np.trace(D), rel=1e-10)
+    assert net.noise().trace().value == pytest.approx(np.trace(D), rel=1e-10)
     close(net.noise().projected(v), v.T @ D @ v)
 
 
@@ -216,7 +215,7 @@ def test_minimize_leaves_saddles():
 def test_the_lowest_eigenvalue_is_found_by_products_too(monkeypatch):
     net = symmetric_network()
     values = np.linalg.eigvalsh(net.hessian().dense())
-    monkeypatch.setattr(hessian, "DENSE", 0)
+    monkeypatch.setattr(nets.Hessian, "DENSE", 0)
     value, vector, scale = net.hessian().lowest()
     assert value == pytest.approx(values[0], rel=1e-6) and scale == pytest.approx(np.abs(values).max(), rel=1e-6)
     np.testing.assert_allclose(net.hessian() @ vector, value * vector, atol=1e-6)

@@ -1,0 +1,218 @@
+"""Symmetric linear operators that answer questions about their spectrum."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse.linalg import LinearOperator, aslinearoperator
+
+from sgdyn import checks
+from sgdyn.estimate import Estimate
+from sgdyn.linalg.densities import SpectralDensity, stochastic_lanczos
+from sgdyn.linalg.krylov import extremes, lanczos
+from sgdyn.linalg.plans import Plan, Way
+from sgdyn.linalg.probes import normals
+from sgdyn.linalg.ranks import effective_rank
+from sgdyn.linalg.spaces import NumPySpace, Space
+from sgdyn.linalg.spectra import Spectrum, dense_spectrum, rounding
+from sgdyn.linalg.traces import TRACES, diagonal
+
+Floats = NDArray[np.float64]
+
+LOOKS = 40
+"""Products spent on looking for a negative eigenvalue."""
+NEGATIVE = ("raise", "abs", "clip")
+
+
+class SymmetricOperator(LinearOperator):  # type: ignore[misc]
+    """A symmetric operator A (p, p) with eigenvalues, trace, diagonal, log-determinant and density, each with its error.
+
+    operator: a symmetric matrix, or anything SciPy takes for a linear operator; only its products are used, except for up to `DENSE`
+    rows, where the whole matrix is the cheaper. Raises ValueError for shapes that are not square.
+    """
+
+    DENSE = 512
+    HEAD = "lanczos"
+    """How eigenvalues are found that are too many for the whole matrix."""
+
+    def __init__(self, operator: Any) -> None:
+        self.operator = aslinearoperator(operator)
+        if self.operator.shape[0] != self.operator.shape[1]:
+            raise ValueError(f"got an operator of shape {self.operator.shape}, expected a square one")
+        super().__init__(np.float64, self.operator.shape)
+        self._check_symmetry()
+
+    def _check_symmetry(self) -> None:
+        rng = np.random.default_rng(0)
+        a, b = rng.normal(size=(2, self.shape[0]))
+        forth, back = a @ self._matvec(b), b @ self._matvec(a)
+        if not np.isfinite(forth) or abs(forth - back) > 1e-6 * max(abs(forth), abs(back)):
+            raise ValueError(f"got a'Ab = {forth:.6g} and b'Aa = {back:.6g}, expected a symmetric operator")
+
+    @property
+    def space(self) -> Space:
+        """The kind of vectors that `apply` maps."""
+        return NumPySpace(self.shape[0])
+
+    def apply(self, v: Any) -> Any:
+        """A v for a vector of `space`."""
+        return self._matvec(v)
+
+    def prepare(self) -> None:
+        """Get ready for many products."""
+
+    def _matvec(self, v: Floats) -> Floats:
+        return np.asarray(self.operator.matvec(v), dtype=np.float64).ravel()
+
+    def _adjoint(self) -> SymmetricOperator:
+        return self
+
+    def dense(self) -> Floats:
+        """The whole matrix (p, p)."""
+        matrix = self.matmat(np.eye(self.shape[0]))
+        return np.asarray(0.5 * (matrix + matrix.T))
+
+    def _method(self, method: str, k: int = 1) -> str:
+        """The method meant by a name, "auto" among them."""
+        if method not in ("auto", "dense", self.HEAD):
+            raise ValueError(f"got method={method!r}, expected 'auto', 'dense' or {self.HEAD!r}")
+        if method != "auto":
+            return method
+        return "dense" if self.shape[0] <= self.DENSE or k > self.shape[0] // 4 else self.HEAD
+
+    def plan(self) -> Plan:
+        """The ways to the top eigenvalues, with their cost, and which of them "auto" takes."""
+        p = self.shape[0]
+        few = f"p = {p} {'<=' if p <= self.DENSE else '>'} {self.DENSE}"
+        ways = (
+            Way("dense", 16.0 * p * p, f"{p} products", few),
+            Way("lanczos", 8.0 * 40 * p, "k + 20 products or so", "any p"),
+        )
+        return Plan(self._method("auto"), ways)
+
+    def top(
+        self, k: int = 10, *, tolerance: float = 1e-8, most: int = 1000, seed: int = 0, method: str = "auto",
+        start: Spectrum | ArrayLike | None = None, show_progress: bool | None = None,
+    ) -> Spectrum:  # fmt: skip
+        """The k algebraically largest eigenvalues with vectors and residuals.
+
+        method: "auto" (see `plan`), "dense" or "lanczos". tolerance: residual relative to the largest eigenvalue (raised to what single
+        precision allows). start: a `Spectrum` or vectors (p, m) near the wanted ones, for a quicker way. Raises `NotConvergedError`.
+        """
+        k = self._count(k)
+        if self._method(method, k) == "dense":
+            return dense_spectrum(self.dense(), k)
+        self.prepare()
+        space = self.space
+        first = normals(space, np.random.default_rng(seed)) if start is None else self._warm(start)
+        tolerance = checks.positive("tolerance", tolerance)
+        return lanczos(self.apply, space, k, first, tolerance=tolerance, most=most, show_progress=show_progress)
+
+    def _count(self, k: int) -> int:
+        if checks.count("k", k) > self.shape[0]:
+            raise ValueError(f"got k={k}, expected at most {self.shape[0]}, the number of parameters")
+        return k
+
+    def _warm(self, start: Spectrum | ArrayLike) -> Any:
+        """The sum of vectors: what they do not hold comes in by the first products."""
+        vectors = checks.finite("start", start.vectors if isinstance(start, Spectrum) else start)
+        if vectors.shape[0] != self.shape[0]:
+            raise ValueError(f"got start of shape {vectors.shape}, expected ({self.shape[0]}, m)")
+        return self.space.vector(vectors.reshape(len(vectors), -1).sum(1))
+
+    def lowest(self) -> tuple[float, Floats, float]:
+        """(value, vector (p,), scale): an upper bound of the lowest eigenvalue with its vector, and the largest |eigenvalue|.
+
+        Exact for `DENSE` rows; beyond, from 40 products, good if it stands out by about a percent of the scale.
+        """
+        if self._method("auto") != "dense":
+            return extremes(self.apply, self.space, normals(self.space, np.random.default_rng(0)), LOOKS)
+        values, vectors = np.linalg.eigh(self.dense())
+        return float(values[0]), np.asarray(vectors[:, 0]), float(np.abs(values).max())
+
+    def trace(
+        self, *, products: int = 60, method: str = "auto", seed: int = 0, show_progress: bool | None = None
+    ) -> Estimate:
+        """The trace by the whole matrix ("dense"), "hutch++", "xtrace" or "hutchinson"; the error is one standard error."""
+        if method not in ("auto", "dense", *TRACES):
+            raise ValueError(f"got method={method!r}, expected 'auto', 'dense', {', '.join(map(repr, TRACES))}")
+        if method == "dense" or (method == "auto" and self.shape[0] <= self.DENSE):
+            values = self._all.known
+            return Estimate(float(values.sum()), self._rounding(np.abs(values).sum()), "all eigenvalues, rounding")
+        self.prepare()
+        name = "hutch++" if method == "auto" else method
+        rng = np.random.default_rng(seed)
+        return TRACES[name](self.apply, self.space, checks.count("products", products, least=4), rng, show_progress)
+
+    def diag(self, *, products: int = 60, seed: int = 0, show_progress: bool | None = None) -> Estimate:
+        """The diagonal (p,): exact for `DENSE` rows, else by random signs with standard errors."""
+        if self.shape[0] <= self.DENSE:
+            values = np.diag(self.dense()).copy()
+            return Estimate(values, np.full(len(values), self._rounding(np.abs(values).max())), "dense, rounding")
+        rng = np.random.default_rng(seed)
+        return diagonal(self.apply, self.space, checks.count("products", products, least=4), rng, show_progress)
+
+    def _rounding(self, scale: float) -> float:
+        return float(self.space.eps * scale)
+
+    def density(
+        self, *, probes: int = 8, steps: int = 40, head: int = 10, tolerance: float = 1e-4, seed: int = 0, method: str = "auto",
+        show_progress: bool | None = None,
+    ) -> SpectralDensity:  # fmt: skip
+        """The distribution of the eigenvalues: of the whole matrix, or by stochastic Lanczos beside `head` eigenvalues found one by one.
+
+        probes: random vectors, whose spread is the error. steps: products for each.
+        """
+        exact = self._exact(method)
+        if exact is not None:
+            return exact
+        probes, steps = checks.count("probes", probes, least=2), checks.count("steps", steps, least=2)
+        head = checks.count("head", head, least=0)
+        self.prepare()
+        known = self.top(head, tolerance=tolerance, method="lanczos", seed=seed) if head else None
+        rng = np.random.default_rng([seed, 1])
+        return stochastic_lanczos(
+            self.apply, self.space, known, probes=probes, steps=steps, rng=rng, shown=show_progress
+        )
+
+    def _exact(self, method: str) -> SpectralDensity | None:
+        """All eigenvalues, if they are to be had."""
+        return self._all if self._method(method) == "dense" else None
+
+    @cached_property
+    def _all(self) -> SpectralDensity:
+        """All eigenvalues of the whole matrix."""
+        values = np.asarray(np.linalg.eigvalsh(self.dense()), dtype=np.float64)
+        return SpectralDensity.exact(values, 0, "all eigenvalues, rounding", rounding(values, self.space.eps))
+
+    def logdet(self, c: float, *, negative: str = "raise", **options: Any) -> Estimate:
+        """log det(1 + c A) from the density (options: those of `density`), whose lowest eigenvalue is noted.
+
+        negative: where 1 + c lambda <= 0 for some eigenvalue, "raise" a ValueError, take the modulus ("abs"), or leave negative
+        eigenvalues out ("clip").
+        """
+        c = checks.positive("c", c)
+        if negative not in NEGATIVE:
+            raise ValueError(f"got negative={negative!r}, expected {', '.join(map(repr, NEGATIVE))}")
+        density = self.density(**options)
+        lowest = density.lowest
+        if negative == "raise" and 1 + c * lowest <= 0:
+            raise ValueError(
+                f"got c={c:g} and the eigenvalue {lowest:.4g}, expected 1 + c lambda > 0: the log-determinant is undefined; type a c below {-1 / lowest:.3g}, negative='clip' or 'abs', or take GaussNewton"
+            )
+        found = density.sum(
+            lambda v: np.log1p(c * np.maximum(v, 0)) if negative == "clip" else np.log(np.abs(1 + c * v))
+        )
+        notes = (f"lowest eigenvalue seen {lowest:.4g}",) if lowest < 0 else ()
+        return Estimate(found.value, found.error, found.method, warnings=notes)
+
+    def effective_rank(self, rule: str | float = "participation", **options: Any) -> Estimate:
+        """How many eigenvalues matter (options: those of `density`).
+
+        rule: "participation" tr(A)²/tr(A²), "intrinsic" tr(A)/lambda_1, "stable" tr(A²)/lambda_1², "entropy" exp(-sum q log q) of
+        q = lambda/tr(A), positive eigenvalues only (Roy and Vetterli 2007), or a number: how many exceed it.
+        """
+        return effective_rank(self.density(**options), rule)

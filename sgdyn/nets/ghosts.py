@@ -1,0 +1,191 @@
+"""Products with the gradients of all samples, and their inner products, without these gradients."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sgdyn.nets.capture import Unsupported, capture, owners, pieces
+from sgdyn.nets.network import Network
+from sgdyn.nets.pieces import Piece
+from sgdyn.nets.scrutiny import spread
+from sgdyn.nets.traceless import undisturbed
+from sgdyn.nets.trees import take
+
+Owners = dict[str, tuple[nn.Module, list[str]]]
+
+SIDE = 512
+"""Samples on a side of a block of the Gram matrix."""
+PAIR_BYTES = 256 * 2**20
+CHECKED = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Ghosts:
+    """The pieces of all gradients g_i (N, p) that a network's layers have kept."""
+
+    network: Network
+    pieces: list[Piece]
+
+    @classmethod
+    def of(cls, network: Network, modules: Owners) -> Ghosts:
+        """What these modules see in one pass through the data."""
+        made = []
+        for x, y in network.batches():
+            seen = capture(network, x, y, modules)
+            here = network.over(x, y)
+            made.append(
+                [
+                    piece
+                    for path, (m, names) in modules.items()
+                    for piece in pieces(here, path, m, names, seen.pop(path))
+                ]
+            )
+        return cls(network, [_joined(parts) for parts in zip(*made, strict=True)])
+
+    @property
+    def bytes(self) -> int:
+        """The memory they take."""
+        kept = {t.data_ptr(): t.numel() * t.element_size() for piece in self.pieces for t in _tensors(piece).values()}
+        return sum(kept.values())
+
+    def push(self, v: Tensor) -> Tensor:
+        """g_i . v (N,) in double precision for v (p,)."""
+        total = torch.zeros(self.network.n, dtype=torch.float64, device=v.device)
+        for piece in self.pieces:
+            total += piece.push(v[piece.place])
+        return total
+
+    def pull(self, u: Tensor) -> Tensor:
+        """sum_i u_i g_i (p,) for u (N,)."""
+        total = torch.zeros_like(self.network.weights)
+        for piece in self.pieces:
+            total[piece.place] = piece.pull(u.to(total.dtype))
+        return total
+
+    def rows(self, samples: slice) -> Tensor:
+        """g_i of some samples (b, p)."""
+        count = len(range(*samples.indices(self.network.n)))
+        total = self.network.weights.new_zeros(count, self.network.dim)
+        for piece in self.pieces:
+            total[:, piece.place] = piece.rows(samples)
+        return total
+
+    def squares(self) -> Tensor:
+        """|g_i|² (N,) in double precision."""
+        return torch.stack([piece.squares(self.network.n) for piece in self.pieces]).sum(0)
+
+    def column_squares(self) -> Tensor:
+        """sum_i g_i² (p,), component by component, in double precision."""
+        total = torch.zeros(self.network.dim, dtype=torch.float64, device=self.network.weights.device)
+        for piece in self.pieces:
+            total[piece.place] = piece.column_squares(self.network.n)
+        return total
+
+    def add_gram(self, total: Tensor) -> None:
+        """Add g_i . g_j to the lower triangle of a matrix (N, N), in blocks."""
+        for piece in self.pieces:
+            side = _side(piece)
+            for i in range(0, len(total), side):
+                left = slice(i, i + side)
+                for j in range(0, i + 1, side):
+                    right = slice(j, j + side)
+                    total[left, right] += piece.gram(left, right)
+
+
+def _side(piece: Piece) -> int:
+    """The side of a block whose pairs of positions, and whose rows, fit into the memory for them."""
+    positions = max([t.shape[1] for t in _tensors(piece).values() if t.ndim == 3], default=1)
+    pairs = int((PAIR_BYTES / 8) ** 0.5) // positions if positions > 1 else SIDE
+    return max(1, min(SIDE, max(pairs, 1), PAIR_BYTES // (8 * piece.size) if positions > 1 else SIDE))
+
+
+def _tensors(piece: Piece) -> dict[str, Tensor]:
+    return {f.name: getattr(piece, f.name) for f in dataclasses.fields(piece) if f.name != "place"}
+
+
+def _joined(parts: tuple[Piece, ...]) -> Piece:
+    """One piece for all samples from those of the batches."""
+    if len(parts) == 1:
+        return parts[0]
+    named = [_tensors(part) for part in parts]
+    whole: dict[str, Any] = {name: torch.cat([part[name] for part in named]) for name in named[0]}
+    return dataclasses.replace(parts[0], **whole)
+
+
+@dataclass(frozen=True, eq=False)
+class GhostSource:
+    """Whether and how a network's gradients can be had from its layers: memory for each module (bytes), and why not, if not."""
+
+    network: Network
+    modules: Owners
+    cost: dict[str, float]
+    reason: str = ""
+
+    @classmethod
+    def of(cls, network: Network) -> GhostSource:
+        """Look at a few samples, where the layers must give what backward passes give."""
+        rows = spread(network.n, CHECKED).to(network.weights.device)
+        few = network.over(take(network.x, rows), network.y[rows])
+        try:
+            with undisturbed(network.weights.device):
+                modules = owners(network)
+                cost = {
+                    path: Ghosts.of(few, {path: module}).bytes * network.n / few.n for path, module in modules.items()
+                }
+                reason = _difference(few, Ghosts.of(few, modules))
+        except (Unsupported, RuntimeError) as error:
+            return cls(network, {}, {}, (str(error).splitlines() or [type(error).__name__])[0])
+        return cls(network, modules, cost, reason)
+
+    @property
+    def possible(self) -> bool:
+        return not self.reason
+
+    @property
+    def bytes(self) -> float:
+        """The memory that all pieces take at once."""
+        return sum(self.cost.values())
+
+    @cached_property
+    def kept(self) -> Ghosts:
+        """All pieces at once."""
+        return Ghosts.of(self.network, self.modules)
+
+    def groups(self, budget: float) -> Iterator[Ghosts]:
+        """All pieces, in as many passes through the data as the memory makes necessary."""
+        if "kept" in self.__dict__ or self.bytes <= budget:
+            yield self.kept
+            return
+        group: Owners = {}
+        for path, module in self.modules.items():
+            if group and sum(self.cost[name] for name in group) + self.cost[path] > budget:
+                yield Ghosts.of(self.network, group)
+                group = {}
+            group[path] = module
+        yield Ghosts.of(self.network, group)
+
+    def gram(self, budget: float) -> Tensor:
+        """g_i . g_j (N, N) in double precision."""
+        total = torch.zeros((self.network.n,) * 2, dtype=torch.float64, device=self.network.weights.device)
+        for group in self.groups(budget):
+            group.add_gram(total)
+        lower = torch.tril(total)
+        return lower + torch.tril(lower, -1).T
+
+
+def _difference(few: Network, ghosts: Ghosts) -> str:
+    """In words, if the layers do not give what backward passes of the whole network give."""
+    u = torch.as_tensor(np.cos(np.arange(few.n))).to(few.weights)
+    expected, found = few.pull(u), ghosts.pull(u)
+    tolerance = 1e3 * float(torch.finfo(u.dtype).eps) ** 0.9
+    if float((found - expected).double().norm()) <= tolerance * float(expected.double().norm()):
+        return ""
+    return "its layers alone do not account for the gradient"

@@ -1,0 +1,65 @@
+"""Spectra of second moments from the inner products of the gradients."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.linalg import eigh
+from torch import Tensor
+
+from sgdyn.linalg.densities import SpectralDensity
+from sgdyn.linalg.spaces import orthonormal
+from sgdyn.linalg.spectra import Spectrum, rounding
+from sgdyn.nets.vectors import numpy_of
+
+if TYPE_CHECKING:
+    from sgdyn.nets.second_moments import SecondMoments
+
+Floats = NDArray[np.float64]
+
+NULL = 1e-12
+"""Eigenvalues below this, relative to the largest, are rounding: their vectors G'u are noise."""
+
+
+def by_gram(operator: SecondMoments, k: int) -> Spectrum:
+    """Eigenvectors G'u/sqrt(N value) from those u of the Gram matrix, completed in the null space."""
+    n, gram = operator.network.n, operator.gram()
+    values, u = eigh(gram, subset_by_index=[n - k, n - 1], driver="evr")
+    values, u = values[::-1], u[:, ::-1]
+    small = np.linalg.norm(gram @ u - u * values, axis=0)
+    kept = values > NULL * values[0]
+    values = np.where(kept, values, 0.0)
+    filling = torch.Generator().manual_seed(0)
+    columns = [_vector(operator, u[:, j] if kept[j] else None, filling) for j in range(k)]
+    rows, _ = orthonormal(operator.space, iter(columns), k)
+    residuals = np.maximum(small, _residual(operator, rows, values))
+    floor = rounding(values, operator.space.eps)
+    return Spectrum(values, numpy_of(rows).T, residuals, "gram", k, floor=floor, warnings=operator.notes())
+
+
+def _vector(operator: SecondMoments, u: Floats | None, filling: torch.Generator) -> Tensor:
+    like = operator.network.weights
+    if u is None:
+        return torch.randn(len(like), generator=filling, dtype=torch.float64).to(like)
+    centred = u - u.mean() if operator.centred else u
+    return operator.pull(torch.as_tensor(centred.copy()).to(like))
+
+
+def _residual(operator: SecondMoments, rows: Tensor, values: Floats) -> float:
+    """The typical residual, by one product with a sum of the vectors with random signs."""
+    signs = 2.0 * np.random.default_rng(0).integers(0, 2, len(values)) - 1.0
+    space = operator.space
+    mixed = space.combine(np.stack([signs, signs * values]), rows)
+    return float((operator.apply(mixed[0]) - mixed[1]).double().norm()) / math.sqrt(len(values))
+
+
+def gram_density(operator: SecondMoments) -> SpectralDensity:
+    """All eigenvalues, those of the Gram matrix and zeros."""
+    values = np.maximum(np.linalg.eigvalsh(operator.gram())[::-1][: operator.rank], 0.0)
+    floor = rounding(values, operator.space.eps)
+    rest = operator.network.dim - len(values)
+    return SpectralDensity.exact(values, rest, "all eigenvalues by the Gram matrix, rounding", floor)

@@ -1,0 +1,60 @@
+"""What all matrices of a network have in common: tensors inside, NumPy outside."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse.linalg import LinearOperator
+from torch import Tensor
+
+from sgdyn.linalg.operators import SymmetricOperator
+from sgdyn.linalg.spaces import Space
+from sgdyn.nets.derivatives import each
+from sgdyn.nets.network import Network
+from sgdyn.nets.vectors import TensorSpace, numpy_of
+
+Floats = NDArray[np.float64]
+
+TOGETHER = 32
+"""So many columns are multiplied at once by `torch.vmap`."""
+BUDGET = 2e9
+"""Bytes that an operator may keep to be quicker, unless told otherwise."""
+
+
+class NetworkOperator(SymmetricOperator):
+    """A symmetric matrix (p, p) of a network, by its products with tensors (`apply`)."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        LinearOperator.__init__(self, np.float64, (network.dim, network.dim))
+
+    @property
+    def space(self) -> Space:
+        """Tensors like the network's weights."""
+        return TensorSpace(self.network.weights)
+
+    def apply(self, v: Tensor) -> Tensor:
+        """The product (p,) with a tensor v (p,)."""
+        raise NotImplementedError
+
+    def fresh(self, v: Tensor) -> Tensor:
+        """The product by what `torch.vmap` can take."""
+        return self.apply(v)
+
+    def _matvec(self, v: Floats) -> Floats:
+        return numpy_of(self.apply(torch.as_tensor(np.ravel(v)).to(self.network.weights)))
+
+    def _matmat(self, V: Floats) -> Floats:
+        columns = torch.as_tensor(np.ascontiguousarray(V.T)).to(self.network.weights)
+        together = each(self.fresh, (0,))
+        return numpy_of(torch.cat([together(part) for part in columns.split(TOGETHER)]).T)
+
+    def notes(self) -> tuple[str, ...]:
+        """What makes the products less certain than rounding says."""
+        if self.network.derivatives.difference:
+            return ("derivatives by differences: about 9 digits in double precision, 4 in single",)
+        return ()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.shape[0]} parameters, {self.network.n} samples)"

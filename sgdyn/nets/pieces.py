@@ -1,0 +1,152 @@
+"""The gradients of all samples with respect to one parameter, as what a layer was given and what came back to it.
+
+For a linear layer g_i = sum_t d_it a_it', a the inputs and d the slopes of the loss at the outputs: products with all g_i, and the inner
+products g_i . g_j = sum_ts (a_it . a_js)(d_it . d_js), need a and d alone. Source: Goodfellow, arXiv:1510.01799; Bu et al.,
+arXiv:2205.10683 ("ghost" norms).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+BLOCK_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """Gradients g_i (N, size) in one place of the flat vector; what every layer can do with its rows alone."""
+
+    place: slice
+
+    @property
+    def size(self) -> int:
+        return int(self.place.stop - self.place.start)
+
+    def rows(self, samples: slice) -> Tensor:
+        """g_i of some samples (b, size)."""
+        raise NotImplementedError
+
+    def push(self, v: Tensor) -> Tensor:
+        """g_i . v (N,) in double precision for v (size,)."""
+        raise NotImplementedError
+
+    def pull(self, u: Tensor) -> Tensor:
+        """sum_i u_i g_i (size,) for u (N,)."""
+        raise NotImplementedError
+
+    def gram(self, i: slice, j: slice) -> Tensor:
+        """g_i . g_j (b, c) in double precision."""
+        return self.rows(i).double() @ self.rows(j).double().T
+
+    def squares(self, n: int) -> Tensor:
+        """|g_i|² (N,) in double precision."""
+        return torch.cat([self.rows(part).double().square().sum(1) for part in self.blocks(n)])
+
+    def column_squares(self, n: int) -> Tensor:
+        """sum_i g_i² (size,), component by component, in double precision."""
+        parts = [self.rows(part).double().square().sum(0) for part in self.blocks(n)]
+        return torch.stack(parts).sum(0)
+
+    def blocks(self, n: int) -> list[slice]:
+        """Samples so few at once that their rows are small."""
+        size = max(1, min(512, BLOCK_BYTES // (8 * self.size)))
+        return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+
+
+@dataclass(frozen=True, eq=False)
+class Rows(Piece):
+    """The rows themselves (N, size): biases, and layers with few parameters."""
+
+    values: Tensor
+
+    def rows(self, samples: slice) -> Tensor:
+        return self.values[samples]
+
+    def push(self, v: Tensor) -> Tensor:
+        return (self.values @ v).double()
+
+    def pull(self, u: Tensor) -> Tensor:
+        return u @ self.values
+
+
+@dataclass(frozen=True, eq=False)
+class Outer(Piece):
+    """g_i = d_i a_i' for inputs a (N, inputs) and slopes d (N, outputs): the weights of a linear layer used once."""
+
+    a: Tensor
+    d: Tensor
+
+    def rows(self, samples: slice) -> Tensor:
+        return (self.d[samples, :, None] * self.a[samples, None, :]).flatten(1)
+
+    def push(self, v: Tensor) -> Tensor:
+        return ((self.a @ v.view(self.d.shape[1], -1).T) * self.d).sum(1, dtype=torch.float64)
+
+    def pull(self, u: Tensor) -> Tensor:
+        return ((self.d * u[:, None]).T @ self.a).flatten()
+
+    def gram(self, i: slice, j: slice) -> Tensor:
+        return (self.a[i].double() @ self.a[j].double().T) * (self.d[i].double() @ self.d[j].double().T)
+
+    def squares(self, n: int) -> Tensor:
+        return self.a.double().square().sum(1) * self.d.double().square().sum(1)
+
+    def column_squares(self, n: int) -> Tensor:
+        return (self.d.double().square().T @ self.a.double().square()).flatten()
+
+
+@dataclass(frozen=True, eq=False)
+class Sums(Piece):
+    """g_i = sum_t d_it a_it' for inputs a (N, T, inputs) and slopes d (N, T, outputs): convolutions and sequences."""
+
+    a: Tensor
+    d: Tensor
+
+    def rows(self, samples: slice) -> Tensor:
+        return (self.d[samples].transpose(1, 2) @ self.a[samples]).flatten(1)
+
+    def push(self, v: Tensor) -> Tensor:
+        return ((self.a @ v.view(self.d.shape[2], -1).T) * self.d).sum((1, 2), dtype=torch.float64)
+
+    def pull(self, u: Tensor) -> Tensor:
+        slopes = self.d * u[:, None, None]
+        return (slopes.flatten(0, 1).T @ self.a.flatten(0, 1)).flatten()
+
+    def gram(self, i: slice, j: slice) -> Tensor:
+        """By pairs of positions where they are fewer than the parameters, else by the rows."""
+        T, width = self.a.shape[1], self.a.shape[2] + self.d.shape[2]
+        if T * T * width >= self.size:
+            return super().gram(i, j)
+        a, d = (part.double() for part in (self.a, self.d))
+        pairs = (a[i].flatten(0, 1) @ a[j].flatten(0, 1).T) * (d[i].flatten(0, 1) @ d[j].flatten(0, 1).T)
+        return pairs.view(len(a[i]), T, -1, T).sum((1, 3))
+
+
+@dataclass(frozen=True, eq=False)
+class Lookup(Piece):
+    """g_i = sum_t e_(k_it) d_it' for numbers k (N, T) and slopes d (N, T, width): an embedding."""
+
+    numbers: Tensor
+    d: Tensor
+
+    def rows(self, samples: slice) -> Tensor:
+        numbers, d = self.numbers[samples], self.d[samples]
+        rows = d.new_zeros(len(d), self.size // d.shape[2], d.shape[2])
+        return rows.scatter_add(1, numbers[..., None].expand_as(d), d).flatten(1)
+
+    def push(self, v: Tensor) -> Tensor:
+        return (v.view(-1, self.d.shape[2])[self.numbers] * self.d).sum((1, 2), dtype=torch.float64)
+
+    def pull(self, u: Tensor) -> Tensor:
+        width = self.d.shape[2]
+        slopes = (self.d * u[:, None, None]).reshape(-1, width)
+        return slopes.new_zeros(self.size // width, width).index_add(0, self.numbers.flatten(), slopes).flatten()
+
+    def gram(self, i: slice, j: slice) -> Tensor:
+        T = self.numbers.shape[1]
+        same = self.numbers[i].flatten()[:, None] == self.numbers[j].flatten()[None, :]
+        pairs = same * (self.d[i].double().flatten(0, 1) @ self.d[j].double().flatten(0, 1).T)
+        return pairs.view(len(self.d[i]), T, -1, T).sum((1, 3))

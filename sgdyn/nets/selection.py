@@ -1,0 +1,60 @@
+"""Which parameters are coordinates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Filter = str | Sequence[str] | Callable[[str, Tensor], bool] | None
+
+
+def selected(model: nn.Module, params: Filter) -> dict[str, Tensor]:
+    """The parameters by name that require gradients and that the filter lets through.
+
+    params: None for all, patterns of names ("head.*", ["*lora_A*", "*lora_B*"]), or a function (name, parameter) -> bool. Raises
+    ValueError if nothing is left, or for a pattern that fits no name.
+    """
+    trainable = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
+    if not trainable:
+        raise ValueError("got a model without trainable parameters, expected some with requires_grad=True")
+    if params is None:
+        return trainable
+    kept = {name: part for name, part in trainable.items() if _wanted(params)(name, part)}
+    for pattern in [] if callable(params) else _patterns(params):
+        if not any(fnmatchcase(name, pattern) for name in trainable):
+            raise ValueError(f"got params={pattern!r}, which fits none of the names {', '.join(list(trainable)[:8])}")
+    if not kept:
+        raise ValueError(
+            f"got params that choose none of {', '.join(list(trainable)[:8])}, expected some; type other patterns"
+        )
+    return kept
+
+
+def _patterns(params: Any) -> list[str]:
+    patterns = [params] if isinstance(params, str) else list(params)
+    if not all(isinstance(pattern, str) for pattern in patterns):
+        raise TypeError(f"got params={params!r}, expected patterns of names or a function (name, parameter) -> bool")
+    return patterns
+
+
+def _wanted(params: Any) -> Callable[[str, Tensor], bool]:
+    if callable(params):
+        return lambda name, part: bool(params(name, part))
+    patterns = _patterns(params)
+    return lambda name, part: any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def padding_rows(model: nn.Module, coordinates: dict[str, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
+    """For each embedding with a padding index: which rows of its weight that is (rows,), and the weight."""
+    names = {id(part): name for name, part in model.named_parameters() if name in coordinates}
+    found = {}
+    for module in model.modules():
+        if isinstance(module, nn.Embedding) and module.padding_idx is not None and id(module.weight) in names:
+            weight = module.weight.detach().clone()
+            rows = torch.arange(len(weight), device=weight.device) == module.padding_idx
+            found[names[id(module.weight)]] = rows, weight
+    return found

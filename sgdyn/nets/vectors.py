@@ -1,0 +1,53 @@
+"""Vectors of weight space as tensors, where the network is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sgdyn.linalg.spaces import BLOCK
+
+Floats = NDArray[np.float64]
+
+
+class TensorSpace:
+    """Tensors in the precision and on the device of others (dim,); inner products are summed in double precision."""
+
+    def __init__(self, like: Tensor) -> None:
+        self.like, self.dim = like, int(like.numel())
+        self.eps = float(torch.finfo(like.dtype).eps)
+
+    def empty(self, count: int) -> Tensor:
+        return torch.empty((count, self.dim), dtype=self.like.dtype, device=self.like.device)
+
+    def vector(self, values: Floats) -> Tensor:
+        return torch.as_tensor(values).to(self.like)
+
+    def array(self, vectors: Tensor) -> Floats:
+        return numpy_of(vectors)
+
+    def dots(self, rows: Tensor, vector: Tensor) -> Floats:
+        return numpy_of(dot(rows, vector))
+
+    def combine(self, coefficients: Floats, rows: Tensor) -> Tensor:
+        return torch.as_tensor(np.ascontiguousarray(coefficients)).to(self.like) @ rows
+
+
+def dot(rows: Tensor, vector: Tensor) -> Tensor:
+    """rows (m, p) times vector (p,), sums of blocks added in double precision: single precision loses digits over long vectors."""
+    if rows.dtype == torch.float64:
+        return rows @ vector.double()
+    total = torch.zeros(len(rows), dtype=torch.float64, device=rows.device)
+    for start in range(0, rows.shape[1], BLOCK):
+        part = slice(start, start + BLOCK)
+        total += (rows[:, part] @ vector[part]).double()
+    return total
+
+
+def numpy_of(tensor: Any) -> Floats:
+    """A tensor as a NumPy float64 array."""
+    return np.asarray(tensor.detach().double().cpu().numpy())
