@@ -73,6 +73,7 @@ def test_probabilities_of_the_chain_are_unbiased_whatever_the_score_the_levels_a
     assert not found.agrees(1.4 * chain(-0.7), 3.5)
 
 
+@pytest.mark.slow
 def test_errors_are_those_of_independent_repetitions():
     """Pulls of thirty small runs have mean 0 and variance 1."""
     pulls = [
@@ -118,6 +119,7 @@ def test_escape_times_by_forward_flux_agree_with_the_known_values(T):
     assert found.agrees(WELL.answer("mean passage time -1 -> 1", T))
 
 
+@pytest.mark.slow
 def test_escape_times_in_two_dimensions_agree_with_the_grid_also_with_its_committor_as_the_score():
     problem = sg.Langevin(NARROWING, T=0.05)
     found = sg.mean_escape_time(problem, [-1.0, 0.0], lambda x: x[0] > 0, dt=0.01, seed=3, repetitions=16)

@@ -144,7 +144,7 @@ def watched_in_pieces():
 def passage(problem="transcendental", precision="float64", **options):
     """The largest difference between the arrival times of the CPU and the device, and the spread of the times."""
     process = PROCESSES[problem]
-    given = {"dt": DT, "n_paths": 12, "seed": 3, "first_path": 5, **options}
+    given = {"dt": DT, "n_paths": 12, "seed": 3, "first_path": 5, "method": sg.EulerMaruyama(), **options}
     where = (process, 0.3 + 0.1 * np.arange(process.dim), lambda x: (x[0] > 0.6) | (x[1] < 0.1))
     here = sg.first_passage(*where, **given).samples
     there = sg.first_passage(*where, device="cuda", precision=precision, **given).samples

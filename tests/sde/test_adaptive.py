@@ -131,6 +131,7 @@ def euler(w, level):
     return np.array(out).T
 
 
+@pytest.mark.slow
 def test_the_error_falls_with_the_tolerance_at_a_fraction_of_the_cost_of_fixed_steps(record_property):
     """From x = 100, where Euler's steps explode beyond 1/5000; the limit is Euler-Maruyama's on the same path.
 
