@@ -28,7 +28,7 @@ def flux_correction(h: Floats, third: Floats, fourth: Floats) -> float:
     K = -(np.einsum("ii->i", R[0]) + a * fourth[0]) / (2 * c + c[0] + lam)  # K_0ii
     g1 = np.trace(G) / lam
     slope = (K.sum() - 2 * a * g1 * G[0, 0]) / (2 * lam)
-    return _on_separatrix(h, third, fourth, G / a, K / a) - 0.5 * g1**2 + slope / a
+    return float(_on_separatrix(h, third, fourth, G / a, K / a) - 0.5 * g1**2 + slope / a)
 
 
 def _cyclic(t: Floats) -> Floats:
