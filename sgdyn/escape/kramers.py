@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sgdyn import checks
+from sgdyn.errors import NotConvergedError
 from sgdyn.escape.bouchet_reygner import bouchet_reygner
+from sgdyn.escape.expansions import LARGEST_TENSOR
 from sgdyn.escape.fluctuation import instantons
 from sgdyn.escape.kramers_line import kramers_line
 from sgdyn.escape.langer import langer, setting
@@ -73,11 +75,14 @@ def _check_distinct(saddles: Floats) -> None:
 
 def _noted(time: Estimate, problem: Langevin | Momentum, well: Floats, saddle: Floats) -> Estimate:
     """The same with a warning where the saddle is not next to the well."""
-    if isinstance(problem, Momentum):
-        problem = Langevin(problem.U)
-    drift = DriftSurface(problem.drift)
-    m, s = polished(drift, well, "well"), polished(drift, saddle, "saddle")
-    return replace(time, warnings=(*stranger_note(problem.drift, m, s), *time.warnings))
+    if len(well) > LARGEST_TENSOR:
+        return time
+    drift = (Langevin(problem.U) if isinstance(problem, Momentum) else problem).drift
+    try:
+        m, s = (polished(DriftSurface(drift), x, name) for x, name in ((well, "well"), (saddle, "saddle")))
+    except (NotConvergedError, ValueError):  # a degenerate saddle, which the theory has judged already
+        return time
+    return replace(time, warnings=(*stranger_note(drift, m, s), *time.warnings))
 
 
 def _over(problem: Langevin | Momentum, well: Floats, saddle: Floats, order: int, path: Any) -> list[Estimate]:
