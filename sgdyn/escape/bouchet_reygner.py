@@ -20,6 +20,8 @@ Floats = NDArray[np.float64]
 
 NEAR = 2e-3
 """The ends of the path within this share of its length are left to the linearised dynamics."""
+EARLIER = 5
+"""So many times farther from the saddle the prefactor is formed again: there it should be the same."""
 CAUSTIC = 1e4
 """Where Hess V across the path is so many times that at the well it diverges."""
 
@@ -32,7 +34,9 @@ def bouchet_reygner(problem: Langevin, path: Floats) -> Estimate:
 
     V is the quasipotential. Across the path Q is integrated from the Lyapunov solution at the well; along it Q x' = p' gives it, since the
     whole matrix equation has a growing mode at the saddle. At the saddle Q is the limit along the path: where rates are in resonance
-    (Maier and Stein, mu = 1) it is another than the Lyapunov solution there. The error is (T/barrier), the scale of the term of order T.
+    (Maier and Stein, mu = 1) it is another than the Lyapunov solution there. Where the path comes in along the separatrix (lambda_+ above the
+    slowest stable rate) Q tends to 0 and ∫ F dt to infinity; their product, which alone matters, stays. The error is T/barrier, the scale of
+    the term of order T, and by how much that product moves over the end of the path: a path that is not resolved there is warned of.
     Source: Bouchet and Reygner, Ann. Henri Poincaré 17, 3499 (2016), for constant D.
     """
     if isinstance(problem.D, Varying):
@@ -45,10 +49,20 @@ def bouchet_reygner(problem: Langevin, path: Floats) -> Estimate:
     growing = rates[rates.real > 0]
     if len(growing) != 1:
         raise ValueError(f"got the rates {np.array2string(rates, precision=4)} at the end of the path, expected one that is positive: a saddle")  # fmt: skip
-    start, end, exponent = way.carried()
-    log_ratio = np.linalg.slogdet(end)[1] - np.linalg.slogdet(start)[1]
-    log_time = np.log(2 * np.pi / float(growing[0].real)) + 0.5 * log_ratio + exponent + height
-    return mean_time(log_time, 1 / height, height, "Bouchet-Reygner, error: the scale T/barrier of the term of order T")
+    earlier, end = way.carried()
+    log_time = np.log(2 * np.pi / float(growing[0].real)) + end + height
+    moved = abs(end - earlier)
+    name = "Bouchet-Reygner, error: the scale T/barrier of the term of order T"
+    return mean_time(log_time, 1 / height + moved, height, name, _unresolved(moved))
+
+
+def _unresolved(moved: float) -> tuple[str, ...]:
+    if moved < 0.1:
+        return ()
+    return (
+        f"the prefactor changes by {np.expm1(moved):.0%} over the last percent of the path: the path comes in along the separatrix, where a graph "
+        "over the chord does not resolve it; type path=..., or sg.fokker_planck",
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,8 +100,8 @@ class _Way:
         speed = _momentum(self.problem, self.D, self.x(s)[None], t[None])[1][0]
         return t, (bend - (bend @ t) * t) / size**2, float(speed)
 
-    def carried(self) -> tuple[Floats, Floats, float]:
-        """Q at the well, its limit at the saddle, and ∫ F dt."""
+    def carried(self) -> tuple[float, float]:
+        """log sqrt(|det Q|/det Q_m) + ∫ F dt a percent before the saddle and next to it."""
         J = jacobian(self.problem.drift, self.x(0.0))
         covariance = solve_continuous_lyapunov(J, -2 * self.D)
         start = np.linalg.inv(0.5 * (covariance + covariance.T))
@@ -102,14 +116,20 @@ class _Way:
             return largest - float(np.abs(y[N.size : -1]).max())
 
         diverges.terminal = True  # type: ignore[attr-defined]
-        found = solve_ivp(self._slope, (low, high), state, "LSODA", events=diverges, rtol=1e-8, atol=1e-10)
-        N, R = found.y[: N.size, -1].reshape(N.shape), found.y[N.size : -1, -1].reshape(n, n)
+        ends = [(1 - EARLIER * NEAR) * self.length, high]
+        found = solve_ivp(self._slope, (low, high), state, "LSODA", ends, events=diverges, rtol=1e-8, atol=1e-10)
         if found.status != 0:
             raise ValueError(
                 "got a path on which Hess V diverges (a caustic), so that it is no path of least action; type the path that is, or "
                 "leave path= out"
             )
-        return start, self._hessian(high, N, R), float(found.y[-1, -1])
+
+        def prefactor(s: float, y: Floats) -> float:
+            Q = self._hessian(s, y[: N.size].reshape(N.shape), y[N.size : -1].reshape(n, n))
+            return float(0.5 * (np.linalg.slogdet(Q)[1] - np.linalg.slogdet(start)[1]) + y[-1])
+
+        earlier, end = (prefactor(s, y) for s, y in zip(ends, found.y.T, strict=True))
+        return earlier, end
 
     def _hessian(self, s: float, N: Floats, R: Floats) -> Floats:
         """Q from its part R across the path and from Q x' = p' along it."""

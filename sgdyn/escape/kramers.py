@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sgdyn import checks
+from sgdyn.errors import NotConvergedError
 from sgdyn.escape.bouchet_reygner import bouchet_reygner
+from sgdyn.escape.expansions import LARGEST_TENSOR
 from sgdyn.escape.fluctuation import instantons
 from sgdyn.escape.kramers_line import kramers_line
 from sgdyn.escape.langer import langer, setting
+from sgdyn.escape.neighbours import stranger_note
 from sgdyn.escape.newton import polished
 from sgdyn.escape.regimes import summed
 from sgdyn.escape.surfaces import DriftSurface, PotentialSurface
@@ -37,10 +41,11 @@ def kramers_time(
 
     well (dim,) and saddle (dim,), or several saddles (n, dim), whose rates are added: positions of `Momentum` without velocities, moved to the
     critical points next to them. The time to the saddle's separatrix is half of it, and the slowest rate of a symmetric double well twice
-    the inverse. The error is the size of the term that is neglected, named in `method`; a barrier below 5 T is warned of.
+    the inverse. The error is the size of the term that is neglected, named in `method`; a barrier below 5 T is warned of,
+    and so are saddles that are not next to the well.
 
-    Raises ValueError for barriers below T, points that are no well or saddle, degenerate saddles that are no pitchfork, and processes that
-    no theory here covers (state-dependent D that does not keep exp(-U/T), in more than one dimension).
+    Raises ValueError for barriers below T, points that are no well or saddle, a saddle given twice, degenerate saddles that are no pitchfork,
+    and processes that no theory here covers (state-dependent D that does not keep exp(-U/T), in more than one dimension).
     """
     if not isinstance(problem, Langevin | Momentum):
         raise TypeError(f"got a {type(problem).__name__}, expected a process; type sg.Langevin(U, T=..., D=...)")
@@ -53,8 +58,31 @@ def kramers_time(
         tops = tops.reshape(-1, 1)
     if tops.shape[-1] != dim:
         raise ValueError(f"got saddle of shape {np.shape(saddle)}, expected ({dim},), or (n, {dim}) for several")
-    times = [time for top in tops for time in _over(problem, start, top, order, path)]
+    _check_distinct(tops)
+    times = [_noted(time, problem, start, top) for top in tops for time in _over(problem, start, top, order, path)]
     return summed(times, times[0].method.partition(",")[0])
+
+
+def _check_distinct(saddles: Floats) -> None:
+    """Raises ValueError where one saddle is given twice: its rate would count twice."""
+    scale = 1 + float(np.abs(saddles).max())
+    for k, x in enumerate(saddles):
+        if k and np.linalg.norm(saddles[:k] - x, axis=1).min() < 1e-3 * scale:
+            raise ValueError(
+                f"got the saddle {np.array2string(x, precision=6)} twice, expected every saddle once: rates are added; leave one out"
+            )
+
+
+def _noted(time: Estimate, problem: Langevin | Momentum, well: Floats, saddle: Floats) -> Estimate:
+    """The same with a warning where the saddle is not next to the well."""
+    if len(well) > LARGEST_TENSOR:
+        return time
+    drift = (Langevin(problem.U) if isinstance(problem, Momentum) else problem).drift
+    try:
+        m, s = (polished(DriftSurface(drift), x, name) for x, name in ((well, "well"), (saddle, "saddle")))
+    except (NotConvergedError, ValueError):  # a degenerate saddle, which the theory has judged already
+        return time
+    return replace(time, warnings=(*stranger_note(drift, m, s), *time.warnings))
 
 
 def _over(problem: Langevin | Momentum, well: Floats, saddle: Floats, order: int, path: Any) -> list[Estimate]:

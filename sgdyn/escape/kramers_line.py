@@ -30,6 +30,8 @@ def kramers_line(problem: Langevin, well: float, saddle: float, order: int) -> E
     def slope(x: ArrayLike) -> Floats:
         return np.asarray(-problem.drift(np.asarray(x)[..., None])[..., 0] / strength(x))
 
+    if abs(saddle - well) <= 1e-8 * (1 + abs(well)):
+        raise ValueError(f"got the well and the saddle at one point, {well:.6g}, expected a minimum and a maximum; type sg.critical_points(U, box)")  # fmt: skip
     h = 0.1 * abs(saddle - well)
     at_well, at_saddle = (derivatives(slope, x, h, 3) for x in (well, saddle))
     if not at_well[1] > 0 > at_saddle[1]:

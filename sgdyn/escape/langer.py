@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sgdyn.escape.expansions import LARGEST_TENSOR, gaussian_correction
 from sgdyn.escape.pitchfork import Soft, soft_direction
 from sgdyn.escape.regimes import check_barrier, mean_time
+from sgdyn.escape.saddle_corrections import saddle_correction
 from sgdyn.escape.surfaces import PotentialSurface, jacobian
 from sgdyn.estimate import Estimate
 from sgdyn.noise import Diagonal, Varying
@@ -75,7 +76,8 @@ def langer(found: Setting, well: Floats, saddle: Floats, problem: Langevin | Mom
         tau = (2 pi/lambda_+) sqrt(|det H_s|/det H_m) e^{(U_s - U_m)/T},
 
     lambda_+ the positive eigenvalue of the drift's Jacobian at the saddle: -M H_s for a drift -M grad U and noise sym(M). The error is
-    |c_m| T + |c_s| T + (T/barrier)², c the first corrections to the Gaussian integrals over well and saddle: the size of the term of order T.
+    |c_m| T + |c_s| T + (T/barrier)², c_m the first correction to the Gaussian integral over the well, c_s to the flux over the saddle
+    (`flux_correction`; with a current, D(x) or momentum that of the Gaussian integral, its scale): the size of the term of order T.
     A direction across the saddle that is soft at this T is integrated with its quartic (Berglund and Gentz 2010).
     Sources: Langer, Ann. Phys. 54, 258 (1969); Bovier, Eckhoff, Gayrard, Klein, JEMS 6, 399 (2004); Landim and Seo, CPAM 71, 203 (2018).
     """
@@ -102,7 +104,15 @@ def langer(found: Setting, well: Floats, saddle: Floats, problem: Langevin | Mom
     notes: tuple[str, ...] = _friction_note(problem, found, well, saddle)
     if soft is not None:
         return _pitchfork(soft, log_time, relative, height, notes)
-    return mean_time(log_time, relative + _neglected(U, saddle, found.metric, T, height), height, f"{_name(problem)}, error: the term of order T", notes)  # fmt: skip
+    relative += _neglected_flux(problem, found, saddle, height)
+    return mean_time(log_time, relative, height, f"{_name(problem)}, error: the term of order T", notes)
+
+
+def _neglected_flux(problem: Langevin | Momentum, found: Setting, saddle: Floats, height: float) -> float:
+    reversible = isinstance(problem, Langevin) and problem.curl is None and not isinstance(problem.D, Varying)
+    if not reversible or len(saddle) > LARGEST_TENSOR:
+        return _neglected(found.surface, saddle, found.metric, found.T, height)
+    return abs(saddle_correction(found.surface.hessian, saddle, found.metric)) * found.T
 
 
 def _pitchfork(soft: Soft, log_time: float, relative: float, height: float, notes: tuple[str, ...]) -> Estimate:

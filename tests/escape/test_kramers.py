@@ -302,6 +302,10 @@ def test_what_is_refused_says_what_to_do():
     saddle_node = sg.potential(dim=2)(
         lambda x: x[0] ** 4 / 4 - x[0] ** 2 / 2 + x[0] ** 2 * x[1] ** 2 / 2 - x[1] ** 4 / 4
     )
+    with pytest.raises(ValueError, match="twice"):
+        sg.kramers_time(WELL.problem(0.05), [-1], [[0], [1e-4]])
+    with pytest.raises(ValueError, match="at one point"):
+        sg.kramers_time(WELL.problem(0.05), [-1], [-1])
     with pytest.raises(ValueError, match="degenerate"):
         sg.kramers_time(sg.Langevin(saddle_node, 0.02), [-1, 0], [0, 0])
 
