@@ -26,7 +26,7 @@ STARTS = {"one": (WELL, [0.0]), "two": (SURFACE, [-0.558, 1.442]), "linear": (CH
         {"method": sg.SRA1(), "noise": "single"},
         {"temperature": lambda t: 0.1 + t},
     ],
-    ids=str,
+    ids=lambda options: ", ".join(options) or "plain",
 )
 def test_few_paths_are_the_first_of_many(name, options):
     process, start = STARTS[name]
