@@ -26,6 +26,7 @@ def results():
         "current": grids[0].current(sg.gaussian(plane_box, [-1, 0.5], [0.1, 0.1])), "current 1d": grids[1].current(), "no current": grids[0].current(),
         "evolution": grids[0].evolve([-1, 0], [0.1, 1.0]), "evolution 1d": grids[1].evolve([-1], np.linspace(0, 3, 20)),
         "bare recording": sg.nets.train(net, steps=20, lr=0.1, batch=8, seed=0), "comparison": sg.fit.compare(recording, space, paths=16),
+        "discrete": sg.discrete_sgd(np.diag([2.0, 0.7]), np.eye(2), lr=0.1, batch=8), "epoch": sg.epoch_sgd(np.diag([2.0, 0.7]), np.eye(2), lr=0.1, batch=8, n=100),
     }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -85,6 +86,12 @@ class DiscreteSGD:
         slowest = np.maximum(np.abs(middle + split), np.abs(middle - split))
         with np.errstate(divide="ignore"):  # at lr h = 1 without momentum the next step has forgotten everything
             return np.asarray(-self.lr / np.log(slowest))
+
+    def plot(self, ax: Any = None) -> Any:
+        """The autocorrelations of eigenvectors of H against steps (see `sgdyn.plot`)."""
+        from sgdyn import plot
+
+        return plot.figure(self, ax=ax)
 
 
 def discrete_sgd(

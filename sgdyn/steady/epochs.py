@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -51,6 +52,18 @@ class EpochSGD:
     def covariance(self) -> Floats:
         """The average of `covariances` over an epoch (dim, dim): that of w at a step taken at random."""
         return np.asarray(self.covariances.mean(axis=0))
+
+    def __str__(self) -> str:
+        kept = np.trace(self.covariance) / np.trace(self.independent.covariance)
+        return f"SGD epoch by epoch, {self.steps} steps of an epoch: {kept:.3g} of the total variance of independent batches"
+
+    __repr__ = __str__
+
+    def plot(self, ax: Any = None) -> Any:
+        """The total variance at each step of an epoch (see `sgdyn.plot`)."""
+        from sgdyn import plot
+
+        return plot.figure(self, ax=ax)
 
     @property
     def independent(self) -> DiscreteSGD:

@@ -41,4 +41,39 @@ def decomposition(parts: Any, ax: Any) -> None:
     ax.set(title=f"potential and current; entropy production {parts.entropy_production.value:.3g}")
 
 
-PICTURES = {"Decomposition": decomposition, "Quasipotential": quasipotential, "FluctuationPath": fluctuation_path}
+def discrete(state: Any, ax: Any) -> None:
+    """The autocorrelation of each eigenvector of H against steps, up to four of them from the stiffest on."""
+    h, V = np.linalg.eigh(state.H)
+    chosen = V[:, ::-1][:, :4]
+    longest = min(10_000, 1 + int(3 * np.max(state.correlation_times()[: chosen.shape[1]]) / state.lr))
+    steps = np.unique(np.linspace(0, longest, 120).astype(int))
+    lagged = np.array([np.diag(chosen.T @ state.lagged_covariance(int(lag)) @ chosen) for lag in steps])
+    for k, curvature in enumerate(h[::-1][: chosen.shape[1]]):
+        ax.plot(steps, lagged[:, k] / lagged[0, k], lw=1.2, label=f"h = {curvature:.3g}")
+    ax.axhline(0, color=GREY, lw=0.8)
+    ax.set(xlabel="steps", ylabel="autocorrelation", title="SGD on a quadratic, exactly")
+    ax.legend()
+
+
+def epoch(state: Any, ax: Any) -> None:
+    """The total variance at each step of an epoch, beside that of independent batches."""
+    ax.plot(
+        np.arange(state.steps),
+        np.trace(state.covariances, axis1=1, axis2=2),
+        ".-",
+        ms=4,
+        color=RED,
+        label="epoch by epoch",
+    )
+    ax.axhline(np.trace(state.independent.covariance), color=GREY, lw=0.8, label="independent batches")
+    ax.set(xlabel="step of the epoch", ylabel="total variance", title="SGD on a quadratic", ylim=(0, None))
+    ax.legend()
+
+
+PICTURES = {
+    "Decomposition": decomposition,
+    "DiscreteSGD": discrete,
+    "EpochSGD": epoch,
+    "Quasipotential": quasipotential,
+    "FluctuationPath": fluctuation_path,
+}
