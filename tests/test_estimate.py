@@ -31,3 +31,13 @@ def test_one_sample_has_no_error():
         of_samples([1.0], "")
     found = of_samples(np.arange(10.0), "ten")
     assert found.value == 4.5 and found.error == pytest.approx(np.std(np.arange(10), ddof=1) / np.sqrt(10))
+
+
+def test_results_print_in_a_few_words():
+    """However many numbers they hold; and no part hides: arrays say their shape, estimates their error."""
+    process = sg.landscapes.double_well_2d(0.1).problem(0.3)
+    ensemble = sg.simulate(process, [-1, 0], t=1, dt=0.01, n_paths=50, save=21, seed=0)
+    path = sg.minimum_action(process, [-1.0, 0.0], [0.0, 0.0], n=40)
+    for result, part in ((ensemble, "x=array(50, 21, 2)"), (path, "x=array(41, 2)"), (path, "complete=True"), (ensemble.histogram(sg.Grid([(-2, 2, 20)] * 2)), "Density(")):  # fmt: skip
+        assert part in repr(result) and len(repr(result)) < 600
+    assert "±" in repr(path)

@@ -20,6 +20,7 @@ from sgdyn.density.refinement import refined
 from sgdyn.density.solution import Solution, start
 from sgdyn.density.steps import NOWHERE
 from sgdyn.estimate import Estimate
+from sgdyn.printing import Printed
 
 Floats = NDArray[np.float64]
 
@@ -109,8 +110,8 @@ def absorbs(generator: Generator) -> bool:
     return any(side == "absorbing" for pair in generator.grid.boundary for side in pair)
 
 
-@dataclass(frozen=True, eq=False)
-class QuasiStationary:
+@dataclass(frozen=True, eq=False, repr=False)
+class QuasiStationary(Printed):
     """The density of paths that have not reached a region for long, and the rate at which they do."""
 
     density: Density

@@ -14,6 +14,7 @@ from sgdyn.density.grid import Grid
 from sgdyn.density.notes import thickened
 from sgdyn.density.refinement import refined
 from sgdyn.estimate import Estimate
+from sgdyn.printing import Printed
 from sgdyn.problem import Momentum
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ FAINT = 1e-14
 """Masses below this share of the largest carry rounding errors instead of currents."""
 
 
-@dataclass(frozen=True, eq=False)
-class Current:
+@dataclass(frozen=True, eq=False, repr=False)
+class Current(Printed):
     """A probability current density: values (*shape, dim) at the cells of the `density` that it belongs to.
 
     `divergence` (*shape) is that of the flows between cells themselves: minus the change of the density with the time.

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from sgdyn import checks
 from sgdyn.density.grid import Grid
 from sgdyn.potentials import Potential
+from sgdyn.printing import Printed
 
 if TYPE_CHECKING:
     from sgdyn.problem import Langevin, Momentum
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
-class Density:
+@dataclass(frozen=True, eq=False, repr=False)
+class Density(Printed):
     """Probability per volume on the cells of a grid: values (*shape), with standard errors where it was counted.
 
     `outside` is the probability that was found beyond the box, or lost over its walls. `solver_error` bounds what solving the equations of

@@ -16,6 +16,7 @@ from sgdyn.density.exponential import Exponential, Flows
 from sgdyn.density.notes import thickened
 from sgdyn.density.schedule import Temperature, at_time, moves
 from sgdyn.errors import NotConvergedError
+from sgdyn.printing import Printed
 from sgdyn.progress import progress
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ FEWEST, MOST = 8, 4096
 """Steps of a schedule."""
 
 
-@dataclass(frozen=True, eq=False)
-class Evolution(Sequence[Density]):
+@dataclass(frozen=True, eq=False, repr=False)
+class Evolution(Sequence[Density], Printed):
     """Densities at `times` (k,), from the `start` at time 0. `errors` (k,) bounds what solving added, in L1 (see `evolve`)."""
 
     generator: Generator

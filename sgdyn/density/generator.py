@@ -16,6 +16,7 @@ from sgdyn.density.advection import Faces, circulation, known, upwinded
 from sgdyn.density.forces import Forces, forces
 from sgdyn.density.grid import Grid
 from sgdyn.density.lattice import Lattice, bernoulli, lattice
+from sgdyn.printing import Printed
 from sgdyn.problem import Langevin, Momentum
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
-class Generator:
+@dataclass(frozen=True, eq=False, repr=False)
+class Generator(Printed):
     """The rates of a process between the cells of a grid.
 
     Edges of the lattice carry strength_ij B(+-w)/volume (Scharfetter-Gummel, B the Bernoulli function, w the rise of the potential along the

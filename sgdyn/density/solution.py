@@ -19,12 +19,13 @@ from sgdyn.density.notes import noted
 from sgdyn.density.refinement import refined
 from sgdyn.density.steps import NOWHERE
 from sgdyn.estimate import Estimate
+from sgdyn.printing import Printed
 
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
-class Solution:
+@dataclass(frozen=True, eq=False, repr=False)
+class Solution(Printed):
     """A function of the starting point on the cells of a grid: values (*shape), or (*shape, m) for m functions.
 
     `name` says what it is; `bounds` are those of its values. Cells from which no region is reached hold NaN, or infinity for a time.

@@ -20,6 +20,7 @@ from sgdyn.density.solvers import Solver
 from sgdyn.density.steps import exponential
 from sgdyn.errors import NotConvergedError
 from sgdyn.estimate import Estimate
+from sgdyn.printing import Printed
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.intp]
@@ -35,8 +36,8 @@ ROUNDING = 1e-14
 """What rounding changes, as a share of the largest rate."""
 
 
-@dataclass(frozen=True, eq=False)
-class RelaxationSpectrum:
+@dataclass(frozen=True, eq=False, repr=False)
+class RelaxationSpectrum(Printed):
     """The rates lambda of -Q f = lambda f with the least real parts: `values` (k,), complex where some are.
 
     functions (k, *shape): right eigenfunctions, of mean square 1; densities (k, *shape): left ones, along which probability relaxes. The

@@ -14,13 +14,14 @@ from sgdyn.codegen.formula import Formula, traced
 from sgdyn.estimate import Estimate
 from sgdyn.fields import Opaque
 from sgdyn.noise import Diagonal
+from sgdyn.printing import Printed
 from sgdyn.problem import Langevin, Momentum
 
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
-class EffectivePotential:
+@dataclass(frozen=True, eq=False, repr=False)
+class EffectivePotential(Printed):
     """-T log of the stationary density of a coordinate: values (n,) at u (n,), zero where they are lowest, with errors of the difference from there.
 
     `warnings` say what the error does not cover. As a potential, `sg.tabulated` takes the values; with D of the coordinate in

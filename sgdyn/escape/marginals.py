@@ -19,6 +19,7 @@ from sgdyn.escape.effective_potentials import (
     variable,
     wanted,
 )
+from sgdyn.printing import Printed
 from sgdyn.problem import Langevin, Momentum
 from sgdyn.sde.ensemble import Ensemble
 
@@ -37,8 +38,8 @@ def temperature(problem: Langevin | Momentum) -> float:
         return problem.T
 
 
-@dataclass(frozen=True)
-class DensityMarginal:
+@dataclass(frozen=True, repr=False)
+class DensityMarginal(Printed):
     """F = -T log of the marginal of a density on a grid, or of a generator's stationary density, which has an error: the change on half as many cells.
 
     The values of u are the midpoints of the cells; at others the logarithm is interpolated, cubic.

@@ -13,6 +13,7 @@ from sgdyn.estimate import Estimate
 from sgdyn.fit.stretches import Series, jackknife, series
 from sgdyn.nets.recording import Recording
 from sgdyn.noise import nearest_covariance
+from sgdyn.printing import Printed
 from sgdyn.problem import Langevin
 
 Floats = NDArray[np.float64]
@@ -21,8 +22,8 @@ COARSE = 0.05
 """Of a mode that keeps less than this between two recorded times, little is known but that it is fast."""
 
 
-@dataclass(frozen=True, eq=False)
-class LinearDynamics:
+@dataclass(frozen=True, eq=False, repr=False)
+class LinearDynamics(Printed):
     """dX = -F (X - center) dt + sqrt(2 T D) dW as a run follows it.
 
     F (k, k); noise (k, k) = T D, of which alone data know; center (k,); covariance (k, k), the stationary one of F and noise (infinite where a

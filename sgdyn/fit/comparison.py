@@ -16,6 +16,7 @@ from sgdyn.fit.statistics import Dressed, Measured
 from sgdyn.fit.theories import Theories
 from sgdyn.nets.subspace import Subspace
 from sgdyn.nets.training import Recording
+from sgdyn.printing import Printed
 from sgdyn.problem import Langevin, Momentum
 
 Floats = NDArray[np.float64]
@@ -23,8 +24,8 @@ Floats = NDArray[np.float64]
 LEAST_REPLICAS, LEAST_TIMES = 8, 4
 
 
-@dataclass(frozen=True, eq=False)
-class Comparison:
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison(Printed):
     """Stationary statistics of a run and what the theories say of them, in the k directions of a subspace.
 
     measured: what SGD did, nothing else in it. controlled: the same with the quadratic model of the same batches as control variate, far

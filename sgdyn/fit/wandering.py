@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sgdyn.fit.stretches import Series, series
 from sgdyn.nets.recording import Recording
+from sgdyn.printing import Printed
 
 Floats = NDArray[np.float64]
 
@@ -17,8 +18,8 @@ NULLS, TIMES, RISK = 999, 200, 0.01
 """Random walks for the null, at most so many times each (the distribution has its limit by then), and the chance to call one confined."""
 
 
-@dataclass(frozen=True, eq=False)
-class Confinement:
+@dataclass(frozen=True, eq=False, repr=False)
+class Confinement(Printed):
     """statistic (k,): Dickey and Fuller's t, very negative where a coordinate comes back; chance (k,) that a free random walk is as negative.
 
     confined (k,): chance below 0.01 for all k together (Holm). relaxations (k,): how many relaxation times of the coordinate one replica lasts.

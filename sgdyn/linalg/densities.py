@@ -16,13 +16,14 @@ from sgdyn.linalg.krylov import Apply, Krylov
 from sgdyn.linalg.probes import normals, probed
 from sgdyn.linalg.spaces import Space
 from sgdyn.linalg.spectra import Spectrum, rounding
+from sgdyn.printing import Printed
 
 Floats = NDArray[np.float64]
 Rule = tuple[Floats, Floats]
 
 
-@dataclass(frozen=True, eq=False)
-class SpectralDensity:
+@dataclass(frozen=True, eq=False, repr=False)
+class SpectralDensity(Printed):
     """The eigenvalues of an operator (p, p): some known, the rest by Gauss quadrature of stochastic Lanczos.
 
     known (h,) with errors (h,); nodes and weights (probe, step): for each random vector the distribution of the rest = p - h others,

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sgdyn.estimate import Estimate
+from sgdyn.printing import Printed
 
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
-class Spectrum:
+@dataclass(frozen=True, eq=False, repr=False)
+class Spectrum(Printed):
     """Top eigenvalues (k,), largest first, with eigenvectors (p, k) and residuals |A v - value v| (k,).
 
     `method` says how they were found ("dense", "gram", "lanczos"), `products` how many operator-vector products that took. lowest: an

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sgdyn.printing import Printed
+
 Floats = NDArray[np.float64]
 
 SERIES = ("x", "gradients", "shadow", "losses", "gradient_norms")
@@ -34,8 +36,8 @@ class Settings:
     spawn_key: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, eq=False)
-class Recording:
+@dataclass(frozen=True, eq=False, repr=False)
+class Recording(Printed):
     """A run of SGD seen every `settings.every` steps, just before the step.
 
     steps (time,); x (replica, time, k): coordinates V'(w - center); gradients (replica, time, k): V'(batch gradient); shadow (replica,

@@ -13,6 +13,7 @@ from sgdyn import checks
 from sgdyn.nets.network import Network
 from sgdyn.nets.vectors import numpy_of
 from sgdyn.potentials import quadratic
+from sgdyn.printing import Printed
 from sgdyn.problem import Langevin, Momentum, sgd
 from sgdyn.steady.discrete import DiscreteSGD, discrete_sgd
 
@@ -22,8 +23,8 @@ SADDLE = 1e-3
 """A negative eigenvalue beyond this, relative to the largest of H, is no rounding and no imperfect minimum."""
 
 
-@dataclass(frozen=True, eq=False)
-class Subspace:
+@dataclass(frozen=True, eq=False, repr=False)
+class Subspace(Printed):
     """The affine subspace center + basis x of weight space, x (k,), and what the loss and its noise are on it.
 
     center (p,), basis (p, k) orthonormal. H = V'(Hessian)V and D = V'(noise)V are (k, k). samples (N, k): V'(g_i - g). leakage (k,):

@@ -15,6 +15,7 @@ from sgdyn.pathspace.coefficients import coefficients
 from sgdyn.pathspace.ensembles import Actions, GaussianPaths, best_rule, springs
 from sgdyn.pathspace.functional import Action
 from sgdyn.pathspace.paths import Path, ends, straight
+from sgdyn.printing import Printed
 from sgdyn.problem import Langevin, Momentum
 from sgdyn.progress import progress
 
@@ -60,8 +61,8 @@ class Sampler(Protocol):
     def chain(self, problem: Langevin, start: Path, count: int, rng: np.random.Generator) -> Chain: ...
 
 
-@dataclass(frozen=True, eq=False)
-class Bridges:
+@dataclass(frozen=True, eq=False, repr=False)
+class Bridges(Printed):
     """Sampled bridges: paths (chain, record, n + 1, dim) at the times t (n + 1,), and the share of moves that were accepted."""
 
     t: Floats

@@ -18,6 +18,7 @@ from sgdyn.pathspace.criticality import BAND_LIMIT, critical_path, refuse, relat
 from sgdyn.pathspace.functional import Action
 from sgdyn.pathspace.paths import Path, ends, straight
 from sgdyn.pathspace.rules import FreidlinWentzell, Rule
+from sgdyn.printing import Printed
 from sgdyn.problem import Langevin, Momentum
 from sgdyn.progress import progress
 
@@ -29,8 +30,8 @@ MODES = 3
 """Random starts bend with so many half waves."""
 
 
-@dataclass(frozen=True, eq=False)
-class Instanton:
+@dataclass(frozen=True, eq=False, repr=False)
+class Instanton(Printed):
     """A critical path of the action in a fixed time.
 
     path; action (in units of T; its error: two against three levels of Richardson's extrapolation from n/4, n/2 and n steps); momenta

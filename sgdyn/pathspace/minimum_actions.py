@@ -20,6 +20,7 @@ from sgdyn.pathspace.geometric import Geometric
 from sgdyn.pathspace.halts import divided
 from sgdyn.pathspace.paths import Path, curve_from, ends
 from sgdyn.pathspace.strings import string
+from sgdyn.printing import Printed
 from sgdyn.problem import Langevin
 from sgdyn.progress import progress
 
@@ -37,8 +38,8 @@ SECOND_ORDER = (3.0, 5.5)
 """Ratios of successive differences between which errors are taken to fall as the square of the segments' length."""
 
 
-@dataclass(frozen=True, eq=False)
-class MinimumAction:
+@dataclass(frozen=True, eq=False, repr=False)
+class MinimumAction(Printed):
     """A path of least action from a to b over all times.
 
     x (n + 1, dim): images, at equal distances in the metric of D^-1 between the ends and the zeros of the drift on the way (`halts`

@@ -11,12 +11,13 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import CubicSpline
 
 from sgdyn import checks
+from sgdyn.printing import Printed
 
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
-class Path:
+@dataclass(frozen=True, eq=False, repr=False)
+class Path(Printed):
     """Points x_0, ..., x_n (n + 1, dim) at increasing times t_0, ..., t_n (n + 1,).
 
     Raises ValueError for fewer than two points, points that are not finite, and times that do not increase.

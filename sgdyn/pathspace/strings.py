@@ -17,6 +17,7 @@ from sgdyn.escape.surfaces import Surface, surface
 from sgdyn.estimate import Estimate
 from sgdyn.pathspace.metrics import Metric, metric_of
 from sgdyn.pathspace.paths import Path, at_equal_distances, curve_from, ends
+from sgdyn.printing import Printed
 from sgdyn.progress import progress
 
 Floats = NDArray[np.float64]
@@ -34,8 +35,8 @@ FLAT = 1e-6
 """An image counts as a summit if it stands higher than its neighbours by this share of the string's heights."""
 
 
-@dataclass(frozen=True, eq=False)
-class StringPath:
+@dataclass(frozen=True, eq=False, repr=False)
+class StringPath(Printed):
     """A minimum energy path from a to b: D grad U is parallel to it everywhere.
 
     x (n + 1, dim): images, at equal distances (in the metric of D^-1) between the ends and the saddles; U (n + 1,) on them; saddles

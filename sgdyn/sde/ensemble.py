@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from sgdyn.density.distribution import Density, histogram
 from sgdyn.density.grid import Grid
 from sgdyn.estimate import Estimate, of_samples
+from sgdyn.printing import Printed
 from sgdyn.problem import Langevin, Momentum
 from sgdyn.sde.methods.plan import Method
 
@@ -21,8 +22,8 @@ BATCHES = 20
 SURVIVORS = "absorbing walls are looked at only every dt: the fraction is too large by O(sqrt(dt)); compare with dt/4"
 
 
-@dataclass(frozen=True, eq=False)
-class Ensemble:
+@dataclass(frozen=True, eq=False, repr=False)
+class Ensemble(Printed):
     """Saved paths: x (path, time, component) at the times t (time,).
 
     `dt` is the step that was taken, `seed` the entropy that repeats the run, `complete` False if Ctrl-C ended it early.

@@ -18,14 +18,15 @@ from scipy import linalg
 from sgdyn import checks
 from sgdyn.noise import as_noise
 from sgdyn.potentials import quadratic
+from sgdyn.printing import Printed
 from sgdyn.problem import Langevin, Momentum, finite_sample_factor
 from sgdyn.steady.linear import linear_stationary
 
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
-class DiscreteSGD:
+@dataclass(frozen=True, eq=False, repr=False)
+class DiscreteSGD(Printed):
     """The stationary state of SGD with constant step on the quadratic loss w'Hw/2.
 
     H (dim, dim) symmetric, D (dim, dim) the centred covariance of one sample's gradient. `covariance` is exact for the iteration;

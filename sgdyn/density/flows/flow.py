@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from sgdyn import checks
 from sgdyn.density.distribution import Density
 from sgdyn.density.flows.energies import Energy
+from sgdyn.printing import Printed
 from sgdyn.problem import Langevin
 
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
-class GaussianState:
+@dataclass(frozen=True, eq=False, repr=False)
+class GaussianState(Printed):
     """A normal density: mean (dim,) and covariance (dim, dim)."""
 
     mean: Floats
@@ -32,8 +33,8 @@ class GaussianState:
         object.__setattr__(self, "covariance", cov)
 
 
-@dataclass(frozen=True, eq=False)
-class Cloud:
+@dataclass(frozen=True, eq=False, repr=False)
+class Cloud(Printed):
     """Equally likely points (n, dim)."""
 
     points: Floats
@@ -53,8 +54,8 @@ class Evidence:
     residual: float
 
 
-@dataclass(frozen=True, eq=False)
-class Flow(Sequence[Any]):
+@dataclass(frozen=True, eq=False, repr=False)
+class Flow(Sequence[Any], Printed):
     """Densities at the times 0, tau, ..., n tau: flow[k] is the one after k steps, a `Density`, `GaussianState` or `Cloud`.
 
     energies (n + 1,); w2 (n,) how far each step went, in the metric D^-1; evidence: how each step was solved. `complete` is False after
