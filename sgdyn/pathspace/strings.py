@@ -23,6 +23,8 @@ Floats = NDArray[np.float64]
 
 STEPS = 20_000
 SADDLE_TOLERANCE = 1e-10
+LOOKED_AT, CHEAP = 7, 64
+"""The largest curvature is looked for at so many images; up to so many dimensions at all of them, as gates between images may be narrow."""
 STEEPEST_PRODUCTS = 12
 """So many products with the Hessian give the largest curvature along the string, which sets the step."""
 MARGIN = 1.3
@@ -94,7 +96,7 @@ def string(
     first, last = ends(a, b, given.dim)
     x = curve_from(start, first, last, checks.count("n", n, least=4))
     tolerance = checks.positive("tolerance", tolerance)
-    chain = _Chain(given, metric, _steepest(given, metric, x))
+    chain = _Chain(given, metric, _steepest(given, metric, x), x)
     at_first = _State(x, x, 0, np.inf)
     state, complete = at_first, True
     with progress("string", shown) as tell:
@@ -132,6 +134,9 @@ class _Chain:
     metric: Metric
     steepness: float
     """The largest eigenvalue of D Hess U that was met."""
+    first: Floats
+    accelerated: bool = True
+    """False after acceleration made the string swing ever wider, as where it goes through a narrow gate: it then begins anew with plain steps."""
 
     def relaxing(self, state: _State, tolerance: float, climbing: bool) -> Iterator[_State]:
         """States of the string, until it is at rest; summits climb as soon as it moves little, and are held at the saddles they come to."""
@@ -168,13 +173,16 @@ class _Chain:
         if exact:
             push = self.flow(y, push, state)
         largest = np.sqrt(self.metric.squares(y[1:-1], push).max())
+        if not np.isfinite(largest) and self.accelerated and not state.held:
+            self.accelerated = False
+            return _State(self.first, self.first, 0, 1.0, ())
         if not np.isfinite(largest):
             raise NotConvergedError("the string left the finite numbers; type start=... with points nearer to the path")
         new = y.copy()
         new[1:-1] -= push
         new = self.spread(new, state)
         moved = np.sqrt(self.metric.squares(y[1:-1], (new - y)[1:-1]).max())
-        against = float(np.einsum("ni,ni->", across(push, y), (new - state.x)[1:-1])) > 0
+        against = not self.accelerated or float(np.einsum("ni,ni->", across(push, y), (new - state.x)[1:-1])) > 0
         return replace(
             state, x=new, before=state.x, age=0 if against else state.age + 1, moved=float(moved / max(largest, 1e-300))
         )
@@ -246,9 +254,9 @@ def summits(U: Floats) -> tuple[int, ...]:
 
 
 def _steepest(given: Surface, metric: Metric, x: Floats) -> float:
-    """The largest eigenvalue of D Hess U along the string, by powers at some of its images."""
+    """The largest eigenvalue of D Hess U along the string, by powers at its images, in many dimensions at some of them."""
     rng, found = np.random.default_rng(0), 0.0
-    for k in np.unique(np.linspace(0, len(x) - 1, 7).astype(int)):
+    for k in np.unique(np.linspace(0, len(x) - 1, len(x) if given.dim <= CHEAP else LOOKED_AT).astype(int)):
         H, v = given.product(x[k]), rng.normal(size=x.shape[1])
         for _ in range(STEEPEST_PRODUCTS):
             v = metric.raised(x[k : k + 1], (H @ (v / np.linalg.norm(v)))[None])[0]
