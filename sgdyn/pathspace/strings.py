@@ -43,7 +43,7 @@ class StringPath:
     x (n + 1, dim): images, at equal distances (in the metric of D^-1) between the ends and the saddles; U (n + 1,) on them; saddles
     (k, dim), in order; barrier: the height of the highest above a, its error what the slope that is left there may hide. residual: how
     far the images still move in a step, times the largest curvature, relative to the steepest slope of the string. `complete` is False
-    if Ctrl-C ended it early.
+    if Ctrl-C or `most` ended it early.
     """
 
     surface: Surface = field(repr=False)
@@ -77,7 +77,7 @@ class StringPath:
 
 def string(
     U: Any, a: ArrayLike, b: ArrayLike, *, n: int = 32, start: Any = None, climbing: bool = True, tolerance: float = 1e-4,
-    shown: bool | None = None,
+    most: int | None = None, shown: bool | None = None,
 ) -> StringPath:  # fmt: skip
     """The minimum energy path from a to b (dim,), minima as a rule, by the simplified string method with climbing images.
 
@@ -86,7 +86,8 @@ def string(
     U: a `Potential` (also from torch functions), a `nets.Network`, a landscape, or a reversible process, whose D is the metric. n: the
     number of segments. start (m + 1, dim): points of the first string, by default the straight line; a string keeps to a path that is
     as symmetric as it is. Steps are one over the largest curvature met, accelerated (Nesterov), until images move by less than `tolerance` of the steepest slope
-    over that curvature. climbing: each image that is a summit climbs to the saddle next to it, where it stays. Memory O(n dim).
+    over that curvature. most: steps after which the string is returned as it is, `complete` False, its highest point then an upper bound of
+    the barrier. climbing: each image that is a summit climbs to the saddle next to it, where it stays. Memory O(n dim).
 
     Raises ValueError for ends of another shape and processes that are not reversible (`minimum_action` takes those), NotConvergedError
     where the images do not come to rest. Sources: E, Ren, Vanden-Eijnden, J. Chem. Phys. 126, 164103 (2007); Henkelman, Uberuaga and
@@ -97,12 +98,16 @@ def string(
     x = curve_from(start, first, last, checks.count("n", n, least=4))
     tolerance = checks.positive("tolerance", tolerance)
     chain = _Chain(given, metric, _steepest(given, metric, x), x)
+    limit = None if most is None else checks.count("most", most)
     at_first = _State(x, x, 0, np.inf)
     state, complete = at_first, True
     with progress("string", shown) as tell:
         try:
             for k, state in enumerate(chain.relaxing(at_first, tolerance, checks.truth("climbing", climbing))):
                 tell(min(1.0, np.log(max(state.moved, tolerance)) / np.log(tolerance)))
+                if limit is not None and k + 1 >= limit and state.moved > tolerance:
+                    complete = False
+                    break
                 if k >= STEPS:
                     raise _stuck(state.moved, tolerance)
         except KeyboardInterrupt:
@@ -271,7 +276,7 @@ def _result(chain: _Chain, state: _State, complete: bool) -> StringPath:
     held = list(state.held)
     height, notes = float(U[top] - U[0]), []
     if not complete:
-        notes.append(f"Ctrl-C ended it while the images moved by {state.moved:.2g} of the steepest slope")
+        notes.append(f"Ctrl-C or most= ended it while the images moved by {state.moved:.2g} of the steepest slope")
     if top in held:
         g, curvature = given.gradient(x[top : top + 1])[0], softest(given.product(x[top]), 1)[0][0]
         error, name = float(g @ g / abs(curvature)) + 1e-14 * float(np.abs(U).max()), "at the saddle"

@@ -31,7 +31,7 @@ class Config:
     bend: float = 0.6
     raised: float = 0.3
     cells: int = 180
-    times: int = 14
+    times: int = 20
     latest: float = 2000.0
     n_paths: int = 2000
     dt: float = 0.001
@@ -49,7 +49,7 @@ NEAR = 1.5
 BOX = ((-2.35, 2.35), (-0.95, 1.55))
 STEPS = 200
 """Critical paths have so many steps."""
-STRETCH, SHOWN = 900, 9
+STRETCH, SHOWN = 900, 7
 """So many steps of a path before it arrives are shown, of so many paths to each valley."""
 
 
@@ -222,9 +222,9 @@ def draw(config: Config, arrays: dict[str, Any]) -> Figure:
 
 
 def _landscape(config: Config, arrays: dict[str, Any], ax: Any) -> None:
-    x, y = np.linspace(*BOX[0], 500), np.linspace(-0.75, 1.3, 300)
+    x, y = np.linspace(*BOX[0], 500), np.linspace(-0.95, 1.3, 300)
     U = landscape(config)(np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1))
-    ax.contourf(x, y, U.T, levels=np.linspace(0, 2.4, 25), cmap="Greys", extend="max", alpha=0.85)
+    ax.contourf(x, y, U.T, levels=np.linspace(0, 2.4, 25), cmap="YlGnBu_r", extend="max", alpha=0.8)
     ax.contour(x, y, U.T, levels=np.arange(0.2, 2.5, 0.4), colors="white", linewidths=0.6)
     for path in arrays["samples"]:
         ax.plot(*path.T, color=COLORS["wide" if path[-1, 0] < 0 else "narrow"], lw=0.45, alpha=0.55)
@@ -261,7 +261,8 @@ def _times(config: Config, arrays: dict[str, Any], ax: Any) -> None:
         late = arrays["t"][arrays["t"] > 1.5]
         ax.plot(late, -np.expm1(-arrays[f"{side} rate"] * late), color=color, ls=":", lw=1.2)
         ax.errorbar(arrays[f"{side} soon"], *arrays[f"{side} laplace"].T, fmt="D", mfc="none", ms=6, capsize=2, color=color)
-        ax.errorbar(arrays[f"{side} late"], *arrays[f"{side} simulation"].T, fmt="o", ms=3.5, capsize=2, color=color)
+        shown = np.where(arrays[f"{side} simulation"][:, :1] > 5 / config.n_paths, arrays[f"{side} simulation"], np.nan)  # no error bars of a few paths
+        ax.errorbar(arrays[f"{side} late"], *shown.T, fmt="o", ms=3.5, capsize=2, color=color)
     for style, text in (("D", "Laplace, where it holds"), ("o", "simulation")):
         ax.plot([], [], style, mfc="none" if style == "D" else "black", color="black", ms=4, label=text)
     ax.plot([], [], ":", color="black", label="Kramers' rate of the gate alone")
@@ -276,5 +277,5 @@ def _draw_odds(config: Config, arrays: dict[str, Any], ax: Any) -> None:
     ax.axhline(_fits(arrays), color=COLORS["narrow"], ls=":", label=f"ratio of prefactors, {_fits(arrays):.1f}")
     ax.plot(beta, arrays["high odds"], "s-", color=sg.plot.GREEN, label=f"energetic: a gate higher by {config.raised:g}")
     ax.plot(beta, arrays["high odds"][-1] * np.exp(config.raised * (beta - beta[-1])), color=sg.plot.GREEN, ls=":", label=f"slope of exp({config.raised:g}/T)")
-    ax.set(xlabel="barrier / T", ylabel="odds, wide : other", ylim=(1.5, 90), title="which valley comes first:\na factor, or exponentially")
+    ax.set(xlabel="barrier / T", ylabel="odds, wide : other", ylim=(1.5, 90), yticks=[2, 5, 10, 20, 50], yticklabels=["2", "5", "10", "20", "50"], title="which valley comes first:\na factor, or exponentially")
     ax.legend(frameon=False, fontsize=7)
