@@ -32,7 +32,10 @@ def aligned(network: Network, weights_a: ArrayLike, weights_b: ArrayLike) -> Flo
     another shape. Sources: Kuhn, Nav. Res. Logist. Q. 2, 83 (1955); Ainsworth, Hayase, Srinivasa, arXiv:2209.04836, algorithm 1.
     """
     layers = _linear_layers(network)
-    a, b = (_blocks(layers, checks.vector(name, w, network.dim)) for name, w in (("weights_a", weights_a), ("weights_b", weights_b)))
+    a, b = (
+        _blocks(layers, checks.vector(name, w, network.dim))
+        for name, w in (("weights_a", weights_a), ("weights_b", weights_b))
+    )
     moved = True
     for _ in range(SWEEPS):
         moved = False
@@ -56,7 +59,10 @@ def _linear_layers(network: Network) -> list[nn.Linear]:
                 f"got the layer {k}, {part}, expected nn.Linear or a pointwise nonlinearity such as nn.ReLU(): hidden units of others cannot be put into another order"
             )
     layers = [part for part in model if isinstance(part, nn.Linear)]
-    if not all(p.requires_grad for p in model.parameters()) or sum(p.numel() for p in model.parameters()) != network.dim:
+    if (
+        not all(p.requires_grad for p in model.parameters())
+        or sum(p.numel() for p in model.parameters()) != network.dim
+    ):
         raise TypeError("got layers that are frozen or shared, expected one trainable set of weights for each")
     return layers
 

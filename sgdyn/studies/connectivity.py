@@ -33,7 +33,7 @@ class Config:
     weight_decay: float = 0.01
     tasks: int = 500
     tolerance: float = 1e-4
-    n: int = 16
+    n: int = 24
     steps: int = 600
     lr: float = 0.1
     batch: int = 10
@@ -53,7 +53,9 @@ def network(config: Config, seed: int, digits: tuple[int, int] = (0, 10)) -> sg.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = nn.Sequential(nn.Linear(64, config.hidden), nn.SiLU(), nn.Linear(config.hidden, 10)).double()
-    return sg.nets.Network(model, nn.CrossEntropyLoss(), (torch.tensor(x[rows]), torch.tensor(y[rows])), config.weight_decay)
+    return sg.nets.Network(
+        model, nn.CrossEntropyLoss(), (torch.tensor(x[rows]), torch.tensor(y[rows])), config.weight_decay
+    )
 
 
 def loss(whole: sg.nets.Network) -> sg.Potential:
@@ -68,7 +70,11 @@ def loss(whole: sg.nets.Network) -> sg.Potential:
 def minimum(config: Config, seed: int, digits: tuple[int, int]) -> tuple[Any, Any]:
     """Weights (p,) after SGD on a task, and at the minimum of the loss of all digits next to them."""
     task = network(config, seed, digits)
-    trained = sg.nets.train(task, lr=TASK_RATE, batch=TASK_BATCH, steps=config.tasks, seed=seed, show_progress=False).weights[0].numpy()
+    trained = (
+        sg.nets.train(task, lr=TASK_RATE, batch=TASK_BATCH, steps=config.tasks, seed=seed, show_progress=False)
+        .weights[0]
+        .numpy()
+    )
     found = network(config, seed).at(trained).minimize(tolerance=config.tolerance)
     return trained, found.weights.numpy()
 
@@ -100,7 +106,9 @@ def _between(x: Any) -> Any:
 def _log_det(whole: sg.nets.Network, w: Any) -> float:
     sign, value = np.linalg.slogdet(whole.at(w).hessian().dense())
     if sign <= 0:
-        raise sg.NotConvergedError("reached a point whose Hessian has a negative eigenvalue; type --tolerance 1e-6, or a larger --weight-decay")
+        raise sg.NotConvergedError(
+            "reached a point whose Hessian has a negative eigenvalue; type --tolerance 1e-6, or a larger --weight-decay"
+        )
     return float(value)
 
 
@@ -138,11 +146,22 @@ def draw(config: Config, arrays: dict[str, Any]) -> Figure:
             left.plot(ALONG, arrays[f"{kind} {way}"], color=color, ls=style, label=label)
             right.semilogy(ALONG, np.maximum(arrays[f"{kind} {way}"] - floor, 1e-6), color=color, ls=style)
     left.plot([0, 1], arrays["ends"], "o", color="black", ms=6)
-    left.set(xlabel="share of the way from one network to the other", ylabel="loss of all digits", title="most of the wall is the order of hidden units")
+    left.set(
+        xlabel="share of the way from one network to the other",
+        ylabel="loss of all digits",
+        title="most of the wall is the order of hidden units",
+    )
     left.legend(frameon=False, fontsize=8)
     right.axhline(T, color="black", ls=":", label=f"T = lr/2B = {T:g}")
-    right.set(xlabel="share of the way", ylabel="loss above the first minimum", ylim=(1e-5, 2), title="along the path the wall is lower than T" if max(barriers(arrays, k)[1] for k in KINDS) < T else "the wall against T")
-    right.legend(frameon=False, fontsize=8, loc="lower center")
+    right.set(
+        xlabel="share of the way",
+        ylabel="loss above the first minimum",
+        ylim=(1e-5, 2),
+        title="along the path the wall is lower than T"
+        if max(barriers(arrays, k)[1] for k in KINDS) < T
+        else "the wall against T",
+    )
+    right.legend(frameon=False, fontsize=8, loc="center", bbox_to_anchor=(0.5, 0.68))
     for ax in (left, right):
         ax.spines[["top", "right"]].set_visible(False)
     return figure

@@ -126,7 +126,10 @@ def _pair(estimate: sg.Estimate) -> Any:
 
 def _probabilities(config: Config, process: sg.Langevin, generator: Any, t: Any, side: str) -> dict[str, Any]:
     """To have reached the valley by the time t: on the grid; by Laplace's method for short times, where it holds; by simulation."""
-    on_grid, times = np.array([_pair(generator.reached(reached(side), float(s), MIDDLE)) for s in t]), _arrivals(config, process, side)
+    on_grid, times = (
+        np.array([_pair(generator.reached(reached(side), float(s), MIDDLE)) for s in t]),
+        _arrivals(config, process, side),
+    )
     short = np.geomspace(config.soon / 3, config.soon, 4)
     laplace = np.array([_laplace(config, process, float(s), side) for s in short])
     late = np.geomspace(config.simulated / 50, config.simulated, 5)
@@ -139,7 +142,9 @@ def _probabilities(config: Config, process: sg.Langevin, generator: Any, t: Any,
 def _laplace(config: Config, process: sg.Langevin, t: float, side: str) -> Any:
     """Value and error, NaN where Laplace's method does not hold."""
     try:
-        return _pair(sg.reach(process, MIDDLE, reached(side), t=t, methods=["Laplace"], n=STEPS, seed=config.seed)["Laplace"])
+        return _pair(
+            sg.reach(process, MIDDLE, reached(side), t=t, methods=["Laplace"], n=STEPS, seed=config.seed)["Laplace"]
+        )
     except (RuntimeError, ValueError, KeyError):
         return np.full(2, np.nan)
 
@@ -167,7 +172,10 @@ def _odds(config: Config) -> dict[str, Any]:
     kinds = {"narrow": U, "high": U.replace(narrowing=0.0, raised=config.raised)}
     found = {}
     for kind, potential in kinds.items():
-        first = [sg.fokker_planck(sg.Langevin(potential, 1 / b), cells).splitting([reached(s) for s in SIDES]).at([MIDDLE]) for b in beta]
+        first = [
+            sg.fokker_planck(sg.Langevin(potential, 1 / b), cells).splitting([reached(s) for s in SIDES]).at([MIDDLE])
+            for b in beta
+        ]
         values = np.array([np.ravel(np.asarray(each.value)) for each in first])
         found[f"{kind} odds"] = values[:, 0] / values[:, 1]
     return {"beta": beta} | found
@@ -230,7 +238,12 @@ def _landscape(config: Config, arrays: dict[str, Any], ax: Any) -> None:
         ax.plot(*path.T, color=COLORS["wide" if path[-1, 0] < 0 else "narrow"], lw=0.45, alpha=0.55)
     for side in SIDES:
         ax.plot(*arrays[f"{side} path"].T, color="white", lw=4.0)
-        ax.plot(*arrays[f"{side} path"].T, color=COLORS[side], lw=2.2, label=f"most probable path, least action {arrays[f'{side} action'][0]:.3f}")
+        ax.plot(
+            *arrays[f"{side} path"].T,
+            color=COLORS[side],
+            lw=2.2,
+            label=f"most probable path, least action {arrays[f'{side} action'][0]:.3f}",
+        )
         ax.plot(*valley(config, side), "o", color=COLORS[side], mec="white", ms=9)
         ax.annotate(f"{side} gate", gate(config, side), (0, 34), textcoords="offset points", ha="center", color=COLORS[side], weight="bold",
                     bbox={"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.85})  # fmt: skip
@@ -250,7 +263,9 @@ def _profile(config: Config, arrays: dict[str, Any], ax: Any) -> None:
         room = np.sqrt(config.T / U.hess(points)[:, 1, 1])
         ax.fill_between(x, U(points) - room, U(points) + room, color=COLORS[side], alpha=0.35, lw=0)
         ax.plot(x, U(points), color=COLORS[side])
-    ax.set(xlabel="x", ylabel="U", title="the same heights; the width of the band\nis the room across, $\\sqrt{T/U_{yy}}$")
+    ax.set(
+        xlabel="x", ylabel="U", title="the same heights; the width of the band\nis the room across, $\\sqrt{T/U_{yy}}$"
+    )
 
 
 def _times(config: Config, arrays: dict[str, Any], ax: Any) -> None:
@@ -260,13 +275,22 @@ def _times(config: Config, arrays: dict[str, Any], ax: Any) -> None:
         ax.loglog(arrays["t"], arrays[f"{side} grid"][:, 0], color=color, label=f"{side} gate: grid")
         late = arrays["t"][arrays["t"] > 1.5]
         ax.plot(late, -np.expm1(-arrays[f"{side} rate"] * late), color=color, ls=":", lw=1.2)
-        ax.errorbar(arrays[f"{side} soon"], *arrays[f"{side} laplace"].T, fmt="D", mfc="none", ms=6, capsize=2, color=color)
-        shown = np.where(arrays[f"{side} simulation"][:, :1] > 5 / config.n_paths, arrays[f"{side} simulation"], np.nan)  # no error bars of a few paths
+        ax.errorbar(
+            arrays[f"{side} soon"], *arrays[f"{side} laplace"].T, fmt="D", mfc="none", ms=6, capsize=2, color=color
+        )
+        shown = np.where(
+            arrays[f"{side} simulation"][:, :1] > 5 / config.n_paths, arrays[f"{side} simulation"], np.nan
+        )  # no error bars of a few paths
         ax.errorbar(arrays[f"{side} late"], *shown.T, fmt="o", ms=3.5, capsize=2, color=color)
     for style, text in (("D", "Laplace, where it holds"), ("o", "simulation")):
         ax.plot([], [], style, mfc="none" if style == "D" else "black", color="black", ms=4, label=text)
     ax.plot([], [], ":", color="black", label="Kramers' rate of the gate alone")
-    ax.set(xlabel="time t", ylabel="probability to have been there", ylim=(3e-9, 2), title=f"reachability, T = {config.T:g}")
+    ax.set(
+        xlabel="time t",
+        ylabel="probability to have been there",
+        ylim=(3e-9, 2),
+        title=f"reachability, T = {config.T:g}",
+    )
     ax.legend(frameon=False, fontsize=7)
 
 
@@ -275,7 +299,22 @@ def _draw_odds(config: Config, arrays: dict[str, Any], ax: Any) -> None:
     beta = arrays["beta"]
     ax.semilogy(beta, arrays["narrow odds"], "o-", color=COLORS["narrow"], label="entropic: a narrow gate")
     ax.axhline(_fits(arrays), color=COLORS["narrow"], ls=":", label=f"ratio of prefactors, {_fits(arrays):.1f}")
-    ax.plot(beta, arrays["high odds"], "s-", color=sg.plot.GREEN, label=f"energetic: a gate higher by {config.raised:g}")
-    ax.plot(beta, arrays["high odds"][-1] * np.exp(config.raised * (beta - beta[-1])), color=sg.plot.GREEN, ls=":", label=f"slope of exp({config.raised:g}/T)")
-    ax.set(xlabel="barrier / T", ylabel="odds, wide : other", ylim=(1.5, 90), yticks=[2, 5, 10, 20, 50], yticklabels=["2", "5", "10", "20", "50"], title="which valley comes first:\na factor, or exponentially")
+    ax.plot(
+        beta, arrays["high odds"], "s-", color=sg.plot.GREEN, label=f"energetic: a gate higher by {config.raised:g}"
+    )
+    ax.plot(
+        beta,
+        arrays["high odds"][-1] * np.exp(config.raised * (beta - beta[-1])),
+        color=sg.plot.GREEN,
+        ls=":",
+        label=f"slope of exp({config.raised:g}/T)",
+    )
+    ax.set(
+        xlabel="barrier / T",
+        ylabel="odds, wide : other",
+        ylim=(1.5, 90),
+        yticks=[2, 5, 10, 20, 50],
+        yticklabels=["2", "5", "10", "20", "50"],
+        title="which valley comes first:\na factor, or exponentially",
+    )
     ax.legend(frameon=False, fontsize=7)
