@@ -1,5 +1,6 @@
 """The torch bridge: the noise and the curvature of real networks, and SGD on them."""
 
+from sgdyn.nets.alignment import aligned
 from sgdyn.nets.functions import torch_potential
 from sgdyn.nets.gradient_noise import GradientNoise
 from sgdyn.nets.hessian import Hessian
@@ -16,6 +17,7 @@ __all__ = [
     "Recording",
     "Spectrum",
     "Subspace",
+    "aligned",
     "local_model",
     "minimize",
     "subspace",

@@ -69,7 +69,8 @@ def _linear_layers(network: Network) -> list[nn.Linear]:
 
 def _blocks(layers: list[nn.Linear], flat: Floats) -> list[tuple[Floats, Floats | None]]:
     """Weights (out, in) and biases (out,) of each layer, copied out of the flat vector."""
-    found, at = [], 0
+    found: list[tuple[Floats, Floats | None]] = []
+    at = 0
     for layer in layers:
         shape = (layer.out_features, layer.in_features)
         W = flat[at : at + shape[0] * shape[1]].reshape(shape).copy()
@@ -88,8 +89,9 @@ def _assign(a: list[tuple[Floats, Floats | None]], b: list[tuple[Floats, Floats 
     """Permute the units between the layers k and k + 1 of b in the best way for all others as they are; whether any moved."""
     (W, bias), (V, after) = b[k], b[k + 1]
     likeness = a[k][0] @ W.T + a[k + 1][0].T @ V
-    if bias is not None:
-        likeness = likeness + np.outer(a[k][1], bias)
+    own = a[k][1]
+    if bias is not None and own is not None:
+        likeness = likeness + np.outer(own, bias)
     order = linear_sum_assignment(likeness, maximize=True)[1]
     gain = likeness[np.arange(len(order)), order].sum() - np.trace(likeness)
     if gain <= 1e-12 * np.abs(likeness).sum():

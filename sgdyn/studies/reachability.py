@@ -218,7 +218,8 @@ COLORS = dict(zip(SIDES, (sg.plot.BLUE, sg.plot.RED), strict=True))
 def draw(config: Config, arrays: dict[str, Any]) -> Figure:
     """Above the landscape with most probable paths and some that arrived; below U along the paths, probabilities against time, odds against 1/T."""
     figure = Figure(figsize=(11.5, 7.6), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=(1.12, 1))
+    parts: Any = figure.subfigures(2, 1, height_ratios=(1.12, 1))
+    above, below = parts
     _landscape(config, arrays, above.subplots())
     left, middle, right = below.subplots(1, 3)
     _profile(config, arrays, left)
