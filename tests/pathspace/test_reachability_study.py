@@ -16,7 +16,7 @@ def test_valleys_and_costs_are_equal_and_prefactors_are_not():
     np.testing.assert_allclose(U.grad(points), 0, atol=1e-12)
     np.testing.assert_allclose(*np.linalg.eigvalsh(U.hess(points[:, 0])), rtol=1e-12)
     across = U.hess(points[:, 1])[:, 1, 1]
-    np.testing.assert_allclose(across, CONFIG.k * np.exp([0, CONFIG.narrowing]), rtol=1e-8)
+    np.testing.assert_allclose(across, CONFIG.k * np.exp([0, CONFIG.narrowing]), rtol=1e-6)
     rates = [study._roads(CONFIG, process, side)["rate"] for side in study.SIDES]
     expected = np.prod(np.linalg.eigvalsh(U.hess(points[:, 1]))[:, 1:], axis=1)
     assert rates[0] > 5 * rates[1] and expected[1] > 30 * expected[0]
