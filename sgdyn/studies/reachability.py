@@ -30,8 +30,8 @@ class Config:
     width: float = 0.5
     bend: float = 0.6
     raised: float = 0.3
-    cells: int = 180
-    times: int = 20
+    cells: int = 160
+    times: int = 12
     latest: float = 2000.0
     n_paths: int = 2000
     dt: float = 0.001
