@@ -1,6 +1,7 @@
 """The torch bridge: the noise and the curvature of real networks, and SGD on them."""
 
 from sgdyn.linalg.spectra import Spectrum
+from sgdyn.nets.alignment import aligned
 from sgdyn.nets.fisher import EmpiricalFisher, MonteCarloFisher, TrueFisher, fisher_of
 from sgdyn.nets.functions import torch_potential
 from sgdyn.nets.gauss_newton import GaussNewton
@@ -24,6 +25,7 @@ __all__ = [
     "Spectrum",
     "Subspace",
     "TrueFisher",
+    "aligned",
     "fisher_of",
     "local_model",
     "minimize",

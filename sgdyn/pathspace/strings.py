@@ -24,6 +24,8 @@ Floats = NDArray[np.float64]
 
 STEPS = 20_000
 SADDLE_TOLERANCE = 1e-10
+LOOKED_AT, CHEAP = 7, 64
+"""The largest curvature is looked for at so many images; up to so many dimensions at all of them, as gates between images may be narrow."""
 STEEPEST_PRODUCTS = 12
 """So many products with the Hessian give the largest curvature along the string, which sets the step."""
 MARGIN = 1.3
@@ -42,7 +44,7 @@ class StringPath(Printed):
     x (n + 1, dim): images, at equal distances (in the metric of D^-1) between the ends and the saddles; U (n + 1,) on them; saddles
     (k, dim), in order; barrier: the height of the highest above a, its error what the slope that is left there may hide. residual: how
     far the images still move in a step, times the largest curvature, relative to the steepest slope of the string. `complete` is False
-    if Ctrl-C ended it early.
+    if Ctrl-C or `most` ended it early.
     """
 
     surface: Surface = field(repr=False)
@@ -76,7 +78,7 @@ class StringPath(Printed):
 
 def string(
     U: Any, a: ArrayLike, b: ArrayLike, *, n: int = 32, start: Any = None, climbing: bool = True, tolerance: float = 1e-4,
-    shown: bool | None = None,
+    most: int | None = None, shown: bool | None = None,
 ) -> StringPath:  # fmt: skip
     """The minimum energy path from a to b (dim,), minima as a rule, by the simplified string method with climbing images.
 
@@ -85,7 +87,8 @@ def string(
     U: a `Potential` (also from torch functions), a `nets.Network`, a landscape, or a reversible process, whose D is the metric. n: the
     number of segments. start (m + 1, dim): points of the first string, by default the straight line; a string keeps to a path that is
     as symmetric as it is. Steps are one over the largest curvature met, accelerated (Nesterov), until images move by less than `tolerance` of the steepest slope
-    over that curvature. climbing: each image that is a summit climbs to the saddle next to it, where it stays. Memory O(n dim).
+    over that curvature. most: steps after which the string is returned as it is, `complete` False, its highest point then an upper bound of
+    the barrier. climbing: each image that is a summit climbs to the saddle next to it, where it stays. Memory O(n dim).
 
     Raises ValueError for ends of another shape and processes that are not reversible (`minimum_action` takes those), NotConvergedError
     where the images do not come to rest. Sources: E, Ren, Vanden-Eijnden, J. Chem. Phys. 126, 164103 (2007); Henkelman, Uberuaga and
@@ -95,13 +98,17 @@ def string(
     first, last = ends(a, b, given.dim)
     x = curve_from(start, first, last, checks.count("n", n, least=4))
     tolerance = checks.positive("tolerance", tolerance)
-    chain = _Chain(given, metric, _steepest(given, metric, x))
+    chain = _Chain(given, metric, _steepest(given, metric, x), x)
+    limit = None if most is None else checks.count("most", most)
     at_first = _State(x, x, 0, np.inf)
     state, complete = at_first, True
     with progress("string", shown) as tell:
         try:
             for k, state in enumerate(chain.relaxing(at_first, tolerance, checks.truth("climbing", climbing))):
                 tell(min(1.0, np.log(max(state.moved, tolerance)) / np.log(tolerance)))
+                if limit is not None and k + 1 >= limit and state.moved > tolerance:
+                    complete = False
+                    break
                 if k >= STEPS:
                     raise _stuck(state.moved, tolerance)
         except KeyboardInterrupt:
@@ -133,6 +140,9 @@ class _Chain:
     metric: Metric
     steepness: float
     """The largest eigenvalue of D Hess U that was met."""
+    first: Floats
+    accelerated: bool = True
+    """False after acceleration made the string swing ever wider, as where it goes through a narrow gate: it then begins anew with plain steps."""
 
     def relaxing(self, state: _State, tolerance: float, climbing: bool) -> Iterator[_State]:
         """States of the string, until it is at rest; summits climb as soon as it moves little, and are held at the saddles they come to."""
@@ -169,13 +179,16 @@ class _Chain:
         if exact:
             push = self.flow(y, push, state)
         largest = np.sqrt(self.metric.squares(y[1:-1], push).max())
+        if not np.isfinite(largest) and self.accelerated and not state.held:
+            self.accelerated = False
+            return _State(self.first, self.first, 0, 1.0, ())
         if not np.isfinite(largest):
             raise NotConvergedError("the string left the finite numbers; type start=... with points nearer to the path")
         new = y.copy()
         new[1:-1] -= push
         new = self.spread(new, state)
         moved = np.sqrt(self.metric.squares(y[1:-1], (new - y)[1:-1]).max())
-        against = float(np.einsum("ni,ni->", across(push, y), (new - state.x)[1:-1])) > 0
+        against = not self.accelerated or float(np.einsum("ni,ni->", across(push, y), (new - state.x)[1:-1])) > 0
         return replace(
             state, x=new, before=state.x, age=0 if against else state.age + 1, moved=float(moved / max(largest, 1e-300))
         )
@@ -247,9 +260,9 @@ def summits(U: Floats) -> tuple[int, ...]:
 
 
 def _steepest(given: Surface, metric: Metric, x: Floats) -> float:
-    """The largest eigenvalue of D Hess U along the string, by powers at some of its images."""
+    """The largest eigenvalue of D Hess U along the string, by powers at its images, in many dimensions at some of them."""
     rng, found = np.random.default_rng(0), 0.0
-    for k in np.unique(np.linspace(0, len(x) - 1, 7).astype(int)):
+    for k in np.unique(np.linspace(0, len(x) - 1, len(x) if given.dim <= CHEAP else LOOKED_AT).astype(int)):
         H, v = given.product(x[k]), rng.normal(size=x.shape[1])
         for _ in range(STEEPEST_PRODUCTS):
             v = metric.raised(x[k : k + 1], (H @ (v / np.linalg.norm(v)))[None])[0]
@@ -264,7 +277,7 @@ def _result(chain: _Chain, state: _State, complete: bool) -> StringPath:
     held = list(state.held)
     height, notes = float(U[top] - U[0]), []
     if not complete:
-        notes.append(f"Ctrl-C ended it while the images moved by {state.moved:.2g} of the steepest slope")
+        notes.append(f"Ctrl-C or most= ended it while the images moved by {state.moved:.2g} of the steepest slope")
     if top in held:
         g, curvature = given.gradient(x[top : top + 1])[0], softest(given.product(x[top]), 1)[0][0]
         error, name = float(g @ g / abs(curvature)) + 1e-14 * float(np.abs(U).max()), "at the saddle"
