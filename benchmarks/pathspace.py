@@ -125,7 +125,7 @@ def plane(repeat: int) -> list[str]:
     sg.minimum_action(problem, [-1, 0], [0, 0], n=40)
 
     def action(found: Any) -> float:
-        return float(found.action)
+        return float(found.cost)
 
     for n in (100, 200, 400):
         add(
@@ -157,7 +157,7 @@ def many(repeat: int) -> list[str]:
         rows.append(f"| {name} | {seconds:.2f} | {float(number(found)):.6f} | {exact:.6f} | {peak:.0f} |")
         print(rows[-1], flush=True)
 
-    barrier, action = lambda found: found.barrier, lambda found: found.action
+    barrier, action = lambda found: found.barrier, lambda found: found.cost
     for dim, stiffness, n in ((1000, 100.0, 32),):
         U, kink = chain(dim, stiffness), 4 / 3 * np.sqrt(stiffness / 2)
         start, ends = front(dim, stiffness, n), (-np.ones(dim), np.ones(dim))

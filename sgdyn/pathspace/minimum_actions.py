@@ -43,15 +43,15 @@ class MinimumAction(Printed):
     """A path of least action from a to b over all times.
 
     x (n + 1, dim): images, at equal distances in the metric of D^-1 between the ends and the zeros of the drift on the way (`halts`
-    (k, dim)). V (n + 1,): T times the action up to each image; action: T times that of the whole path, with its error, so that rare
-    ways from a to b have probabilities about exp(-action/T). momenta (n, dim): grad V on the segments. residual: the largest force across the path,
+    (k, dim)). V (n + 1,): T times the action up to each image; cost: T times that of the whole path, with its error, so that rare
+    ways from a to b have probabilities about exp(-cost/T); action: cost/T. momenta (n, dim): grad V on the segments. residual: the largest force across the path,
     relative to |b|/T. `paths`: all distinct ones that were found, the least action first. `complete` is False if Ctrl-C ended it early.
     """
 
     problem: Langevin
     x: Floats
     V: Floats
-    action: Estimate
+    cost: Estimate
     momenta: Floats
     halts: Floats
     residual: float
@@ -61,6 +61,16 @@ class MinimumAction(Printed):
     @property
     def dim(self) -> int:
         return int(self.x.shape[1])
+
+    @property
+    def action(self) -> Estimate:
+        """cost/T, in the units of `action(problem, path)` and of instantons."""
+        return Estimate(
+            self.cost.value / self.problem.T,
+            self.cost.error / self.problem.T,
+            self.cost.method,
+            warnings=self.cost.warnings,
+        )
 
     @property
     def path(self) -> Path:
@@ -115,7 +125,7 @@ def minimum_action(
         work = Work(tell)
         curves = _distinct([Curve(functional, x) for x in given], work)
         found = [_refined(curve, work) for curve in curves]
-    found.sort(key=lambda one: float(one.action))
+    found.sort(key=lambda one: float(one.cost))
     return replace(found[0], paths=tuple(found))
 
 
@@ -186,7 +196,7 @@ def _refined(curve: Curve, work: Work) -> MinimumAction:
     pieces = divided(curve)
     if len(pieces) > 1 and not work.interrupted:
         parts = _levels([_relaxed(piece, work) for piece in pieces], work)
-        if float(parts.action) <= float(whole.action) + 3 * whole.action.error + 1e-9 * abs(float(whole.action)):
+        if float(parts.cost) <= float(whole.cost) + 3 * whole.cost.error + 1e-9 * abs(float(whole.cost)):
             return parts
     return whole
 
@@ -214,10 +224,10 @@ def _result(pieces: list[Curve], values: list[float], complete: bool) -> Minimum
             f"the force across the path is {residual:.2g} of |b|/T; type a larger n or start=... nearer to the path",
         )
     momenta = T * np.concatenate([functional.momenta(piece.path) for piece in pieces])
-    action = _extrapolated([T * value for value in values], len(x) - 1, notes)
+    cost = _extrapolated([T * value for value in values], len(x) - 1, notes)
     assert isinstance(functional.problem, Langevin)
     halts = np.array([piece.x[0] for piece in pieces[1:]]).reshape(-1, x.shape[1])
-    return MinimumAction(functional.problem, x, V, action, momenta, halts, residual, complete)
+    return MinimumAction(functional.problem, x, V, cost, momenta, halts, residual, complete)
 
 
 def _extrapolated(values: list[float], n: int, notes: tuple[str, ...]) -> Estimate:

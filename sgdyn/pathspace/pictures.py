@@ -46,7 +46,7 @@ def minimum_action(found: Any, ax: Any) -> None:
         ax.plot(*found.halts.T, "x", color="#7f7f7f", ms=5)
     else:
         ax.set(xlabel="share of the path", ylabel="$V$")
-    ax.set_title(f"least action {found.action.value:.4g}")
+    ax.set_title(f"least action, V = {found.cost.value:.4g}")
 
 
 def string(found: Any, ax: Any) -> None:

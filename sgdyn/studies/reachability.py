@@ -115,7 +115,7 @@ def _roads(config: Config, process: sg.Langevin, side: str) -> dict[str, Any]:
     least = sg.minimum_action(process, MIDDLE, end, n=96, start=chain.x, shown=False)
     time = sg.kramers_time(process, MIDDLE, gate(config, side))
     return {
-        "path": chain.x, "barrier": float(chain.barrier), "action": _pair(least.action), "rate": 1 / float(time),
+        "path": chain.x, "barrier": float(chain.barrier), "action": _pair(least.cost), "rate": 1 / float(time),
         "depth": float(U(end)), "curvatures": np.linalg.eigvalsh(U.hess(end)),
     }  # fmt: skip
 

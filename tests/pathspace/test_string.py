@@ -41,7 +41,7 @@ def test_the_metric_is_that_of_D_and_the_path_that_of_least_action(D):
     found = sg.string(problem, A, C, n=64, tolerance=1e-5)
     least = sg.minimum_action(problem, A, C, n=128, start=found.x)
     assert abs(float(found.barrier) - FROM_A) < 1e-10
-    assert abs(float(least.action) - FROM_A) < 2e-3
+    assert abs(float(least.cost) - FROM_A) < 2e-3
     euclidean = sg.string(landscape.U, A, C, n=64, tolerance=1e-5)
     apart = lambda x, y: np.linalg.norm(x[:, None] - y, axis=-1).min(1).max()
     dense = least.path.at(np.linspace(0, 1, 4001))
@@ -89,7 +89,7 @@ def test_a_thousand_dimensions():
     found = sg.string(U, a, b, n=16)
     assert abs(float(found.barrier) - 0.25) < 1e-12 and len(found.saddles) == 1
     least = sg.minimum_action(sg.Langevin(U, 0.5), a, b, n=32, starts=0)
-    assert abs(float(least.action) - 0.25) < 4 * least.action.error < 2e-3
+    assert abs(float(least.cost) - 0.25) < 4 * least.cost.error < 2e-3
 
 
 def test_a_chain_of_double_wells():
