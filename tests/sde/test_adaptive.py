@@ -154,7 +154,7 @@ def test_the_error_falls_with_the_tolerance_at_a_fraction_of_the_cost_of_fixed_s
         own.path(FARTHER, path, STEPS, DT)
     per_step, fixed = own.drifts / (PATHS * STEPS), {level: rms(euler(w, level) - limit) for level in (9, 10, 11, 12)}
     needed = min(2**level for level, error in fixed.items() if error <= errors[1])
-    record_property("drifts", (per_step, needed, errors, fixed))
+    record_property("drifts", repr((per_step, needed, errors, fixed)))
     print(
         f"errors {errors}; drifts a step at tolerance 1e-3: {per_step:.1f}, fixed steps with that error: {needed}, {fixed}"
     )
