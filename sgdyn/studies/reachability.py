@@ -183,7 +183,7 @@ def _odds(config: Config) -> dict[str, Any]:
 
 def _sampled(config: Config, process: sg.Langevin) -> Any:
     """Paths from the middle (n, 1201, 2), their last stretch before they first reach each valley (for the picture)."""
-    looks = 120_001
+    looks = min(120_001, round(120.0 / config.dt) + 1)
     x = sg.simulate(process, np.tile(MIDDLE, (120, 1)), t=120.0, dt=config.dt, save=looks, seed=config.seed).x
     found = []
     for side in SIDES:
