@@ -97,7 +97,7 @@ def choose(attempt: Callable[[Derivatives], object]) -> Derivatives:
     for ways in LADDER:
         try:
             attempt(ways)
-        except (RuntimeError, NotImplementedError) as error:
+        except RuntimeError as error:
             reason = reason or (str(error).splitlines() or [type(error).__name__])[0]
         else:
             return ways
@@ -153,7 +153,7 @@ def _eager_attention(model: nn.Module) -> Iterator[None]:
     found: list[Any] = [getattr(module, "config", None) for module in model.modules()]
     configs = {id(config): config for config in found if hasattr(config, "_attn_implementation")}
     if not configs:
-        raise NotImplementedError("no configuration of attention")
+        raise RuntimeError("got no module with a configuration of attention, expected a model of transformers")
     before = [config._attn_implementation for config in configs.values()]
     try:
         for config in configs.values():

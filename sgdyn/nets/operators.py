@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -22,7 +24,7 @@ BUDGET = 2e9
 """Bytes that an operator may keep to be quicker, unless told otherwise."""
 
 
-class NetworkOperator(SymmetricOperator):
+class NetworkOperator(SymmetricOperator, ABC):
     """A symmetric matrix (p, p) of a network, by its products with tensors (`apply`)."""
 
     def __init__(self, network: Network) -> None:
@@ -34,9 +36,9 @@ class NetworkOperator(SymmetricOperator):
         """Tensors like the network's weights."""
         return TensorSpace(self.network.weights)
 
+    @abstractmethod
     def apply(self, v: Tensor) -> Tensor:
         """The product (p,) with a tensor v (p,)."""
-        raise NotImplementedError
 
     def fresh(self, v: Tensor) -> Tensor:
         """The product by what `torch.vmap` can take."""

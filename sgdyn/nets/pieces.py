@@ -7,6 +7,7 @@ arXiv:2205.10683 ("ghost" norms).
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +17,7 @@ BLOCK_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, eq=False)
-class Piece:
+class Piece(ABC):
     """Gradients g_i (N, size) in one place of the flat vector; what every layer can do with its rows alone."""
 
     place: slice
@@ -25,17 +26,17 @@ class Piece:
     def size(self) -> int:
         return int(self.place.stop - self.place.start)
 
+    @abstractmethod
     def rows(self, samples: slice) -> Tensor:
         """g_i of some samples (b, size)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def push(self, v: Tensor) -> Tensor:
         """g_i . v (N,) in double precision for v (size,)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def pull(self, u: Tensor) -> Tensor:
         """sum_i u_i g_i (size,) for u (N,)."""
-        raise NotImplementedError
 
     def gram(self, i: slice, j: slice) -> Tensor:
         """g_i . g_j (b, c) in double precision."""

@@ -38,13 +38,17 @@ class TensorSpace:
 
 
 def dot(rows: Tensor, vector: Tensor) -> Tensor:
-    """rows (m, p) times vector (p,), sums of blocks added in double precision: single precision loses digits over long vectors."""
+    """rows (m, p) times vector (p,), sums of blocks added in double precision: single precision loses digits over long vectors.
+
+    One row, a length mostly, is multiplied in double precision too; among many that would take six times as long.
+    """
     if rows.dtype == torch.float64:
         return rows @ vector.double()
+    within = torch.float64 if len(rows) == 1 else rows.dtype
     total = torch.zeros(len(rows), dtype=torch.float64, device=rows.device)
     for start in range(0, rows.shape[1], BLOCK):
         part = slice(start, start + BLOCK)
-        total += (rows[:, part] @ vector[part]).double()
+        total += (rows[:, part].to(within) @ vector[part].to(within)).double()
     return total
 
 
