@@ -2,6 +2,9 @@ from .autoregression import LinearDynamics as LinearDynamics
 from .autoregression import linear as linear
 from .comparison import Comparison as Comparison
 from .comparison import compare as compare
+from .reversals import Irreversibility as Irreversibility
+from .reversals import irreversibility as irreversibility
+from .spectra import Correlations as Correlations
 from .stationarity import Balance as Balance
 from .stationarity import balance as balance
 from .verdict import Verdict as Verdict
