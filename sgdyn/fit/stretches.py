@@ -67,7 +67,7 @@ def _coordinates(recording: Recording | Any, dt: float | None, momentum: bool) -
                 f"got a run with momentum {settings.momentum}, expected one without: its coordinates alone are no Markov process; "
                 "type sgdyn.fit.linear(array, dt=...) with positions and velocities as coordinates"
             )
-        return recording.x, settings.lr * settings.every
+        return recording.x, settings.dt * settings.every
     if dt is None or not np.isfinite(dt) or dt <= 0:
         raise ValueError(f"got dt={dt}, expected the time between two rows, positive; type dt=...")
     return np.asarray(recording, dtype=np.float64), float(dt)
