@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
+from scipy.stats import genpareto
 
 from sgdyn.errors import NotConvergedError
 from sgdyn.estimate import Estimate
@@ -30,6 +31,8 @@ from sgdyn.problem import Langevin, Momentum
 
 Floats = NDArray[np.float64]
 
+HEAVY = 0.5
+"""Weights whose tail has a larger index than this have no variance: no sample tells the error of their mean."""
 STEPS = 200
 """Paths are weighed on about so many steps."""
 
@@ -166,9 +169,25 @@ def of_levels(
 def _with_steps(
     found: Sequence[tuple[float, float, Floats]], share: float, fine: Sequence[Component], samples: int
 ) -> Estimate:
+    """The mean on fine steps with its error; where the weights' tail is heavy the distance from 1 at least, as spreads say nothing then."""
     (value, spread, weights), (other, _, _) = found
     name = f"{len(fine) * 2 * (samples // 2)} weighed paths of {fine[0].mean.n} steps"
-    return Estimate(value, float(np.hypot(spread, abs(value - other) / share)), name, weights)
+    error, k = float(np.hypot(spread, abs(value - other) / share)), tail_index(weights)
+    if k <= HEAVY:
+        return Estimate(value, error, name, weights)
+    note = f"the weights have a heavy tail (index {k:.2g}): soft directions, or other critical paths near those found; type more starts=..."
+    return Estimate(value, max(error, abs(value - 1)), name, weights, warnings=(note,))
+
+
+def tail_index(weights: Floats) -> float:
+    """k of the generalised Pareto distribution that fits the largest weights; their variance is infinite from 1/2 on.
+
+    Source: Vehtari, Simpson, Gelman, Yao, Gabry, J. Mach. Learn. Res. 25, 72 (2024), whose means are unreliable above 0.7.
+    """
+    largest = np.sort(weights)[-min(len(weights) // 5, int(3 * np.sqrt(len(weights)))) - 1 :]
+    if np.ptp(largest) <= 1e-9 * largest[-1]:
+        return 0.0
+    return float(genpareto.fit(largest[1:] - largest[0], floc=0.0)[0])
 
 
 def weighed(

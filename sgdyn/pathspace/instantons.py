@@ -97,6 +97,7 @@ def instanton(
             bar(k / len(plan))
             path = finder.critical(start, descend)
             if path is not None and not any(_same(path, known[0]) for known in found):
+                plan += [(image, True) for image in _mirrored(path)]
                 levels = finder.refined(path)
                 if levels is not None:
                     found.append(levels)
@@ -121,6 +122,15 @@ def _sorted(results: list[Instanton]) -> Instanton:
 
 def _same(one: Path, other: Path) -> bool:
     return bool(np.abs(one.x - other.x).max() <= SAME * (np.ptp(other.x, axis=0).max() + 1e-300))
+
+
+def _mirrored(path: Path) -> list[Path]:
+    """The path's image across the chord between its ends, where it is another one: in a symmetric landscape as good as the path itself."""
+    chord = path.x[-1] - path.x[0]
+    along = chord / (np.linalg.norm(chord) or 1.0)
+    bend = path.x - path.x[0]
+    image = Path(path.x[0] + 2 * np.outer(bend @ along, along) - bend, path.t)
+    return [] if _same(image, path) else [image]
 
 
 def _starts(coarse: Path, count: int, seed: int, dim: int) -> Iterator[tuple[Path, bool]]:

@@ -114,8 +114,10 @@ def transition_density(
         return TransitionDensity(problem, first, last, time, plain, None, paths)
     ratio = next_order(paths, samples=samples, seed=seed)
     far = abs(float(ratio) - 1) + ratio.error
-    plain = Estimate(value, value * far + steps, f"{name}; error from the next order in T")
-    corrected = Estimate(value * float(ratio), value * ratio.error + steps, f"{name}, {ratio.method}", ratio.samples)
+    plain = Estimate(value, value * far + steps, f"{name}; error from the next order in T", warnings=ratio.warnings)
+    corrected = Estimate(
+        value * float(ratio), value * ratio.error + steps, f"{name}, {ratio.method}", ratio.samples, ratio.warnings
+    )
     return TransitionDensity(problem, first, last, time, plain, corrected, paths)
 
 
