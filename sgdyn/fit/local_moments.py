@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations_with_replacement
 from typing import Any
 
@@ -22,10 +22,18 @@ ROWS = 4096
 
 @dataclass(frozen=True, eq=False)
 class Stretch:
-    """z (n, k): start points, standardised; ahead (lags, n, k): their increments over 1, 2, ... times, in the same units."""
+    """z (n, k): start points, standardised; ahead (lags, n, k): their increments over 1, 2, ... times, in the same units.
+
+    rest (lags, n, k): what of them is left without the mean increment at z, once that is known.
+    """
 
     z: Floats
     ahead: Floats
+    rest: Floats | None = None
+
+    def thinned(self, every: int) -> Stretch:
+        """One start point in `every`."""
+        return Stretch(self.z[::every], self.ahead[:, ::every], None if self.rest is None else self.rest[:, ::every])
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +48,14 @@ class Pieces:
     @property
     def dim(self) -> int:
         return len(self.center)
+
+    @property
+    def count(self) -> int:
+        """Of transitions."""
+        return sum(len(part.z) for part in self.parts)
+
+    def thinned(self, every: int) -> Pieces:
+        return replace(self, parts=tuple(part.thinned(every) for part in self.parts))
 
     def standard(self, x: Floats) -> Floats:
         return np.asarray((x - self.center) / self.scale)
@@ -75,6 +91,21 @@ def _exponents(dim: int, degree: int) -> list[tuple[int, ...]]:
     return [c for d in range(degree + 1) for c in combinations_with_replacement(range(dim), d)]
 
 
+def _slopes(z: Floats, degree: int) -> Floats:
+    """Derivatives of the monomials (n, count, k)."""
+    rows = [[_power(z, c, a) for a in range(z.shape[1])] for c in _exponents(z.shape[1], degree)]
+    return np.asarray(np.moveaxis(np.array(rows), -1, 0))
+
+
+def _power(z: Floats, c: tuple[int, ...], axis: int) -> Floats:
+    """The derivative of one monomial along one axis (n,)."""
+    if axis not in c:
+        return np.zeros(len(z))
+    rest = list(c)
+    rest.remove(axis)
+    return np.asarray(c.count(axis) * np.prod(z[:, rest], axis=1))
+
+
 def _weights(z: Floats, nodes: Floats, h: Floats) -> Floats:
     """Gaussian kernels (n, node), 1 at the node; nodes on a grid share their factors."""
     total = np.ones((len(z), len(nodes)))
@@ -99,9 +130,11 @@ def _part(part: Stretch, nodes: Floats, h: Floats, values: Floats, degree: int) 
     return np.asarray(sum(rows[i : i + ROWS].T @ _weights(part.z[i : i + ROWS], nodes, h) for i in cuts))
 
 
-def local_fit(total: Floats, nodes: Floats, degree: int, summed: int = DEGREE) -> Floats:
-    """The responses (node, response) at the nodes, by the polynomials of least weighted squares. Source: Fan and Gijbels, Local Polynomial
-    Modelling (1996), ch. 3. `summed` is the degree that the sums were made for."""
+def local_fit(total: Floats, nodes: Floats, degree: int, summed: int = DEGREE) -> tuple[Floats, Floats]:
+    """(values (node, response), slopes (node, response, k)) at the nodes, by the polynomials of least weighted squares.
+
+    summed: the degree that the sums were made for. Source: Fan and Gijbels, Local Polynomial Modelling (1996), ch. 3.
+    """
     dim = nodes.shape[1]
     all_rows, used = _exponents(dim, 2 * summed), _exponents(dim, degree)
     places = {c: i for i, c in enumerate(all_rows)}
@@ -110,7 +143,8 @@ def local_fit(total: Floats, nodes: Floats, degree: int, summed: int = DEGREE) -
     loads = total[len(all_rows) :].reshape(basis, -1, len(nodes))[: len(used)]
     matrix = np.moveaxis(total[gram], -1, 0)
     found = np.linalg.solve(_ridged(matrix), np.moveaxis(loads, -1, 0))
-    return np.asarray(np.einsum("pb,pbr->pr", monomials(nodes, degree), found))
+    at, along = monomials(nodes, degree), _slopes(nodes, degree)
+    return np.einsum("pb,pbr->pr", at, found), np.einsum("pbk,pbr->prk", along, found)
 
 
 def _ridged(matrix: Floats) -> Floats:
@@ -125,10 +159,11 @@ def increments(part: Stretch) -> Floats:
 
 
 def squares(part: Stretch) -> Floats:
-    """Responses for the noise: increments and their products over each lag, and fourth powers over the first."""
+    """Responses for the noise: products of residual increments over each lag, and their fourth powers over the first (n, lags pairs + k)."""
+    assert part.rest is not None
     i, j = pairs(part.z.shape[1])
-    products = np.moveaxis(part.ahead[..., i] * part.ahead[..., j], 0, 1).reshape(len(part.z), -1)
-    return np.concatenate([increments(part), products, part.ahead[0] ** 4], axis=1)
+    products = np.moveaxis(part.rest[..., i] * part.rest[..., j], 0, 1).reshape(len(part.z), -1)
+    return np.concatenate([products, part.rest[0] ** 4], axis=1)
 
 
 def pairs(dim: int) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,23 +12,21 @@ from sgdyn import checks
 from sgdyn.density.grid import Grid
 from sgdyn.estimate import Estimate
 from sgdyn.fit.bandwidths import cross_validated
-from sgdyn.fit.local_moments import DEGREE, Pieces, Stretch, diagonal, pairs, pieces
+from sgdyn.fit.conditional import conditional_rates
+from sgdyn.fit.local_moments import Pieces, Stretch, increments, pieces, squares
 from sgdyn.fit.markov import Independence, independence
-from sgdyn.fit.neighbourhoods import Neighbourhoods, around, over_grid
-from sgdyn.fit.small_steps import drifts, limit, noises
-from sgdyn.fit.stretches import Series, jackknife, series
+from sgdyn.fit.neighbourhoods import Neighbourhoods, at_nodes, box_of, over_grid, without_means
+from sgdyn.fit.stretches import Series, series
 from sgdyn.fit.tables import continued, process_from
 from sgdyn.nets.recording import Recording
 from sgdyn.printing import Printed
 from sgdyn.problem import Langevin
-from sgdyn.progress import progress
+from sgdyn.progress import Progress, progress
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 MOST_LAGS = 4
-MOVED = 2.0
-"""Standard errors (rms over the points) that the last order of the extrapolation may move the drift without a warning."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -91,9 +89,9 @@ def kramers_moyal(
 ) -> KramersMoyal:  # fmt: skip
     """Drift F(x) and diffusion T D(x) of a run in one to three coordinates, without a model.
 
-    F = lim E[x(t + s) - x(t) | x(t) = x]/s and T D = lim Cov[x(t + s) | x(t) = x]/2s as s -> 0. The conditional moments at s = dt, 2 dt, ...,
-    `lags` dt are local polynomials with Gaussian weights; the limit is that of the polynomial in s through them, so that terms up to
-    dt^(lags - 1) drop out (lags=1: no correction). bandwidth: standard deviation of the weights in units of the coordinates, a number or (k,); default: the one
+    F = lim E[x(t + s) - x(t) | x(t) = x]/s and T D = lim Cov[x(t + s) | x(t) = x]/2s as s -> 0, the conditional moments by local polynomials with
+    Gaussian weights. Finite s: at each s = dt, ..., `lags` dt the process is taken as linear near x, which is exact for linear ones; what is left is a
+    series in s, of which F loses the terms up to dt^(lags - 1), T D one less. lags=0: E[dx]/dt and Cov[dx]/2dt as they are. bandwidth: standard deviation of the weights in units of the coordinates, a number or (k,); default: the one
     whose local linear fit predicts left-out fifths of the run best, for drift and noise each. The values are then those of degree 2, which takes the
     bias of the linear fit off; errors are jackknife errors over some 60 stretches of the run and cover that correction. points (n, k): where;
     default: a grid over the run.
@@ -104,13 +102,15 @@ def kramers_moyal(
     """
     run = _checked(recording, dt)
     whole = pieces(run, max(_lags(lags), 2))
-    h = _bandwidths(whole, bandwidth, show_progress)
-    grid = over_grid(whole, h)
-    tests = independence(whole, grid)
+    with progress("Kramers-Moyal", show_progress) as tick:
+        whole, drift, noise = _neighbourhoods(whole, bandwidth, tick)
+    tests = independence(whole, noise)
     if points is None:
-        return _result(run, whole, grid, lags, tests)
+        return _result(run, whole, drift, noise, lags, tests)
     given = checks.finite("points", checks.points(points, run.dim)).reshape(-1, run.dim)
-    return _result(run, whole, around(whole, whole.standard(given), h), lags, tests)
+    nodes = whole.standard(given)
+    chosen = (at_nodes(whole, nodes, drift.h, increments), at_nodes(whole, nodes, noise.h, squares))
+    return _result(run, whole, *chosen, lags, tests)
 
 
 def _checked(recording: Recording | Any, dt: float | None) -> Series:
@@ -124,69 +124,50 @@ def _checked(recording: Recording | Any, dt: float | None) -> Series:
 
 
 def _lags(lags: int) -> int:
-    if checks.count("lags", lags) > MOST_LAGS:
+    if checks.count("lags", lags, least=0) > MOST_LAGS:
         raise ValueError(f"got lags={lags}, expected at most {MOST_LAGS}: the errors grow with each")
     return lags
 
 
-def _bandwidths(run: Pieces, bandwidth: ArrayLike | None, show: bool | None) -> Floats:
-    """Of drift and noise (2, k), in standard coordinates."""
-    if bandwidth is not None:
-        h = checks.vector("bandwidth", bandwidth, run.dim)
-        if np.any(h <= 0):
-            raise ValueError(f"got bandwidth={bandwidth!r}, expected positive numbers in units of the coordinates")
-        return np.stack([h / run.scale] * 2)
-    with progress("bandwidths", show) as tick:
-        drift = cross_validated(run, lambda part: part.ahead[0], lambda done: tick(0.5 * done))
-        noise = cross_validated(run, _products, lambda done: tick(0.5 + 0.5 * done))
-    return np.repeat([[drift], [noise]], run.dim, axis=1)
+def _neighbourhoods(run: Pieces, bandwidth: ArrayLike | None, tick: Progress) -> tuple[Pieces, Neighbourhoods, Neighbourhoods]:
+    """The run with its residuals, and the sums for drift and noise over one grid."""
+    first = _bandwidth(run, bandwidth) if bandwidth is not None else cross_validated(run, _steps, lambda done: tick(0.4 * done))
+    coarse = over_grid(run, first, first, increments)
+    run = without_means(run, coarse)
+    second = first if bandwidth is not None else cross_validated(run, _products, lambda done: tick(0.5 + 0.4 * done))
+    narrower = np.minimum(first, second)
+    drift = coarse if np.all(narrower == first) else over_grid(run, first, narrower, increments)
+    noise = over_grid(run, second, narrower, squares)
+    tick(1.0)
+    assert drift.axes is not None
+    axes, which = box_of(drift.known & noise.known, drift.axes)
+    return run, drift.cut(axes, which), noise.cut(axes, which)
+
+
+def _bandwidth(run: Pieces, given: ArrayLike) -> Floats:
+    """(k,) in standard coordinates."""
+    h = checks.vector("bandwidth", given, run.dim)
+    if np.any(h <= 0):
+        raise ValueError(f"got bandwidth={given!r}, expected positive numbers in units of the coordinates")
+    return np.asarray(h / run.scale)
+
+
+def _steps(part: Stretch) -> Floats:
+    return part.ahead[0]
 
 
 def _products(part: Stretch) -> Floats:
-    i, j = pairs(part.z.shape[1])
-    return np.asarray(part.ahead[0][:, i] * part.ahead[0][:, j])
+    k = part.z.shape[1]
+    return squares(part)[:, : k * (k + 1) // 2]
 
 
-def _result(run: Series, whole: Pieces, where: Neighbourhoods, lags: int, tests: Independence) -> KramersMoyal:
-    known, k = where.known, run.dim
-    if not known.any():
-        raise ValueError("got points with too few of the run near any of them, expected points within it; type points=None for its own grid")
-    near = where.kept(known)
-    sums = np.concatenate([near.drift, near.noise], axis=1)
-    split, unit = near.drift.shape[1], whole.scale
-
-    def statistic(total: Floats, degree: int = DEGREE, order: int = lags) -> tuple[Floats, ...]:
-        first, both = near.moments(total[:split], total[split:], degree)
-        many = first.shape[1] // k
-        drift = limit(drifts(first, k, run.dt, many), order) * unit
-        noise = limit(noises(both, k, run.dt, many), order) * unit[:, None] * unit
-        return drift, noise, both[:, -k:] / (3 * both[:, many * k : -k][:, diagonal(k)] ** 2)
-
-    method = f"local polynomials, {lags} lags, {len(run.x)} replicas x {run.x.shape[1]} times, jackknife over {len(sums)} stretches"
-    drift, noise, pawula = jackknife(sums, statistic, method)
-    total = sums.sum(axis=0)
-    best, straight, shorter = statistic(total), statistic(total, 1), statistic(total, DEGREE, lags - 1 if lags > 1 else 2)
-    bias = [np.abs(b - s) + np.abs(b - o) for b, s, o in zip(best[:2], straight, shorter, strict=False)]
-    notes = tests.remarks + _moved(best[0] - shorter[0], drift)
-    spread = [_everywhere(known, part) for part in (drift.value, drift.error, noise.value, noise.error, *bias, pawula.value, pawula.error)]
+def _result(
+    run: Series, whole: Pieces, drift: Neighbourhoods, noise: Neighbourhoods, lags: int, tests: Independence
+) -> KramersMoyal:
+    found, unit = conditional_rates(whole, drift, noise, lags), whole.scale
+    axes = drift.axes and tuple(c + s * a for a, c, s in zip(drift.axes, whole.center, unit, strict=True))
+    notes = tests.remarks + found.remarks
     return KramersMoyal(
-        whole.center + unit * where.nodes,
-        Estimate(spread[0], spread[1], method, warnings=notes),
-        Estimate(spread[2], spread[3], method, warnings=notes),
-        known, spread[4], spread[5], Estimate(spread[6], spread[7], method), tests, where.h * unit,
-        where.axes and tuple(c + s * a for a, c, s in zip(where.axes, whole.center, unit, strict=True)), run,
+        whole.center + unit * drift.nodes, replace(found.drift, warnings=notes), replace(found.noise, warnings=notes), found.known,
+        found.drift_bias, found.noise_bias, found.pawula, tests, np.stack([drift.h, noise.h]) * unit, axes, run,
     )  # fmt: skip
-
-
-def _moved(step: Floats, drift: Estimate) -> tuple[str, ...]:
-    pulls = float(np.sqrt(np.mean((step / drift.error) ** 2)))
-    if pulls < MOVED:
-        return ()
-    size = float(np.sqrt(np.mean(step**2) / np.mean(drift.value**2)))
-    return (f"the last order of the limit of small steps moved the drift by {100 * size:.2g} % ({pulls:.1f} standard errors); record more often",)
-
-
-def _everywhere(known: Flags, values: Floats) -> Floats:
-    out = np.full((len(known), *values.shape[1:]), np.nan)
-    out[known] = values
-    return out
