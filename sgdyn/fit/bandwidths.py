@@ -52,7 +52,9 @@ def cross_validated(run: Pieces, responses: Callable[[Stretch], Floats], tick: P
     return np.full(run.dim, best * float(every) ** (-1 / (4 + run.dim)))
 
 
-def _misses(run: Pieces, responses: Callable[[Stretch], Floats], axes: tuple[Floats, ...], h: float) -> tuple[Floats, NDArray[np.bool_]]:
+def _misses(
+    run: Pieces, responses: Callable[[Stretch], Floats], axes: tuple[Floats, ...], h: float
+) -> tuple[Floats, NDArray[np.bool_]]:
     """Squared errors of prediction (point,), each response in units of its own variance, and where they mean something."""
     nodes, shape = mesh(axes), tuple(len(a) for a in axes)
     sums = kernel_sums(run, nodes, np.full(run.dim, h), responses, degree=1)

@@ -11,7 +11,7 @@ from sgdyn.estimate import Estimate
 from sgdyn.fit.local_moments import DEGREE, Pieces, diagonal, local_fit
 from sgdyn.fit.neighbourhoods import Neighbourhoods
 from sgdyn.fit.small_steps import limit, rates_at_lags
-from sgdyn.fit.stretches import jackknife
+from sgdyn.fit.stretches import combined, left_out
 
 Floats = NDArray[np.float64]
 
@@ -30,6 +30,7 @@ class Rates:
     drift_bias: Floats
     noise_bias: Floats
     remarks: tuple[str, ...]
+    replicates: tuple[Floats, Floats]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +43,9 @@ class _Local:
     dt: float
 
     def __call__(self, total: Floats, lags: int, degree: int = DEGREE) -> tuple[Floats, Floats]:
-        drift, noise = rates_at_lags(total[: self.split], total[self.split :], self.nodes, self.dt, degree, bare=lags == 0)
+        drift, noise = rates_at_lags(
+            total[: self.split], total[self.split :], self.nodes, self.dt, degree, bare=lags == 0
+        )
         unit = self.unit
         return limit(drift, max(lags, 1)) * unit, limit(noise, max(lags - 1, 1)) * unit[:, None] * unit
 
@@ -62,18 +65,22 @@ def conditional_rates(whole: Pieces, drift: Neighbourhoods, noise: Neighbourhood
     near = [part.sums[..., known] for part in (drift, noise)]
     sums, at = np.concatenate(near, axis=1), _Local(drift.nodes[known], near[0].shape[1], whole.scale, whole.dt)
     method = f"local polynomials, {lags} lags, {whole.count} transitions, jackknife over {len(sums)} stretches"
-    force, strength, pawula = jackknife(sums, lambda total: (*at(total, lags), at.pawula(total)), method)
+    central, parts = left_out(sums, lambda total: (*at(total, lags), at.pawula(total)))
+    force, strength, pawula = (combined(v, p, len(sums), method) for v, p in zip(central, parts, strict=True))
     total = sums.sum(axis=0)
     best, straight, shorter = at(total, lags), at(total, lags, 1), at(total, lags - 1 if lags > 1 else 2)
     bias = [np.abs(b - s) + np.abs(b - o) for b, s, o in zip(best, straight, shorter, strict=True)]
     return Rates(
         known, *(_everywhere(known, part) for part in (force, strength, pawula)), *(_spread(known, part) for part in bias),
-        _moved(best[0] - shorter[0], force),
+        _moved(best[0] - shorter[0], force), tuple(np.moveaxis(_spread(known, np.moveaxis(p, 0, 1)), 1, 0) for p in parts[:2]),
     )  # fmt: skip
 
 
 def _moved(step: Floats, drift: Estimate) -> tuple[str, ...]:
-    pulls, size = float(np.sqrt(np.mean((step / drift.error) ** 2))), float(np.sqrt(np.mean(step**2) / np.mean(drift.value**2)))
+    pulls, size = (
+        float(np.sqrt(np.mean((step / drift.error) ** 2))),
+        float(np.sqrt(np.mean(step**2) / np.mean(drift.value**2))),
+    )
     text = f"the last order of the limit of small steps moved the drift by {100 * size:.2g} % ({pulls:.1f} standard errors); record more often"
     return (text,) if pulls > MOVED else ()
 

@@ -70,7 +70,9 @@ def pieces(run: Series, lags: int) -> Pieces:
         )
     y = (run.x - center) / scale
     found = [_stretch(y[r], a, min(b, y.shape[1] - lags), lags) for r, a, b in run.stretches()]
-    gathered = [_joined([found[i] for i in part]) for part in np.array_split(np.arange(len(found)), BLOCKS) if len(part)]
+    gathered = [
+        _joined([found[i] for i in part]) for part in np.array_split(np.arange(len(found)), BLOCKS) if len(part)
+    ]
     return Pieces(tuple(gathered), center, scale, run.dt)
 
 

@@ -46,7 +46,9 @@ class Independence(Printed):
             pulls = np.where(np.asarray(away) > size, np.abs(number.pull(0.0)), 0.0)
             worst = int(np.argmax(pulls))
             if pulls[worst] > CERTAIN:
-                found.append(f"coordinate {worst}: {text.format(number.value[worst])} ({pulls[worst]:.0f} standard errors)")
+                found.append(
+                    f"coordinate {worst}: {text.format(number.value[worst])} ({pulls[worst]:.0f} standard errors)"
+                )
         return tuple(found)
 
     @property

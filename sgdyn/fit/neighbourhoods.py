@@ -19,6 +19,8 @@ Responses = Callable[[Stretch], Floats]
 
 LEAST, LEAST_PARTS = 40.0, 12
 """A point is known where the weights of the run's points add up to so much, from so many of the parts that the jackknife leaves out."""
+ONE_SIDED = 1.0
+"""And where the middle of those points is not further away than so many bandwidths."""
 FINEST, FEWEST, NODES_PER_BANDWIDTH = (65, 25, 11), 9, 1.5
 
 
@@ -33,9 +35,11 @@ class Neighbourhoods:
 
     @property
     def known(self) -> Flags:
-        """Where enough of the run is near (node,)."""
-        weights = self.sums[:, 0]
-        return np.asarray((weights.sum(axis=0) >= LEAST) & ((weights > 1.0).sum(axis=0) >= LEAST_PARTS))
+        """Where enough of the run is near (node,), and around the node rather than on one side."""
+        weights, total = self.sums[:, 0], self.sums[:, : 1 + self.nodes.shape[1]].sum(axis=0)
+        enough = (total[0] >= LEAST) & ((weights > 1.0).sum(axis=0) >= LEAST_PARTS)
+        middle = total[1:].T / np.maximum(total[:1].T, LEAST)
+        return np.asarray(enough & (np.linalg.norm((middle - self.nodes) / self.h, axis=1) <= ONE_SIDED))
 
     def cut(self, axes: tuple[Floats, ...], which: Flags) -> Neighbourhoods:
         """The nodes of a smaller mesh."""
@@ -60,7 +64,9 @@ def over_grid(run: Pieces, h: Floats, narrower: Floats, responses: Responses) ->
     """
     z = np.concatenate([part.z for part in run.parts])
     low, high = z.min(axis=0), z.max(axis=0)
-    counts = np.clip(np.ceil(NODES_PER_BANDWIDTH * (high - low) / narrower).astype(int) + 1, FEWEST, FINEST[run.dim - 1])
+    counts = np.clip(
+        np.ceil(NODES_PER_BANDWIDTH * (high - low) / narrower).astype(int) + 1, FEWEST, FINEST[run.dim - 1]
+    )
     axes = tuple(np.linspace(a, b, n) for a, b, n in zip(low, high, counts, strict=True))
     found = replace(at_nodes(run, mesh(axes), h, responses), axes=axes)
     if found.known.sum() < FEWEST:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from sgdyn.fit.conditional import conditional_rates
 from sgdyn.fit.local_moments import Pieces, Stretch, increments, pieces, squares
 from sgdyn.fit.markov import Independence, independence
 from sgdyn.fit.neighbourhoods import Neighbourhoods, at_nodes, box_of, over_grid, without_means
-from sgdyn.fit.stretches import Series, series
+from sgdyn.fit.stretches import Series, combined, series
 from sgdyn.fit.tables import continued, process_from
 from sgdyn.nets.recording import Recording
 from sgdyn.printing import Printed
@@ -50,6 +51,7 @@ class KramersMoyal(Printed):
     bandwidths: Floats
     axes: tuple[Floats, ...] | None
     series: Series
+    replicates: tuple[Floats, Floats] = field(repr=False)
 
     @property
     def dim(self) -> int:
@@ -72,9 +74,31 @@ class KramersMoyal(Printed):
         Points of the box that are not known have the values of the nearest known one; beyond the box all is NaN, and a path that gets there raises
         `BlowUpError`: type boundary=sg.box(found.box), and found.grid(200) for grids. Raises ValueError for points that were chosen.
         """
+        return self._process(self.drift.value, self.noise.value)
+
+    def _process(self, drift: Floats, noise: Floats) -> Langevin:
         if self.axes is None:
-            raise ValueError("got a fit at chosen points, expected one on its own grid; type sgdyn.fit.kramers_moyal(recording) without points=")
-        return process_from(self.axes, *continued(self.axes, self.known, self.drift.value, self.noise.value))
+            raise ValueError(
+                "got a fit at chosen points, expected one on its own grid; type sgdyn.fit.kramers_moyal(recording) without points="
+            )
+        return process_from(self.axes, *continued(self.axes, self.known, drift, noise))
+
+    def estimate(self, quantity: Callable[[Langevin], Any], groups: int = 20) -> Estimate:
+        """What a function of the fitted process gives, with the jackknife error that the run's length makes: a time, a density, a rate.
+
+        quantity(process): a number or an array; it is called once for the process and once without each of `groups` parts of the run.
+        """
+        fitted, away = (self.drift.value, self.noise.value), [part - part.mean(axis=0) for part in self.replicates]
+        count = len(away[0])
+        splits = np.array_split(np.arange(count), min(checks.count("groups", groups, least=2), count))
+        whole, parts = np.asarray(quantity(self.process()), dtype=np.float64), []
+        for left in splits:
+            share = (count - 1) / (count - len(left))
+            shifted = (value + share * part[left].sum(axis=0) for value, part in zip(fitted, away, strict=True))
+            parts.append(np.asarray(quantity(self._process(*shifted)), dtype=np.float64))
+        return combined(
+            whole, np.array(parts), len(splits), f"of the fitted process, jackknife over {len(splits)} parts of the run"
+        )
 
     def plot(self, ax: Any = None) -> Any:
         """Drift and noise with their errors (one dimension), or the drift as arrows over the noise (see `sgdyn.plot`)."""
@@ -129,9 +153,15 @@ def _lags(lags: int) -> int:
     return lags
 
 
-def _neighbourhoods(run: Pieces, bandwidth: ArrayLike | None, tick: Progress) -> tuple[Pieces, Neighbourhoods, Neighbourhoods]:
+def _neighbourhoods(
+    run: Pieces, bandwidth: ArrayLike | None, tick: Progress
+) -> tuple[Pieces, Neighbourhoods, Neighbourhoods]:
     """The run with its residuals, and the sums for drift and noise over one grid."""
-    first = _bandwidth(run, bandwidth) if bandwidth is not None else cross_validated(run, _steps, lambda done: tick(0.4 * done))
+    first = (
+        _bandwidth(run, bandwidth)
+        if bandwidth is not None
+        else cross_validated(run, _steps, lambda done: tick(0.4 * done))
+    )
     coarse = over_grid(run, first, first, increments)
     run = without_means(run, coarse)
     second = first if bandwidth is not None else cross_validated(run, _products, lambda done: tick(0.5 + 0.4 * done))
@@ -169,5 +199,5 @@ def _result(
     notes = tests.remarks + found.remarks
     return KramersMoyal(
         whole.center + unit * drift.nodes, replace(found.drift, warnings=notes), replace(found.noise, warnings=notes), found.known,
-        found.drift_bias, found.noise_bias, found.pawula, tests, np.stack([drift.h, noise.h]) * unit, axes, run,
+        found.drift_bias, found.noise_bias, found.pawula, tests, np.stack([drift.h, noise.h]) * unit, axes, run, found.replicates,
     )  # fmt: skip

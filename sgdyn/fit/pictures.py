@@ -41,4 +41,27 @@ def balance(found: Any, ax: Any) -> None:
     ax.legend()
 
 
-FITS = {"LinearDynamics": dynamics, "Confinement": confinement, "Balance": balance}
+def kramers_moyal(found: Any, ax: Any) -> None:
+    """Drift and noise with their errors along a line; in two dimensions the drift as arrows over the trace of the noise."""
+    x, known = found.points, found.known
+    if found.dim == 1:
+        for part, color, name in ((found.drift, BLUE, "$F(x)$"), (found.noise, ORANGE, "$T D(x)$")):
+            value, error = (np.reshape(p[known], -1) for p in (part.value, part.error))
+            ax.errorbar(x[known, 0], value, error, fmt="o-", ms=3, lw=0.8, capsize=2, color=color, label=name)
+        ax.axhline(0, color=GREY, lw=0.8)
+        ax.set(xlabel="$x$", title="fitted drift and diffusion")
+        ax.legend()
+        return
+    size = np.trace(found.noise.value[known], axis1=-2, axis2=-1)
+    marks = ax.scatter(*x[known, :2].T, c=size, s=12, cmap="Blues")
+    ax.figure.colorbar(marks, ax=ax, label="tr $T D$")
+    ax.quiver(*x[known, :2].T, *found.drift.value[known, :2].T, color=GREY, width=0.004)
+    ax.set(xlabel="$x_0$", ylabel="$x_1$", title="fitted drift and diffusion")
+
+
+FITS = {
+    "KramersMoyal": kramers_moyal,
+    "LinearDynamics": dynamics,
+    "Confinement": confinement,
+    "Balance": balance,
+}

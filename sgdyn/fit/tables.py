@@ -35,7 +35,9 @@ def _values(x: Any, theta: Any, p: int, starts: Any, out: Any) -> None:
             inside = inside and first[a] >= 0
     for c in range(len(out)):
         begin = starts[3] + c * size
-        out[c] = _contract(theta[begin : begin + size].reshape(counts), first, value, slope, dim, -1) if inside else np.nan
+        out[c] = (
+            _contract(theta[begin : begin + size].reshape(counts), first, value, slope, dim, -1) if inside else np.nan
+        )
 
 
 @helper
@@ -168,7 +170,9 @@ def _noise(axes: tuple[Floats, ...], noise: Floats) -> TabulatedNoise:
         return np.asarray(half + np.swapaxes(half, -2, -3))
 
     slopes = Opaque(slope, dim, (dim, dim, dim), name="the slope of the fitted D")
-    divergence = Opaque(lambda x: np.einsum("...ijj->...i", slope(x)), dim, (dim,), name="the divergence of the fitted D")
+    divergence = Opaque(
+        lambda x: np.einsum("...ijj->...i", slope(x)), dim, (dim,), name="the divergence of the fitted D"
+    )
     return TabulatedNoise(Opaque(matrix, dim, (dim, dim), slopes, name="the fitted D"), divergence, factor)
 
 
