@@ -70,19 +70,22 @@ def conditional_rates(whole: Pieces, drift: Neighbourhoods, noise: Neighbourhood
     total = sums.sum(axis=0)
     best, straight, shorter = at(total, lags), at(total, lags, 1), at(total, lags - 1 if lags > 1 else 2)
     bias = [np.abs(b - s) + np.abs(b - o) for b, s, o in zip(best, straight, shorter, strict=True)]
-    return Rates(
-        known, *(_everywhere(known, part) for part in (force, strength, pawula)), *(_spread(known, part) for part in bias),
-        _moved(best[0] - shorter[0], force), tuple(np.moveaxis(_spread(known, np.moveaxis(p, 0, 1)), 1, 0) for p in parts[:2]),
-    )  # fmt: skip
+    force, strength, pawula = (_everywhere(known, part) for part in (force, strength, pawula))
+    drift_bias, noise_bias = (_spread(known, part) for part in bias)
+    remarks = _moved(best[0] - shorter[0], force.error[known], best[0])
+    replicates = (_replicates(known, parts[0]), _replicates(known, parts[1]))
+    return Rates(known, force, strength, pawula, drift_bias, noise_bias, remarks, replicates)
 
 
-def _moved(step: Floats, drift: Estimate) -> tuple[str, ...]:
-    pulls, size = (
-        float(np.sqrt(np.mean((step / drift.error) ** 2))),
-        float(np.sqrt(np.mean(step**2) / np.mean(drift.value**2))),
-    )
+def _moved(step: Floats, error: Floats, drift: Floats) -> tuple[str, ...]:
+    pulls, size = (float(np.sqrt(np.mean(part))) for part in ((step / error) ** 2, step**2 / np.mean(drift**2)))
     text = f"the last order of the limit of small steps moved the drift by {100 * size:.2g} % ({pulls:.1f} standard errors); record more often"
     return (text,) if pulls > MOVED else ()
+
+
+def _replicates(known: NDArray[np.bool_], parts: Floats) -> Floats:
+    """Values without each stretch (stretch, point, ...)."""
+    return np.moveaxis(_spread(known, np.moveaxis(parts, 0, 1)), 1, 0)
 
 
 def _everywhere(known: NDArray[np.bool_], part: Estimate) -> Estimate:

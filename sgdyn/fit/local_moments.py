@@ -137,22 +137,32 @@ def local_fit(total: Floats, nodes: Floats, degree: int, summed: int = DEGREE) -
 
     summed: the degree that the sums were made for. Source: Fan and Gijbels, Local Polynomial Modelling (1996), ch. 3.
     """
-    dim = nodes.shape[1]
-    all_rows, used = _exponents(dim, 2 * summed), _exponents(dim, degree)
-    places = {c: i for i, c in enumerate(all_rows)}
-    gram = np.array([[places[tuple(sorted(a + b))] for b in used] for a in used])
-    basis = len(_exponents(dim, summed))
-    loads = total[len(all_rows) :].reshape(basis, -1, len(nodes))[: len(used)]
-    matrix = np.moveaxis(total[gram], -1, 0)
-    found = np.linalg.solve(_ridged(matrix), np.moveaxis(loads, -1, 0))
+    matrix, count = _gram(total, nodes.shape[1], degree, summed)
+    loads = total[count:].reshape(len(_exponents(nodes.shape[1], summed)), -1, len(nodes))[: matrix.shape[1]]
+    found = np.linalg.solve(matrix, np.moveaxis(loads, -1, 0))
     at, along = monomials(nodes, degree), _slopes(nodes, degree)
     return np.einsum("pb,pbr->pr", at, found), np.einsum("pbk,pbr->prk", along, found)
+
+
+def support(total: Floats, nodes: Floats, degree: int = DEGREE) -> Floats:
+    """How many transitions that start at a node would give its values as well as those around it do, at least (node,)."""
+    at, matrix = monomials(nodes, degree), _gram(total, nodes.shape[1], degree, DEGREE)[0]
+    leverage = np.einsum("pb,pb->p", at, np.linalg.solve(matrix, at[..., None])[..., 0])
+    return np.where((leverage > 0) & (total[0] > 1.0), 1 / np.maximum(leverage, 1e-300), 0.0)
+
+
+def _gram(total: Floats, dim: int, degree: int, summed: int) -> tuple[Floats, int]:
+    """Weighted sums of products of monomials (node, count, count), and in how many rows of the total they stand."""
+    rows, used = _exponents(dim, 2 * summed), _exponents(dim, degree)
+    places = {c: i for i, c in enumerate(rows)}
+    which = np.array([[places[tuple(sorted(a + b))] for b in used] for a in used])
+    return _ridged(np.moveaxis(total[which], -1, 0)), len(rows)
 
 
 def _ridged(matrix: Floats) -> Floats:
     """Where nothing is near, anything may come out, but no exception."""
     diagonal = np.einsum("pii->pi", matrix)
-    return matrix + np.eye(matrix.shape[-1]) * (1e-12 * diagonal + 1e-280)[:, None, :]
+    return np.asarray(matrix + np.eye(matrix.shape[-1]) * (1e-12 * diagonal + 1e-280)[:, None, :])
 
 
 def increments(part: Stretch) -> Floats:

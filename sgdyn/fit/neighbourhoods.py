@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import RegularGridInterpolator
 
 from sgdyn.fit.bandwidths import mesh
-from sgdyn.fit.local_moments import DEGREE, Pieces, Stretch, increments, kernel_sums, local_fit
+from sgdyn.fit.local_moments import DEGREE, Pieces, Stretch, kernel_sums, local_fit, support
 from sgdyn.fit.tables import continued
 
 Floats = NDArray[np.float64]
@@ -18,9 +18,7 @@ Flags = NDArray[np.bool_]
 Responses = Callable[[Stretch], Floats]
 
 LEAST, LEAST_PARTS = 40.0, 12
-"""A point is known where the weights of the run's points add up to so much, from so many of the parts that the jackknife leaves out."""
-ONE_SIDED = 1.0
-"""And where the middle of those points is not further away than so many bandwidths."""
+"""A point is known as well as by so many transitions from it, from so many of the parts that the jackknife leaves out."""
 FINEST, FEWEST, NODES_PER_BANDWIDTH = (65, 25, 11), 9, 1.5
 
 
@@ -35,11 +33,9 @@ class Neighbourhoods:
 
     @property
     def known(self) -> Flags:
-        """Where enough of the run is near (node,), and around the node rather than on one side."""
-        weights, total = self.sums[:, 0], self.sums[:, : 1 + self.nodes.shape[1]].sum(axis=0)
-        enough = (total[0] >= LEAST) & ((weights > 1.0).sum(axis=0) >= LEAST_PARTS)
-        middle = total[1:].T / np.maximum(total[:1].T, LEAST)
-        return np.asarray(enough & (np.linalg.norm((middle - self.nodes) / self.h, axis=1) <= ONE_SIDED))
+        """Where the run says as much as `LEAST` points at the node would (node,)."""
+        parts = (self.sums[:, 0] > 1.0).sum(axis=0)
+        return np.asarray((parts >= LEAST_PARTS) & (support(self.sums.sum(axis=0), self.nodes) >= LEAST))
 
     def cut(self, axes: tuple[Floats, ...], which: Flags) -> Neighbourhoods:
         """The nodes of a smaller mesh."""

@@ -183,7 +183,7 @@ def _bandwidth(run: Pieces, given: ArrayLike) -> Floats:
 
 
 def _steps(part: Stretch) -> Floats:
-    return part.ahead[0]
+    return np.asarray(part.ahead[0])
 
 
 def _products(part: Stretch) -> Floats:

@@ -53,9 +53,9 @@ def test_intervals_cover_over_two_hundred_seeds():
 
 
 def test_a_wrong_temperature_and_a_wrong_sign_are_seen():
-    found = sg.fit.kramers_moyal(run(WELL, [1.0], 0), dt=0.02, bandwidth=0.15, points=POINTS)
+    found = sg.fit.kramers_moyal(run(WELL, [1.0], 0, t=300.0, paths=8), dt=0.02, bandwidth=0.15, points=POINTS)
     assert found.drift.agrees(FORCE) and found.noise.agrees(0.4)
-    assert not found.drift.agrees(-FORCE) and not found.drift.agrees(1.2 * FORCE) and not found.noise.agrees(0.48)
+    assert not found.drift.agrees(-FORCE) and not found.drift.agrees(1.3 * FORCE) and not found.noise.agrees(0.48)
 
 
 def test_the_fitted_process_has_the_true_density_and_escape_time():
@@ -86,13 +86,13 @@ def test_outside_the_box_a_path_is_stopped_with_a_message():
 
 def test_coarse_steps_need_the_correction():
     """Rows 0.1 apart in wells that relax in 0.125: bare moments miss D by half and F by dozens of errors, corrected ones by their errors and bounds."""
-    x = run(WELL, [1.0], 3, t=1000.0, dt=0.1, substeps=50, paths=8)
+    x = run(WELL, [1.0], 3, t=1000.0, dt=0.1, substeps=40, paths=8)
     options = {"dt": 0.1, "bandwidth": 0.12, "points": POINTS}
     bare, found = sg.fit.kramers_moyal(x, lags=0, **options), sg.fit.kramers_moyal(x, **options)
     assert np.abs(bare.drift.pull(FORCE)).max() > 20 and np.abs(bare.noise.pull(0.4)).max() > 40
     assert np.all(np.abs(found.drift.value - FORCE) < 3.5 * found.drift.error + found.drift_bias)
     assert np.all(np.abs(found.noise.value - 0.4) < 3.5 * found.noise.error + found.noise_bias)
-    assert np.abs(found.drift.value - FORCE).mean() < 0.3 * np.abs(bare.drift.value - FORCE).mean()
+    assert np.abs(found.drift.value - FORCE).mean() < 0.5 * np.abs(bare.drift.value - FORCE).mean()
 
 
 def test_linear_processes_are_exact_at_any_step():
@@ -149,7 +149,7 @@ def test_two_dimensions_with_a_curl():
 def test_the_process_of_the_plane_goes_to_grid_and_simulation():
     found = sg.fit.kramers_moyal(plane_run(1), dt=0.02, bandwidth=0.3)
     process, true = found.process(), sg.Langevin.from_drift(spiral, 1.0, oblique, dim=2)
-    box = np.array([(-1.4, 1.4), (-1.2, 1.2)])
+    box = np.array([(-1.2, 1.2), (-1.0, 1.0)])
     grid = sg.Grid([(*side, 40) for side in box])
     fitted, exact = (sg.fokker_planck(p, grid).stationary() for p in (process, true))
     assert np.abs(fitted.masses - exact.masses).sum() < 0.12
@@ -166,15 +166,15 @@ def test_the_process_of_the_plane_goes_to_grid_and_simulation():
 def test_three_dimensions():
     F, D = np.array([[1.0, 0.8, 0.0], [-0.8, 1.0, 0.0], [0.0, 0.3, 0.7]]), np.diag([0.5, 0.3, 0.4])
     process = sg.Langevin.linear(F, T=1.0, D=D)
-    x = sg.simulate(process, np.zeros(3), t=200.0, dt=0.05, n_paths=4, seed=0, method=sg.ExactLinear(), save=4001).x
+    x = sg.simulate(process, np.zeros(3), t=200.0, dt=0.05, n_paths=2, seed=0, method=sg.ExactLinear(), save=4001).x
     points = np.array([[0.0, 0.0, 0.0], [0.4, -0.3, 0.2]])
     found = sg.fit.kramers_moyal(x, dt=0.05, bandwidth=0.5, points=points)
     assert found.drift.agrees(-points @ F.T) and found.noise.agrees(D)
-    assert found.drift.error.max() < 0.6
+    assert found.drift.error.max() < 0.8
 
 
 def hidden_velocity(rng):
-    x = run(sg.Momentum(sg.quadratic([[1.0]]), T=0.5, friction=1.0), [0.0, 0.0], 0, t=200.0, substeps=5)
+    x = run(sg.Momentum(sg.quadratic([[1.0]]), T=0.5, friction=1.0), [0.0, 0.0], 0, t=100.0, substeps=5)
     return x[..., :1]
 
 
