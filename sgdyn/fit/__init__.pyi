@@ -2,6 +2,8 @@ from .autoregression import LinearDynamics as LinearDynamics
 from .autoregression import linear as linear
 from .comparison import Comparison as Comparison
 from .comparison import compare as compare
+from .forces import ForceInference as ForceInference
+from .forces import force_inference as force_inference
 from .nonparametric import KramersMoyal as KramersMoyal
 from .nonparametric import kramers_moyal as kramers_moyal
 from .stationarity import Balance as Balance

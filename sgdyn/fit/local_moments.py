@@ -86,16 +86,17 @@ def _joined(parts: Sequence[Stretch]) -> Stretch:
 
 def monomials(z: Floats, degree: int) -> Floats:
     """Products of up to `degree` coordinates (n, count), in order of their degree."""
-    return np.stack([np.prod(z[:, list(c)], axis=1) for c in _exponents(z.shape[1], degree)], axis=1)
+    return np.stack([np.prod(z[:, list(c)], axis=1) for c in exponents(z.shape[1], degree)], axis=1)
 
 
-def _exponents(dim: int, degree: int) -> list[tuple[int, ...]]:
+def exponents(dim: int, degree: int) -> list[tuple[int, ...]]:
+    """The coordinates of which each monomial is the product."""
     return [c for d in range(degree + 1) for c in combinations_with_replacement(range(dim), d)]
 
 
 def _slopes(z: Floats, degree: int) -> Floats:
     """Derivatives of the monomials (n, count, k)."""
-    rows = [[_power(z, c, a) for a in range(z.shape[1])] for c in _exponents(z.shape[1], degree)]
+    rows = [[_power(z, c, a) for a in range(z.shape[1])] for c in exponents(z.shape[1], degree)]
     return np.asarray(np.moveaxis(np.array(rows), -1, 0))
 
 
@@ -125,7 +126,7 @@ def kernel_sums(
 
 
 def _part(part: Stretch, nodes: Floats, h: Floats, values: Floats, degree: int) -> Floats:
-    basis, products = len(_exponents(part.z.shape[1], degree)), monomials(part.z, 2 * degree)
+    basis, products = len(exponents(part.z.shape[1], degree)), monomials(part.z, 2 * degree)
     loads = products[:, :basis, None] * values[:, None, :]
     rows = np.concatenate([products, loads.reshape(len(loads), -1)], axis=1)
     cuts = range(0, len(rows), ROWS)
@@ -138,7 +139,7 @@ def local_fit(total: Floats, nodes: Floats, degree: int, summed: int = DEGREE) -
     summed: the degree that the sums were made for. Source: Fan and Gijbels, Local Polynomial Modelling (1996), ch. 3.
     """
     matrix, count = _gram(total, nodes.shape[1], degree, summed)
-    loads = total[count:].reshape(len(_exponents(nodes.shape[1], summed)), -1, len(nodes))[: matrix.shape[1]]
+    loads = total[count:].reshape(len(exponents(nodes.shape[1], summed)), -1, len(nodes))[: matrix.shape[1]]
     found = np.linalg.solve(matrix, np.moveaxis(loads, -1, 0))
     at, along = monomials(nodes, degree), _slopes(nodes, degree)
     return np.einsum("pb,pbr->pr", at, found), np.einsum("pbk,pbr->prk", along, found)
@@ -153,7 +154,7 @@ def support(total: Floats, nodes: Floats, degree: int = DEGREE) -> Floats:
 
 def _gram(total: Floats, dim: int, degree: int, summed: int) -> tuple[Floats, int]:
     """Weighted sums of products of monomials (node, count, count), and in how many rows of the total they stand."""
-    rows, used = _exponents(dim, 2 * summed), _exponents(dim, degree)
+    rows, used = exponents(dim, 2 * summed), exponents(dim, degree)
     places = {c: i for i, c in enumerate(rows)}
     which = np.array([[places[tuple(sorted(a + b))] for b in used] for a in used])
     return _ridged(np.moveaxis(total[which], -1, 0)), len(rows)

@@ -59,7 +59,23 @@ def kramers_moyal(found: Any, ax: Any) -> None:
     ax.set(xlabel="$x_0$", ylabel="$x_1$", title="fitted drift and diffusion")
 
 
+def force_inference(found: Any, ax: Any) -> None:
+    """Coefficients of each component's drift, in units of their errors' size."""
+    value, error = found.coefficients.value, found.coefficients.error
+    places = np.arange(value.shape[1])
+    for i, (row, spread) in enumerate(zip(value, error, strict=True)):
+        ax.errorbar(places + 0.1 * i, row, spread, fmt="o", ms=3, capsize=2, label=f"$F_{{{i}}}$")
+    ax.axhline(0, color=GREY, lw=0.8)
+    ax.set(
+        xlabel="function",
+        ylabel="coefficient",
+        title=f"drift: {found.information.value:.3g} bits, {found.parameters} parameters",
+    )
+    ax.legend()
+
+
 FITS = {
+    "ForceInference": force_inference,
     "KramersMoyal": kramers_moyal,
     "LinearDynamics": dynamics,
     "Confinement": confinement,
