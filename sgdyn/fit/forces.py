@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import stats
 
 from sgdyn import checks
 from sgdyn.codegen.formula import Formula
@@ -23,6 +24,8 @@ Floats = NDArray[np.float64]
 
 DEGREES = (1, 2, 3)
 """Of polynomials among which the information chooses."""
+RISK = 0.001
+"""The chance that a degree which is not needed is taken."""
 LEAST = 10
 """Transitions for each function, at least."""
 
@@ -42,7 +45,7 @@ class ForceInference(Printed):
     noise_coefficients: Estimate
     information: Estimate
     force_error: float
-    series: Series
+    series: Series = field(repr=False)
     replicates: tuple[Floats, Floats] = field(repr=False)
 
     @property
@@ -91,7 +94,7 @@ def force_inference(
     drifts that outrun the noise. s = dt, ..., `lags` dt, and the limit s -> 0 of the polynomial through them.
 
     basis, noise_basis: the degree of polynomials, a NumPy function of x that returns (count,), or a list of functions; basis=None takes the degree 1, 2 or
-    3: a higher one where it raises the information by two standard deviations more than the half nat for each parameter that chance gives.
+    3: a higher one where chance would raise the information as much in one of a thousand runs (half a nat for each parameter in the mean).
     recording: of `nets.train` on a subspace, or an array (replica, time, k) or (time, k) with its `dt`. Raises ValueError for functions that are
     linearly dependent along the run and for fewer than ten transitions a function, momentum. Sources: Frishman and Ronceray, PRX 10, 021009
     (2020); Vestergaard, Blainey, Flyvbjerg, Phys. Rev. E 89, 022726 (2014).
@@ -137,7 +140,7 @@ def _fitted(run: Series, basis: Any, noise_basis: Any, stratonovich: bool, estim
     method = f"projection on {force.shape[0]} functions, {sense}, {estimator}, {lags} lags, jackknife over {len(sums)} stretches"
     c, d = (combined(value, part, len(sums), method) for value, part in zip(central, parts, strict=True))
     information, error = _information(gram, projection.noise(run.x[:, :-1]), c.value, d.value, run.dt)
-    return ForceInference(force, noise, c, d, information, error, run, parts)
+    return ForceInference(force, noise, c, d, information, error, run, (parts[0], parts[1]))
 
 
 def _information(gram: Floats, noise: Floats, c: Floats, d: Floats, dt: float) -> tuple[Estimate, float]:
@@ -154,10 +157,10 @@ def _information(gram: Floats, noise: Floats, c: Floats, d: Floats, dt: float) -
 
 
 def _worth(plain: ForceInference, richer: ForceInference) -> bool:
-    """Functions that are not needed add chi²/2 nats, of mean and variance (their number)/2."""
+    """Functions that are not needed add half a chi² variable, with as many degrees of freedom, to the information in nats."""
     more = richer.parameters - plain.parameters
-    gain = (richer.information.value - plain.information.value) * np.log(2)
-    return bool(gain > 2 * np.sqrt(more / 2))
+    gain = (richer.information.value - plain.information.value) * np.log(2) + more / 2
+    return bool(2 * gain > stats.chi2.isf(RISK, more))
 
 
 def _at(basis: Formula, x: ArrayLike, found: Estimate, replicates: Floats) -> Estimate:

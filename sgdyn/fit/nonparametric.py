@@ -50,7 +50,7 @@ class KramersMoyal(Printed):
     independence: Independence
     bandwidths: Floats
     axes: tuple[Floats, ...] | None
-    series: Series
+    series: Series = field(repr=False)
     replicates: tuple[Floats, Floats] = field(repr=False)
 
     @property

@@ -64,7 +64,7 @@ class Projection:
         k, forces, noises = self.force.dim, [], []
         for lag, (load, square) in enumerate(at_lags, start=1):
             s = lag * self.dt
-            D = symmetric(np.linalg.solve(noise_gram, square.T) / (2 * s), k)
+            D = symmetric(np.asarray(np.linalg.solve(noise_gram, square.T) / (2 * s), dtype=np.float64), k)
             push = load / s - (0.0 if slopes is None else np.einsum("cmv,cva->ma", D, slopes))
             forces.append(np.linalg.solve(gram, push.T).T)
             noises.append(np.moveaxis(D, 0, -1))
