@@ -6,6 +6,9 @@ from .forces import ForceInference as ForceInference
 from .forces import force_inference as force_inference
 from .nonparametric import KramersMoyal as KramersMoyal
 from .nonparametric import kramers_moyal as kramers_moyal
+from .reversals import Irreversibility as Irreversibility
+from .reversals import irreversibility as irreversibility
+from .spectra import Correlations as Correlations
 from .stationarity import Balance as Balance
 from .stationarity import balance as balance
 from .verdict import Verdict as Verdict

@@ -47,12 +47,7 @@ class LinearDynamics(Printed):
     @property
     def covariance(self) -> Floats:
         """S with F S + S F' = 2 T D; raises ValueError if a mode does not decay."""
-        if self.rates[0].real <= 0:
-            raise ValueError(
-                f"got a fitted rate {self.rates[0]:.3g}, expected positive ones: that mode does not decay in this run, so there is no stationary "
-                "covariance; type sgdyn.fit.confinement(recording) for which modes are confined"
-            )
-        return np.asarray(linalg.solve_continuous_lyapunov(self.F.value, 2 * self.noise.value))
+        return _stationary(self.F.value, self.noise.value)
 
     def process(self) -> Langevin:
         """The fitted process with T = 1 and D = `noise`, which every solver takes; negative eigenvalues of `noise` are cut off."""
@@ -80,6 +75,34 @@ def linear(recording: Recording | Any, *, dt: float | None = None) -> LinearDyna
     F, noise, center = jackknife(sums, lambda total: _dynamics(total, run.dt), method)
     correlation, kurtosis = _residuals(run, sums.sum(axis=0), method)
     return LinearDynamics(F, noise, center, correlation, kurtosis, run)
+
+
+def entropy_production(run: Series) -> Estimate:
+    """Of the linear process that a run follows, per unit time: tr(N^-1 (T Q) S^-1 (T Q)') with N = T D, T Q = F S - N; unbiased to order 1/n.
+
+    Raises ValueError as `linear` does, and where a mode does not decay.
+    """
+    sums = np.array([_sums(run.x[r, a : b + 1]) for r, a, b in run.stretches()])
+    method = f"linear process of maximum likelihood, jackknife over {len(sums)} stretches"
+    (found,) = jackknife(sums, lambda total: (_production(*_dynamics(total, run.dt)[:2]),), method)
+    return Estimate(float(found.value), float(found.error), method)
+
+
+def _production(F: Floats, noise: Floats) -> Floats:
+    S = _stationary(F, noise)
+    circulation = F @ S - noise
+    return np.asarray(np.trace(np.linalg.solve(noise, circulation) @ np.linalg.solve(S, circulation.T)))
+
+
+def _stationary(F: Floats, noise: Floats) -> Floats:
+    """S with F S + S F' = 2 noise."""
+    slowest = float(np.linalg.eigvals(F).real.min())
+    if slowest <= 0:
+        raise ValueError(
+            f"got a fitted rate {slowest:.3g}, expected positive ones: that mode does not decay in this run, so there is no stationary "
+            "covariance; type sgdyn.fit.confinement(recording) for which modes are confined"
+        )
+    return np.asarray(linalg.solve_continuous_lyapunov(F, 2 * noise))
 
 
 def _sums(x: Floats) -> Floats:

@@ -41,6 +41,27 @@ def balance(found: Any, ax: Any) -> None:
     ax.legend()
 
 
+def irreversibility(found: Any, ax: Any) -> None:
+    """How far the circulation at each lag stands above what chance makes of a reversible run."""
+    ax.plot(found.lags, found.size, "o-", ms=4, color=BLUE, label="this run")
+    ax.axhline(1.0, color=GREY, lw=0.8, ls="--", label="reversible, on average")
+    verdict = "irreversible" if found.irreversible else "nothing against reversibility"
+    ax.set(
+        xlabel="lag", ylabel="circulation", xscale="log", yscale="log", title=f"{verdict} (chance {found.chance:.2g})"
+    )
+    ax.legend()
+
+
+def correlations(found: Any, ax: Any) -> None:
+    """Power spectra of the first coordinates, dashed those of the reversible process."""
+    inner = slice(1, len(found.frequencies) - 1)
+    for i, color in zip(range(found.power.value.shape[1]), (BLUE, ORANGE, "#009e73"), strict=False):
+        ax.loglog(found.frequencies[inner], found.power.value[inner, i], color=color, lw=1, label=f"coordinate {i}")
+        ax.loglog(found.frequencies[inner], found.reversible_power[inner, i], color=color, lw=1, ls="--")
+    ax.set(xlabel="frequency", ylabel="power", title="dashed: reversible process")
+    ax.legend()
+
+
 def kramers_moyal(found: Any, ax: Any) -> None:
     """Drift and noise with their errors along a line; in two dimensions the drift as arrows over the trace of the noise."""
     x, known = found.points, found.known
@@ -60,7 +81,7 @@ def kramers_moyal(found: Any, ax: Any) -> None:
 
 
 def force_inference(found: Any, ax: Any) -> None:
-    """Coefficients of each component's drift, in units of their errors' size."""
+    """Coefficients of each component's drift."""
     value, error = found.coefficients.value, found.coefficients.error
     places = np.arange(value.shape[1])
     for i, (row, spread) in enumerate(zip(value, error, strict=True)):
@@ -75,9 +96,6 @@ def force_inference(found: Any, ax: Any) -> None:
 
 
 FITS = {
-    "ForceInference": force_inference,
-    "KramersMoyal": kramers_moyal,
-    "LinearDynamics": dynamics,
-    "Confinement": confinement,
-    "Balance": balance,
-}
+    "LinearDynamics": dynamics, "Confinement": confinement, "Balance": balance, "Irreversibility": irreversibility,
+    "Correlations": correlations, "KramersMoyal": kramers_moyal, "ForceInference": force_inference,
+}  # fmt: skip
