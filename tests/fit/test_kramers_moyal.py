@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import sgdyn as sg
+from tests.fit import runs
 
 
 @sg.potential(dim=1)
@@ -171,6 +172,25 @@ def test_three_dimensions():
     found = sg.fit.kramers_moyal(x, dt=0.05, bandwidth=0.5, points=points)
     assert found.drift.agrees(-points @ F.T) and found.noise.agrees(D)
     assert found.drift.error.max() < 0.8
+
+
+def test_a_recording_of_sgd_gives_its_hessian_and_its_noise_back():
+    """Linear regression: the drift is -H x and T D = (lr/2B) D, both known from the network."""
+    net = runs.network()
+    space = net.subspace(k=2)
+    recording = runs.run(net, space).after(450)
+    found, lines = sg.fit.kramers_moyal(recording), sg.fit.force_inference(recording)
+    noise = recording.settings.lr / (2 * recording.settings.batch) * space.D
+    away = (found.points - recording.x.mean(axis=(0, 1))) / recording.x.std(axis=(0, 1))
+    near = found.known & (np.linalg.norm(away, axis=1) < 1.5)
+    force = -found.points[near] @ space.H.T
+    assert near.sum() > 10 and found.independence.diffusion and lines.basis.shape == (3,)
+    assert np.abs(found.drift.pull(-found.points @ space.H.T)[near]).max() < 4.5
+    assert np.abs(found.noise.pull(noise)[near]).max() < 4.5
+    assert lines.drift(found.points[near]).agrees(force) and lines.noise_coefficients.agrees(noise[..., None])
+    assert not lines.noise_coefficients.agrees(1.2 * noise[..., None]) and not lines.drift(found.points[near]).agrees(
+        -force
+    )
 
 
 def hidden_velocity(rng):
