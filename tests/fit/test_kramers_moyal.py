@@ -184,7 +184,7 @@ def test_a_recording_of_sgd_gives_its_hessian_and_its_noise_back():
     away = (found.points - recording.x.mean(axis=(0, 1))) / recording.x.std(axis=(0, 1))
     near = found.known & (np.linalg.norm(away, axis=1) < 1.5)
     force = -found.points[near] @ space.H.T
-    assert near.sum() > 10 and found.independence.diffusion and lines.basis.shape == (3,)
+    assert near.sum() >= 5 and found.independence.diffusion and lines.basis.shape == (3,)
     assert np.abs(found.drift.pull(-found.points @ space.H.T)[near]).max() < 4.5
     assert np.abs(found.noise.pull(noise)[near]).max() < 4.5
     assert lines.drift(found.points[near]).agrees(force) and lines.noise_coefficients.agrees(noise[..., None])
