@@ -23,10 +23,11 @@ def run(process, x0, seed, *, t=100.0, dt=0.02, substeps=10, paths=4, **options)
     return sg.simulate(process, x0, t=t, dt=dt / substeps, n_paths=paths, seed=seed, save=save, **options).x
 
 
-def pulls(seeds, **options):
+def pulls(seeds, t):
     drift, noise = [], []
     for seed in seeds:
-        found = sg.fit.kramers_moyal(run(WELL, [1.0], seed), dt=0.02, bandwidth=0.15, points=POINTS, **options)
+        x = run(WELL, [1.0], seed, t=t)
+        found = sg.fit.kramers_moyal(x, dt=0.02, bandwidth=0.15, points=POINTS)
         drift.append(found.drift.pull(FORCE).ravel())
         noise.append(found.noise.pull(0.4).ravel())
     return np.array(drift), np.array(noise)
@@ -40,7 +41,7 @@ def covers(found, expected=0.954):
 
 
 def test_intervals_cover_over_forty_seeds():
-    drift, noise = pulls(range(40))
+    drift, noise = pulls(range(40), t=100.0)
     for found in (drift, noise):
         assert covers(found) and 0.8 < found.std() < 1.25
         assert np.all(np.abs(found.mean(axis=0)) < 4 / np.sqrt(40))
@@ -48,7 +49,7 @@ def test_intervals_cover_over_forty_seeds():
 
 @pytest.mark.slow
 def test_intervals_cover_over_two_hundred_seeds():
-    drift, noise = pulls(range(1000, 1200))
+    drift, noise = pulls(range(1000, 1200), t=100.0)
     for found in (drift, noise):
         assert covers(found) and 0.85 < found.std() < 1.15
 
@@ -61,12 +62,12 @@ def test_a_wrong_temperature_and_a_wrong_sign_are_seen():
 
 def test_the_fitted_process_has_the_true_density_and_escape_time():
     """Bandwidths by cross-validation; errors of what the process gives are of the run's length. Quadrature and grid against the true process."""
-    found = sg.fit.kramers_moyal(run(WELL, [1.0], 5, t=500.0, paths=8), dt=0.02)
+    found = sg.fit.kramers_moyal(run(WELL, [1.0], 5, t=300.0, paths=8), dt=0.02)
     assert found.independence.diffusion and not found.drift.warnings
     low, high = found.box[0]
     time = found.estimate(lambda p: float(sg.mean_first_passage_1d(p, -1.0, 0.9, wall=low + 1e-9)))
     exact = float(sg.mean_first_passage_1d(WELL, -1.0, 0.9))
-    assert time.agrees(exact) and 0.04 < time.error / exact < 0.2
+    assert time.agrees(exact) and 0.05 < time.error / exact < 0.3
     grid = found.grid(80)
     density = found.estimate(lambda p: sg.fokker_planck(p, grid).stationary().values, groups=12)
     true = sg.fokker_planck(WELL, grid).stationary().values
@@ -129,13 +130,13 @@ def oblique(x):
 PLANE = np.array([[0.0, 0.0], [0.5, 0.2], [-0.6, 0.3], [0.2, -0.5]])
 
 
-def plane_run(seed):
+def plane_run(seed, t=400.0):
     process = sg.Langevin.from_drift(spiral, 1.0, oblique, dim=2)
-    return run(process, [0.0, 0.0], seed, t=400.0, substeps=4)
+    return run(process, [0.0, 0.0], seed, t=t, substeps=4)
 
 
 def test_two_dimensions_with_a_curl():
-    x = plane_run(0)
+    x = plane_run(0, t=160.0)
     found = sg.fit.kramers_moyal(x, dt=0.02, points=PLANE)
     force, strength = np.array([spiral(p) for p in PLANE]), np.array([oblique(p) for p in PLANE])
     assert found.drift.agrees(force) and found.noise.agrees(strength)
@@ -148,12 +149,12 @@ def test_two_dimensions_with_a_curl():
 
 
 def test_the_process_of_the_plane_goes_to_grid_and_simulation():
-    found = sg.fit.kramers_moyal(plane_run(1), dt=0.02, bandwidth=0.3)
+    found = sg.fit.kramers_moyal(plane_run(1, t=250.0), dt=0.02, bandwidth=0.3)
     process, true = found.process(), sg.Langevin.from_drift(spiral, 1.0, oblique, dim=2)
     box = np.array([(-1.2, 1.2), (-1.0, 1.0)])
     grid = sg.Grid([(*side, 40) for side in box])
     fitted, exact = (sg.fokker_planck(p, grid).stationary() for p in (process, true))
-    assert np.abs(fitted.masses - exact.masses).sum() < 0.12
+    assert np.abs(fitted.masses - exact.masses).sum() < 0.15
     assert np.linalg.eigvalsh(process.D(grid.centers)).min() > 0
     paths = sg.simulate(process, [0.0, 0.0], t=5.0, dt=0.02, n_paths=2000, seed=1, boundary=sg.box(found.box)).x[:, -1]
     other = sg.simulate(true, [0.0, 0.0], t=5.0, dt=0.02, n_paths=2000, seed=2).x[:, -1]
