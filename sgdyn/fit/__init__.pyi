@@ -2,6 +2,8 @@ from .autoregression import LinearDynamics as LinearDynamics
 from .autoregression import linear as linear
 from .comparison import Comparison as Comparison
 from .comparison import compare as compare
+from .findings import Finding as Finding
+from .findings import Validity as Validity
 from .forces import ForceInference as ForceInference
 from .forces import force_inference as force_inference
 from .nonparametric import KramersMoyal as KramersMoyal
@@ -11,6 +13,7 @@ from .reversals import irreversibility as irreversibility
 from .spectra import Correlations as Correlations
 from .stationarity import Balance as Balance
 from .stationarity import balance as balance
+from .validations import validity as validity
 from .verdict import Verdict as Verdict
 from .wandering import Confinement as Confinement
 from .wandering import confinement as confinement

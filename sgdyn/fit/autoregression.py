@@ -136,12 +136,17 @@ def _refuse_coarse(kept: NDArray[Any]) -> None:
         )
 
 
+def residuals(run: Series, total: Floats | None = None) -> list[Floats]:
+    """What the fitted transition leaves unexplained, stretch by stretch (time, k)."""
+    whole = sum(_sums(run.x[r, a : b + 1]) for r, a, b in run.stretches()) if total is None else total
+    offset, A, _ = _regression(np.asarray(whole))
+    return [run.x[r, a + 1 : b + 1] - offset - run.x[r, a:b] @ A.T for r, a, b in run.stretches()]
+
+
 def _residuals(run: Series, total: Floats, method: str) -> tuple[Estimate, Estimate]:
     """(correlation with their own past, excess kurtosis) of the residuals, each (k,), with errors over stretches."""
-    offset, A, _ = _regression(total)
     moments = []
-    for r, a, b in run.stretches():
-        e = run.x[r, a + 1 : b + 1] - offset - run.x[r, a:b] @ A.T
+    for e in residuals(run, total):
         ones = np.full(run.dim, float(len(e)))
         moments.append([ones, np.sum(e**2, axis=0), np.sum(e**4, axis=0), np.sum(e[1:] * e[:-1], axis=0), ones - 1])
 

@@ -62,6 +62,22 @@ def correlations(found: Any, ax: Any) -> None:
     ax.legend()
 
 
+def validity(found: Any, ax: Any) -> None:
+    """Sizes over limits, on a scale that shows both small and large ones."""
+    places = np.arange(len(found.findings))[::-1]
+    colors = {"holds": BLUE, "unclear": GREY, "fails": "#d55e00"}
+    for place, each in zip(places, found.findings, strict=True):
+        limit = each.limit or 1.0
+        ax.errorbar(
+            abs(float(each.size.value)) / limit, place, xerr=float(each.size.error) / limit, fmt="o", ms=4, capsize=2, color=colors[each.state]
+        )  # fmt: skip
+    ax.axvline(1.0, color=GREY, lw=0.8, ls="--")
+    ax.set_xscale("symlog", linthresh=1.0)
+    ax.set(
+        yticks=places, yticklabels=[each.name for each in found.findings], xlabel="size over its limit", xlim=(0, None)
+    )
+
+
 def kramers_moyal(found: Any, ax: Any) -> None:
     """Drift and noise with their errors along a line; in two dimensions the drift as arrows over the trace of the noise."""
     x, known = found.points, found.known
@@ -97,5 +113,6 @@ def force_inference(found: Any, ax: Any) -> None:
 
 FITS = {
     "LinearDynamics": dynamics, "Confinement": confinement, "Balance": balance, "Irreversibility": irreversibility,
-    "Correlations": correlations, "KramersMoyal": kramers_moyal, "ForceInference": force_inference,
+    "Correlations": correlations, "Validity": validity,
+    "KramersMoyal": kramers_moyal, "ForceInference": force_inference,
 }  # fmt: skip

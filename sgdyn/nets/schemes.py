@@ -99,7 +99,8 @@ class GaussianNoise:
     """Gradient descent with Gaussian noise of covariance D/batch in place of batches: what then differs from SGD is due to its noise's not being Gaussian.
 
     factor: (p, r) with D = factor factor', constant; by default the D(w) of each replica's weights as they are, exactly, for a pass over all
-    samples: g = sum_i c_i g_i, c_i = 1/N + (z_i - mean z)/(N batch)^{1/2}, z normal. Source: Wu et al., arXiv:1906.07405.
+    samples: g = sum_i c_i g_i, c_i = 1/N + (z_i - mean z)/(N batch)^{1/2}, z normal. Without
+    replacement the noise is weaker by (N - batch)/(N - 1), as that of batches is. Source: Wu et al., arXiv:1906.07405.
     """
 
     factor: Any = None
@@ -116,15 +117,11 @@ class GaussianNoise:
     def pull(self, source: Source, step: int, lr: float, w: Tensor) -> Pull:
         n = source.network.n
         if self.factor is not None:
-            kick = (
-                source.normals(step, self._rank(source))
-                @ torch.as_tensor(self.factor).to(w).T
-                / math.sqrt(source.batch)
-            )
+            kick = source.normals(step, self._rank(source)) @ torch.as_tensor(self.factor).to(w).T * source.strength
             g, losses = source.weighted(w, w.new_full((len(w), n), 1 / n))
             return Pull(g + kick, losses, lambda samples: w.new_zeros((len(w), samples.shape[1])), kick)
         z = source.normals(step, n)
-        offset = (z - z.mean(1, keepdim=True)) / math.sqrt(n * source.batch)
+        offset = (z - z.mean(1, keepdim=True)) * source.strength / math.sqrt(n)
         g, losses = source.weighted(w, 1 / n + offset)
         return Pull(g, losses, lambda samples: offset @ samples)
 

@@ -52,14 +52,14 @@ class LabelNoise:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """What the steps of a run draw from."""
+    """What the steps of a run draw from. strength: of the noise of a batch over that of a single sample."""
 
     network: Network
     sampler: Sampler
     seed: np.random.SeedSequence
     replicas: int
-    batch: int
     labels: LabelNoise | None = None
+    strength: float = 1.0
     slopes: Callable[..., Any] = field(init=False)
     classes: int = field(init=False)
 

@@ -28,6 +28,7 @@ from sgdyn.nets.sources import LabelNoise, Source
 from sgdyn.nets.subspace import Subspace
 from sgdyn.nets.traceless import digest
 from sgdyn.nets.trees import leaves
+from sgdyn.problem import finite_sample_factor
 from sgdyn.progress import Progress, progress
 
 Floats = NDArray[np.float64]
@@ -149,7 +150,9 @@ class _Run:
         w = w.expand(settings.replicas, -1).clone()
         seed = np.random.SeedSequence(settings.seed, spawn_key=settings.spawn_key)
         sampler = make_sampler(settings.sampler, n=network.n, batch=settings.batch, seed=seed)
-        source = Source(network, sampler, seed, settings.replicas, settings.batch, how.labels)
+        independent = "without" if settings.sampler == "epoch" else settings.sampler
+        strength = float(np.sqrt(finite_sample_factor(settings.batch, network.n, independent) / settings.batch))
+        source = Source(network, sampler, seed, settings.replicas, how.labels, strength)
         y = lens.coordinates(w)[:, : lens.H.shape[0]]
         state = _State(0, w, torch.zeros_like(w), y, torch.zeros_like(y))
         return cls(network, settings, how, source, lens, state, digest(w))
