@@ -4,6 +4,10 @@ from .comparison import Comparison as Comparison
 from .comparison import compare as compare
 from .findings import Finding as Finding
 from .findings import Validity as Validity
+from .forces import ForceInference as ForceInference
+from .forces import force_inference as force_inference
+from .nonparametric import KramersMoyal as KramersMoyal
+from .nonparametric import kramers_moyal as kramers_moyal
 from .reversals import Irreversibility as Irreversibility
 from .reversals import irreversibility as irreversibility
 from .spectra import Correlations as Correlations
