@@ -2,6 +2,8 @@
 
 from sgdyn.linalg.spectra import Spectrum
 from sgdyn.nets.alignment import aligned
+from sgdyn.nets.curvatures import CurvatureAlignment, curvature_alignment
+from sgdyn.nets.dependence import StateDependence, state_dependence
 from sgdyn.nets.fisher import EmpiricalFisher, MonteCarloFisher, TrueFisher, fisher_of
 from sgdyn.nets.functions import torch_potential
 from sgdyn.nets.gauss_newton import GaussNewton
@@ -10,10 +12,12 @@ from sgdyn.nets.hessian import Hessian
 from sgdyn.nets.jacobian import Jacobian
 from sgdyn.nets.minimum import minimize
 from sgdyn.nets.network import Network
+from sgdyn.nets.scaling import PowerLaw, power_law
 from sgdyn.nets.subspace import Subspace, local_model, subspace
 from sgdyn.nets.training import Recording, train
 
 __all__ = [
+    "CurvatureAlignment",
     "EmpiricalFisher",
     "GaussNewton",
     "GradientNoise",
@@ -21,14 +25,19 @@ __all__ = [
     "Jacobian",
     "MonteCarloFisher",
     "Network",
+    "PowerLaw",
     "Recording",
     "Spectrum",
+    "StateDependence",
     "Subspace",
     "TrueFisher",
     "aligned",
+    "curvature_alignment",
     "fisher_of",
     "local_model",
     "minimize",
+    "power_law",
+    "state_dependence",
     "subspace",
     "torch_potential",
     "train",

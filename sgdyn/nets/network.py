@@ -24,6 +24,8 @@ from sgdyn.nets.trees import Tree, called, mapped, split
 from sgdyn.nets.vectors import numpy_of
 
 if TYPE_CHECKING:
+    from sgdyn.nets.curvatures import CurvatureAlignment
+    from sgdyn.nets.dependence import StateDependence
     from sgdyn.nets.fisher import EmpiricalFisher, MonteCarloFisher, TrueFisher
     from sgdyn.nets.gauss_newton import GaussNewton
     from sgdyn.nets.gradient_noise import GradientNoise
@@ -202,6 +204,18 @@ class Network:
         from sgdyn.nets.jacobian import Jacobian
 
         return Jacobian(self, output)
+
+    def state_dependence(self, points: Any, **options: Any) -> StateDependence:
+        """The noise D(w) at several weights (see `sgdyn.nets.state_dependence`)."""
+        from sgdyn.nets.dependence import state_dependence
+
+        return state_dependence(self, points, **options)
+
+    def curvature_alignment(self, k: int = 10, **options: Any) -> CurvatureAlignment:
+        """How the noise D lies to the Hessian (see `sgdyn.nets.curvature_alignment`)."""
+        from sgdyn.nets.curvatures import curvature_alignment
+
+        return curvature_alignment(self, k, **options)
 
     def minimize(self, **options: Any) -> Network:
         """The same network at a minimum of U near its weights (see `sgdyn.nets.minimize`)."""

@@ -1,0 +1,50 @@
+"""Pictures of the noise of networks; `sgdyn.plot` draws them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+BLUE, ORANGE, GREEN, RED, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#7f7f7f"
+
+
+def _points(ax: Any, x: Any, estimate: Any, color: str, label: str, fmt: str = "o-") -> None:
+    ax.errorbar(x, estimate.value, estimate.error, fmt=fmt, ms=3, lw=1, color=color, capsize=2, label=label)
+
+
+def power_law(found: Any, ax: Any) -> None:
+    """Points and line, log-log."""
+    ax.loglog(found.x, found.y, "o", ms=3, color=BLUE)
+    ends = np.array([found.x.min(), found.x.max()])
+    line = np.exp(found.intercept.value) * ends**found.exponent.value
+    said = f"exponent {found.exponent.value:.3g} ({found.interval[0]:.3g} to {found.interval[1]:.3g})"
+    ax.plot(ends, line, color=ORANGE, lw=1, label=said)
+    ax.set(xlabel=found.names[0], ylabel=found.names[1])
+    ax.legend()
+
+
+def state_dependence(found: Any, ax: Any) -> None:
+    """Trace relative to the reference, overlap and distance, against steps."""
+    scale = abs(found.trace.value[min(found.reference, len(found.steps) - 1)])
+    ax.plot(found.steps, found.trace.value / scale, "o-", ms=3, lw=1, color=BLUE, label="tr D / tr D$_0$")
+    _points(ax, found.steps, found.overlap, GREEN, "overlap with D$_0$")
+    _points(ax, found.steps, found.distance, ORANGE, "distance to D$_0$")
+    ax.axhline(found.null.value, color=GREY, ls="--", lw=0.8, label="overlap of random subspaces")
+    ax.set(xlabel="step", ylabel="relative to the reference", title="D(w)")
+    ax.legend()
+
+
+def curvature_alignment(found: Any, ax: Any) -> None:
+    """Noise along Hessian eigenvectors against curvature, log-log."""
+    h, d = found.curvatures, found.noises
+    kept = (h.value > 0) & (d.value > 0)
+    ax.errorbar(h.value[kept], d.value[kept], xerr=h.error[kept], fmt="o", ms=3, color=BLUE)
+    said = f"cosine {found.cosine.value:.3g}, overlap {found.overlap.value:.3g} (by chance {found.overlap_by_chance.value:.2g})"
+    ax.set(xlabel="Hessian eigenvalue $h$", ylabel="$v'Dv$", xscale="log", yscale="log", title=said)
+
+
+NOISE: dict[str, Callable[[Any, Any], None]] = {
+    "PowerLaw": power_law, "StateDependence": state_dependence, "CurvatureAlignment": curvature_alignment,
+}  # fmt: skip
