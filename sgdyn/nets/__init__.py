@@ -7,6 +7,7 @@ from sgdyn.nets.dependence import StateDependence, state_dependence
 from sgdyn.nets.fisher import EmpiricalFisher, MonteCarloFisher, TrueFisher, fisher_of
 from sgdyn.nets.functions import torch_potential
 from sgdyn.nets.gauss_newton import GaussNewton
+from sgdyn.nets.gaussianity import NoiseTails, noise_tails
 from sgdyn.nets.gradient_noise import GradientNoise
 from sgdyn.nets.hessian import Hessian
 from sgdyn.nets.jacobian import Jacobian
@@ -14,6 +15,7 @@ from sgdyn.nets.minimum import minimize
 from sgdyn.nets.network import Network
 from sgdyn.nets.scaling import PowerLaw, power_law
 from sgdyn.nets.subspace import Subspace, local_model, subspace
+from sgdyn.nets.tails import simsekli_index
 from sgdyn.nets.training import Recording, train
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "Jacobian",
     "MonteCarloFisher",
     "Network",
+    "NoiseTails",
     "PowerLaw",
     "Recording",
     "Spectrum",
@@ -36,7 +39,9 @@ __all__ = [
     "fisher_of",
     "local_model",
     "minimize",
+    "noise_tails",
     "power_law",
+    "simsekli_index",
     "state_dependence",
     "subspace",
     "torch_potential",

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from sgdyn.estimate import Estimate
+
 BLUE, ORANGE, GREEN, RED, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#7f7f7f"
 
 
@@ -45,6 +47,32 @@ def curvature_alignment(found: Any, ax: Any) -> None:
     ax.set(xlabel="Hessian eigenvalue $h$", ylabel="$v'Dv$", xscale="log", yscale="log", title=said)
 
 
+def noise_tails(found: Any, ax: Any) -> None:
+    """Tail shape and excess kurtosis of a batch by direction; filled red where the tail is heavier than Gaussian."""
+    i = np.arange(1, len(found.p_tail) + 1)
+    _points(ax, i - 0.1, found.shape, BLUE, "tail shape (0: Gaussian)", "o")
+    _points(ax, i[found.heavy] - 0.1, _part(found.shape, found.heavy), RED, "heavier than Gaussian samples", "o")
+    kurtosis = found.of_batch
+    ax.errorbar(
+        i + 0.1,
+        kurtosis.value[1],
+        kurtosis.error[1],
+        fmt="^",
+        ms=4,
+        color=ORANGE,
+        capsize=2,
+        label=f"excess kurtosis, B = {found.batch}",
+    )
+    ax.axhline(0, color=GREY, lw=0.8)
+    ax.set(xlabel="component", title=f"{found.leading} eigenvectors of D, {len(i) - found.leading} other directions")
+    ax.legend()
+
+
+def _part(estimate: Any, rows: Any) -> Any:
+    return Estimate(estimate.value[rows], estimate.error[rows], estimate.method)
+
+
 NOISE: dict[str, Callable[[Any, Any], None]] = {
     "PowerLaw": power_law, "StateDependence": state_dependence, "CurvatureAlignment": curvature_alignment,
+    "NoiseTails": noise_tails,
 }  # fmt: skip
