@@ -13,6 +13,7 @@ from sgdyn.nets.hessian import Hessian
 from sgdyn.nets.jacobian import Jacobian
 from sgdyn.nets.minimum import minimize
 from sgdyn.nets.network import Network
+from sgdyn.nets.phases import SignalToNoise, signal_to_noise
 from sgdyn.nets.scaling import PowerLaw, power_law
 from sgdyn.nets.subspace import Subspace, local_model, subspace
 from sgdyn.nets.tails import simsekli_index
@@ -30,6 +31,7 @@ __all__ = [
     "NoiseTails",
     "PowerLaw",
     "Recording",
+    "SignalToNoise",
     "Spectrum",
     "StateDependence",
     "Subspace",
@@ -41,6 +43,7 @@ __all__ = [
     "minimize",
     "noise_tails",
     "power_law",
+    "signal_to_noise",
     "simsekli_index",
     "state_dependence",
     "subspace",

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sgdyn.nets.gradient_noise import GradientNoise
     from sgdyn.nets.hessian import Hessian
     from sgdyn.nets.jacobian import Jacobian
+    from sgdyn.nets.phases import SignalToNoise
     from sgdyn.nets.subspace import Subspace
     from sgdyn.problem import Langevin, Momentum
 
@@ -216,6 +217,12 @@ class Network:
         from sgdyn.nets.curvatures import curvature_alignment
 
         return curvature_alignment(self, k, **options)
+
+    def signal_to_noise(self, points: Any = None, **options: Any) -> SignalToNoise:
+        """The mean gradient against the noise of a batch, layer by layer (see `sgdyn.nets.signal_to_noise`)."""
+        from sgdyn.nets.phases import signal_to_noise
+
+        return signal_to_noise(self, points, **options)
 
     def minimize(self, **options: Any) -> Network:
         """The same network at a minimum of U near its weights (see `sgdyn.nets.minimize`)."""

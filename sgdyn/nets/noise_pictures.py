@@ -10,6 +10,8 @@ import numpy as np
 from sgdyn.estimate import Estimate
 
 BLUE, ORANGE, GREEN, RED, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#7f7f7f"
+LABELS = 12
+"""So many layers get their names into the legend."""
 
 
 def _points(ax: Any, x: Any, estimate: Any, color: str, label: str, fmt: str = "o-") -> None:
@@ -72,7 +74,24 @@ def _part(estimate: Any, rows: Any) -> Any:
     return Estimate(estimate.value[rows], estimate.error[rows], estimate.method)
 
 
+def signal_to_noise(found: Any, ax: Any) -> None:
+    """Ratios of layers against steps, or against layers at one point."""
+    if len(found.steps) == 1:
+        ax.errorbar(
+            np.arange(1, len(found.layers) + 1), found.ratio.value[0], found.ratio.error[0], fmt="o", ms=4, color=BLUE
+        )
+        ax.set_xticks(np.arange(1, len(found.layers) + 1), found.layers, rotation=30, ha="right")
+    else:
+        for name, values in zip(found.layers, found.ratio.value.T, strict=True):
+            ax.plot(found.steps, values, "o-", ms=2, lw=0.8, label=name if len(found.layers) <= LABELS else None)
+        ax.plot(found.steps, found.total.value, color="black", lw=1.5, label="all layers")
+        ax.set_xlabel("step")
+        ax.legend()
+    ax.axhline(1, color=GREY, ls="--", lw=0.8)
+    ax.set(ylabel="signal to noise", yscale="log", title=f"drift above 1, diffusion below, B = {found.batch}")
+
+
 NOISE: dict[str, Callable[[Any, Any], None]] = {
     "PowerLaw": power_law, "StateDependence": state_dependence, "CurvatureAlignment": curvature_alignment,
-    "NoiseTails": noise_tails,
+    "NoiseTails": noise_tails, "SignalToNoise": signal_to_noise,
 }  # fmt: skip
