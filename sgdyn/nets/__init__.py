@@ -14,12 +14,15 @@ from sgdyn.nets.jacobian import Jacobian
 from sgdyn.nets.minimum import minimize
 from sgdyn.nets.network import Network
 from sgdyn.nets.phases import SignalToNoise, signal_to_noise
+from sgdyn.nets.preconditioning import AdaptiveProcess, AdaptiveRule, adaptive_process, adaptive_quadratic
 from sgdyn.nets.scaling import PowerLaw, power_law
 from sgdyn.nets.subspace import Subspace, local_model, subspace
 from sgdyn.nets.tails import simsekli_index
 from sgdyn.nets.training import Recording, train
 
 __all__ = [
+    "AdaptiveProcess",
+    "AdaptiveRule",
     "CurvatureAlignment",
     "EmpiricalFisher",
     "GaussNewton",
@@ -36,6 +39,8 @@ __all__ = [
     "StateDependence",
     "Subspace",
     "TrueFisher",
+    "adaptive_process",
+    "adaptive_quadratic",
     "aligned",
     "curvature_alignment",
     "fisher_of",

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sgdyn.nets.hessian import Hessian
     from sgdyn.nets.jacobian import Jacobian
     from sgdyn.nets.phases import SignalToNoise
+    from sgdyn.nets.preconditioning import AdaptiveProcess
     from sgdyn.nets.subspace import Subspace
     from sgdyn.problem import Langevin, Momentum
 
@@ -223,6 +224,12 @@ class Network:
         from sgdyn.nets.phases import signal_to_noise
 
         return signal_to_noise(self, points, **options)
+
+    def adaptive_process(self, k: int = 20, *, lr: float, batch: int, **options: Any) -> AdaptiveProcess:
+        """Adam near the weights as a process (see `sgdyn.nets.adaptive_process`)."""
+        from sgdyn.nets.preconditioning import adaptive_process
+
+        return adaptive_process(self, k, lr=lr, batch=batch, **options)
 
     def minimize(self, **options: Any) -> Network:
         """The same network at a minimum of U near its weights (see `sgdyn.nets.minimize`)."""

@@ -91,7 +91,21 @@ def signal_to_noise(found: Any, ax: Any) -> None:
     ax.set(ylabel="signal to noise", yscale="log", title=f"drift above 1, diffusion below, B = {found.batch}")
 
 
+def adaptive_process(found: Any, ax: Any) -> None:
+    """Curvature, noise and stationary variance along the scaled directions."""
+    i = np.arange(1, len(found.H) + 1)
+    rows = (
+        (found.H, BLUE, "curvature"),
+        (found.D, ORANGE, "noise"),
+        (found.discrete.covariance, GREEN, "stationary variance"),
+    )
+    for matrix, color, label in rows:
+        ax.plot(i, np.diag(matrix), "o", ms=3, color=color, label=label)
+    ax.set(xlabel="component", yscale="log", title=f"scaled by $P^{{1/2}}$, T = {found.temperature:.3g}")
+    ax.legend()
+
+
 NOISE: dict[str, Callable[[Any, Any], None]] = {
     "PowerLaw": power_law, "StateDependence": state_dependence, "CurvatureAlignment": curvature_alignment,
-    "NoiseTails": noise_tails, "SignalToNoise": signal_to_noise,
+    "NoiseTails": noise_tails, "AdaptiveProcess": adaptive_process, "SignalToNoise": signal_to_noise,
 }  # fmt: skip
