@@ -11,6 +11,7 @@ from sgdyn.nets.gaussianity import NoiseTails, noise_tails
 from sgdyn.nets.gradient_noise import GradientNoise
 from sgdyn.nets.hessian import Hessian
 from sgdyn.nets.jacobian import Jacobian
+from sgdyn.nets.labels import LabelNoise, label_noise
 from sgdyn.nets.minimum import minimize
 from sgdyn.nets.network import Network
 from sgdyn.nets.phases import SignalToNoise, signal_to_noise
@@ -29,6 +30,7 @@ __all__ = [
     "GradientNoise",
     "Hessian",
     "Jacobian",
+    "LabelNoise",
     "MonteCarloFisher",
     "Network",
     "NoiseTails",
@@ -44,6 +46,7 @@ __all__ = [
     "aligned",
     "curvature_alignment",
     "fisher_of",
+    "label_noise",
     "local_model",
     "minimize",
     "noise_tails",

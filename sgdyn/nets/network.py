@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sgdyn.nets.gradient_noise import GradientNoise
     from sgdyn.nets.hessian import Hessian
     from sgdyn.nets.jacobian import Jacobian
+    from sgdyn.nets.labels import LabelNoise
     from sgdyn.nets.phases import SignalToNoise
     from sgdyn.nets.preconditioning import AdaptiveProcess
     from sgdyn.nets.subspace import Subspace
@@ -230,6 +231,12 @@ class Network:
         from sgdyn.nets.preconditioning import adaptive_process
 
         return adaptive_process(self, k, lr=lr, batch=batch, **options)
+
+    def label_noise(self, **options: Any) -> LabelNoise:
+        """What random labels add to D, sigma= or flips=, as a linear operator (p, p) (see `sgdyn.nets.label_noise`)."""
+        from sgdyn.nets.labels import label_noise
+
+        return label_noise(self, **options)
 
     def minimize(self, **options: Any) -> Network:
         """The same network at a minimum of U near its weights (see `sgdyn.nets.minimize`)."""

@@ -170,10 +170,19 @@ def _at(
 ) -> AdaptiveProcess:
     P = _preconditioner(second, rule.eps)
     s = 1 / np.sqrt(P)
-    scaled = (s[:, None] * part * s for part in (H, D))
     signal = np.maximum(second - factor * np.diag(D) / rule.batch, 0.0)
     share = float(np.max(signal / np.where(second > 0, second, 1.0)))
-    return AdaptiveProcess(rule, P, np.diag(s), *scaled, factor, _neglected(rule, kurtosis) + share, n, sampler)
+    return AdaptiveProcess(
+        rule,
+        P,
+        np.diag(s),
+        s[:, None] * H * s,
+        s[:, None] * D * s,
+        factor,
+        _neglected(rule, kurtosis) + share,
+        n,
+        sampler,
+    )
 
 
 def _rule(lr: float, batch: int, betas: tuple[float, float], eps: float) -> AdaptiveRule:

@@ -82,8 +82,8 @@ def simsekli_index(samples: ArrayLike, block: int | None = None) -> Estimate:
         raise ValueError(
             f"got {len(x)} numbers{' with zeros among them' * (not np.all(x))} and block={size}, expected 20 blocks at least, and no zeros"
         )
-    x = x[: len(x) // size * size].reshape(-1, size)
-    gains = (np.log(np.abs(x.sum(1))) - np.log(np.abs(x)).mean(1)) / math.log(size)
+    blocks = x[: len(x) // size * size].reshape(-1, size)
+    gains = (np.log(np.abs(blocks.sum(1))) - np.log(np.abs(blocks)).mean(1)) / math.log(size)
     left = 1 / ((gains.sum() - gains) / (len(gains) - 1))
     error = math.sqrt((len(gains) - 1) * float(left.var()))
     note = "assumes that the numbers are stable and alike: normal ones of different variances give less than 2 as well"
