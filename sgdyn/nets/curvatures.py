@@ -25,6 +25,7 @@ from sgdyn.printing import Printed
 
 Floats = NDArray[np.float64]
 
+LOOSE = 0.3
 STEPS = 3
 """So many Lanczos steps, and one fewer, make quadratures that are exact for traces of squares."""
 
@@ -123,7 +124,8 @@ def _ratio(product: Estimate, factor: float, *divisors: tuple[Estimate, float]) 
     relative = math.hypot(*(power * part.error / abs(part.value) for part, power in divisors))
     value = product.value / below
     methods = dict.fromkeys([product.method, *(part.method for part, _ in divisors)])
-    return Estimate(value, math.hypot(product.error / abs(below), value * relative), "; ".join(methods))
+    notes = ("a divisor is hardly apart from 0: type a larger products=",) if relative > LOOSE else ()
+    return Estimate(value, math.hypot(product.error / abs(below), value * relative), "; ".join(methods), warnings=notes)
 
 
 def _by_chance(traces: tuple[float, float], squares: tuple[float, float], p: int, size: float) -> Estimate:

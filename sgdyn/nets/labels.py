@@ -61,7 +61,7 @@ class LabelNoise(GaussNewton):
         SGD that fluctuates about the manifold L = 0 moves along it by -lr grad R a step. Square loss only. The error is that of the sum over
         eigenvalues; a note where the loss is not small against the noise of the labels, so that G is not the Hessian. Raises ValueError
         for lr beyond stability, 2/h_max. Sources: Blanc, Gupta, Valiant, Valiant, arXiv:1904.09080 (tr H); Damian, Ma, Lee,
-        arXiv:2106.06530, eq. 3, where R/lambda has this form, lambda = lr sigma²/B for losses of half the squares.
+        arXiv:2106.06530 (this form, for losses of half the squares with lambda = lr sigma²/B); derived in docs/theory.md.
         """
         if self.sigma is None:
             raise ValueError(

@@ -80,7 +80,7 @@ def signal_to_noise(
 
     Exact, from one pass over the data for each point. points, space, count, replica: as for `state_dependence`; default the network's weights.
     Ctrl-C returns the points that are done. Raises ValueError for a full batch without replacement, and for layers without noise.
-    Source: Shwartz-Ziv and Tishby, arXiv:1703.00810, section 3.3 (the square of their ratio).
+    Source: Shwartz-Ziv and Tishby, arXiv:1703.00810 (whose ratio is the root of this one).
     """
     batch, name = checks.count("batch", batch), "replacement" if checks.truth("replacement", replacement) else "without"
     factor = finite_sample_factor(batch, network.n, name) / batch

@@ -43,7 +43,7 @@ class AdaptiveRule(Printed):
 
             kappa = batch/B:   lr sqrt(kappa),   1 - beta -> kappa (1 - beta),   eps/sqrt(kappa)
 
-        For noise that outweighs the mean gradient, lr far below stability; beta = 0 stays 0. Raises ValueError where some beta would fall below 0. Source: arXiv:2205.10287, definition 5.2.
+        For noise that outweighs the mean gradient, lr far below stability; beta = 0 stays 0. Raises ValueError where some beta would fall below 0. Source: Malladi et al., arXiv:2205.10287.
         """
         kappa = checks.count("batch", batch) / self.batch
         betas = tuple(1 - kappa * (1 - beta) for beta in self.betas)

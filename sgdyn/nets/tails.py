@@ -41,7 +41,7 @@ def tail_shape(c: Floats, largest: int) -> Floats:
 
 
 def shape_error(xi: ArrayLike, largest: int) -> Floats:
-    """The asymptotic standard error of `tail_shape` (Dekkers, Einmahl and de Haan, theorem 3.1 and corollary 3.2), without its bias."""
+    """The asymptotic standard error of `tail_shape` (Dekkers, Einmahl and de Haan 1989), without its bias."""
     x = np.asarray(xi, dtype=np.float64)
     low = np.minimum(x, 0.0)
     a, b, d = 1 - 2 * low, 1 - 3 * low, 1 - 4 * low

@@ -17,7 +17,7 @@ A = RNG.normal(size=(3, 3))
 D = A @ A.T
 
 
-def run(gradient, rule, dim, steps=4000, replicas=400, burn=1500, every=20):
+def run(gradient, rule, dim, steps=3000, replicas=400, burn=1200, every=20):
     """Covariance (dim, dim) of torch's Adam with its standard error over replicas."""
     w = torch.zeros(replicas, dim, dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.Adam([w], lr=rule.lr, betas=rule.betas, eps=rule.eps)
@@ -65,7 +65,7 @@ def test_adam_on_batches_of_a_regression():
         rest = torch.einsum("rbi,ri->rb", data[0][rows], w + center) - data[1][rows][..., 0]
         return 2 * torch.einsum("rb,rbi->ri", rest, data[0][rows]) / 8
 
-    measured, error = run(gradient, found.rule, 3, steps=5000, replicas=250, burn=2500)
+    measured, error = run(gradient, found.rule, 3, steps=4000, replicas=250, burn=2000)
     predicted = found.covariance
     assert np.all(np.abs(measured - predicted.value) < predicted.error + 4 * error)
     dense = nets.adaptive_quadratic(net.hessian().dense(), net.noise().dense(), lr=0.002, batch=8)

@@ -71,10 +71,10 @@ def test_drawn_batches_have_the_cumulants_that_are_reported():
 
 
 def test_gaussian_gradients_are_called_gaussian_along_eigenvectors_too():
-    """300 networks with normal gradients of widely different variances: p-values are uniform, also along the top eigenvectors of D."""
+    """200 networks with normal gradients of widely different variances: p-values are uniform, also along the top eigenvectors of D."""
     p = {name: [] for name in ("p_skewness", "p_kurtosis", "p_tail")}
     false = 0
-    for seed in range(300):
+    for seed in range(200):
         gradients = np.random.default_rng(seed).normal(size=(60, 12)) * np.geomspace(10, 0.1, 12)
         found = linear(gradients).noise("dense").tails(k=2, directions=1, controls=399, bootstrap=20, seed=seed)
         for name, values in p.items():
@@ -82,13 +82,13 @@ def test_gaussian_gradients_are_called_gaussian_along_eigenvectors_too():
         false += (not found.gaussian) + found.heavy.any()
     for name, values in p.items():
         assert stats.kstest(values, "uniform").pvalue > 1e-3, name
-    assert false <= 12
+    assert false <= 9
 
 
 def test_bootstrap_errors_of_the_kurtosis_hold():
-    """Logistic samples, whose excess kurtosis is 1.2: pulls over 150 seeds. Sample kurtoses are biased low by about 40/N."""
+    """Logistic samples, whose excess kurtosis is 1.2: pulls over 100 seeds. Sample kurtoses are biased low by about 40/N."""
     pulls = []
-    for seed in range(150):
+    for seed in range(100):
         c = np.random.default_rng(seed).logistic(size=3000)
         pulls.append(nets.noise_tails(c, controls=99, bootstrap=60, seed=seed).kurtosis.pull(1.2)[0])
     assert 0.85 < np.std(pulls) < 1.5 and abs(np.median(pulls)) < 0.4
