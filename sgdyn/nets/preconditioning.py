@@ -25,6 +25,9 @@ from sgdyn.steady.discrete import DiscreteSGD, discrete_sgd
 
 Floats = NDArray[np.float64]
 
+LOOSE = 0.2
+LARGEST = 10_000
+"""So many weights have a covariance that can be written down."""
 SWEEPS = 200
 SETTLED = 1e-12
 
@@ -104,11 +107,20 @@ class AdaptiveProcess(Printed):
 
     @property
     def covariance(self) -> Estimate:
-        """Stationary covariance (p, p) of the weights in the span of `basis`; the error is what fluctuations of P change, to leading order."""
+        """Stationary covariance (p, p) of the weights in the span of `basis`; the error is what fluctuations of P change, to leading order.
+
+        Raises ValueError for more than 10 000 weights: `discrete.covariance` (k, k) has all of it.
+        """
+        if len(self.P) > LARGEST:
+            raise ValueError(
+                f"got {len(self.P)} weights, expected at most {LARGEST}; type .discrete.covariance (k, k), of basis x"
+            )
         value = self.basis @ self.discrete.covariance @ self.basis.T
         scale = np.sqrt(np.diag(value))
+        note = f"what is neglected has the relative size {self.neglected:.2g}: P does not rest; type a smaller lr, or a beta_2 nearer to 1"
+        said = "P at rest, error: order 1 - beta_2 and of the signal in v"
         return Estimate(
-            value, self.neglected * np.outer(scale, scale), "P at rest, error: order 1 - beta_2 and of the signal in v"
+            value, self.neglected * np.outer(scale, scale), said, warnings=(note,) if self.neglected > LOOSE else ()
         )
 
     def plot(self, ax: Any = None) -> Any:

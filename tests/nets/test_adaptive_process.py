@@ -8,6 +8,7 @@ from torch import nn
 
 import sgdyn as sg
 from sgdyn import nets
+from sgdyn.nets import preconditioning
 from tests.nets import models
 
 RNG = np.random.default_rng(0)
@@ -126,6 +127,16 @@ def test_a_network_gives_the_top_scaled_directions():
     assert found.process.U.dim == 5
     with pytest.raises(ValueError, match="expected all"):
         found.overdamped()
+
+
+def test_a_preconditioner_that_does_not_rest_is_noted(monkeypatch):
+    assert not nets.adaptive_quadratic(H, D, lr=1e-3, batch=8).covariance.warnings
+    loose = nets.adaptive_quadratic(H, D, lr=1e-3, batch=8, betas=(0.9, 0.5)).covariance
+    assert "does not rest" in loose.warnings[0] and loose.error[0, 0] >= loose.value[0, 0]
+    small = nets.adaptive_quadratic(H, D, lr=1e-3, batch=8)
+    monkeypatch.setattr(preconditioning, "LARGEST", 2)
+    with pytest.raises(ValueError, match=r"type .discrete.covariance"):
+        small.covariance
 
 
 def test_what_adam_cannot_be():

@@ -126,6 +126,13 @@ def test_errors_of_overlaps_bound_what_loose_eigenvectors_do(rng):
         found = subspace_overlap(*pair, k, 1e-16)
         assert abs(found.value - exact) <= found.error + 1e-12
     assert found.error < 1e-6
+    angle = 0.01  # the first eigenvector turned towards the second, the other subspace halfway between them: nearly the worst case
+    turned = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    values, residuals = np.array([2.0, 1.0]), np.full(2, np.sin(angle))
+    loose = nets.Spectrum(values, turned, residuals, "lanczos", 2)
+    halfway = nets.Spectrum(values, np.array([[1.0, -1.0], [1.0, 1.0]]) / 2**0.5, np.zeros(2), "dense", 2)
+    worst = subspace_overlap(loose, halfway, 1, 0.0)
+    assert 0.5 * worst.error < abs(worst.value - 0.5) <= worst.error
     flat = SymmetricOperator(np.eye(40))
     undefined = subspace_overlap(flat.top(3), flat.top(3), 2, 1e-16)
     assert undefined.error == 1 and "not apart" in undefined.warnings[0]
