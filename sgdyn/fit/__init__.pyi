@@ -2,8 +2,14 @@ from .autoregression import LinearDynamics as LinearDynamics
 from .autoregression import linear as linear
 from .comparison import Comparison as Comparison
 from .comparison import compare as compare
+from .findings import Finding as Finding
+from .findings import Validity as Validity
+from .reversals import Irreversibility as Irreversibility
+from .reversals import irreversibility as irreversibility
+from .spectra import Correlations as Correlations
 from .stationarity import Balance as Balance
 from .stationarity import balance as balance
+from .validations import validity as validity
 from .verdict import Verdict as Verdict
 from .wandering import Confinement as Confinement
 from .wandering import confinement as confinement

@@ -11,26 +11,33 @@ from sgdyn.nets.gaussianity import NoiseTails, noise_tails
 from sgdyn.nets.gradient_noise import GradientNoise
 from sgdyn.nets.hessian import Hessian
 from sgdyn.nets.jacobian import Jacobian
-from sgdyn.nets.labels import LabelNoise, label_noise
+from sgdyn.nets.labels import LabelNoiseCovariance, label_noise
 from sgdyn.nets.minimum import minimize
 from sgdyn.nets.network import Network
 from sgdyn.nets.phases import SignalToNoise, signal_to_noise
 from sgdyn.nets.preconditioning import AdaptiveProcess, AdaptiveRule, adaptive_process, adaptive_quadratic
 from sgdyn.nets.scaling import PowerLaw, power_law
+from sgdyn.nets.schemes import SGD, SGLD, SVAG, GaussianNoise
+from sgdyn.nets.sources import LabelNoise
 from sgdyn.nets.subspace import Subspace, local_model, subspace
 from sgdyn.nets.tails import simsekli_index
 from sgdyn.nets.training import Recording, train
 
 __all__ = [
+    "SGD",
+    "SGLD",
+    "SVAG",
     "AdaptiveProcess",
     "AdaptiveRule",
     "CurvatureAlignment",
     "EmpiricalFisher",
     "GaussNewton",
+    "GaussianNoise",
     "GradientNoise",
     "Hessian",
     "Jacobian",
     "LabelNoise",
+    "LabelNoiseCovariance",
     "MonteCarloFisher",
     "Network",
     "NoiseTails",

@@ -17,7 +17,7 @@ from sgdyn.nets.network import Network
 from sgdyn.nets.trees import Tree, take
 
 
-class LabelNoise(GaussNewton):
+class LabelNoiseCovariance(GaussNewton):
     """D_label = (1/N) sum_i J_i' C_i J_i (p, p): what random labels add to the covariance D of single samples' gradients.
 
     C_i is the covariance of the slope of the loss in the outputs. Square loss, targets y + sigma z: C = (2 sigma/m)² for the mean over m
@@ -82,7 +82,7 @@ class LabelNoise(GaussNewton):
         return Estimate(found.value, found.error, found.method, warnings=(far,) if loss > 0.1 * self.sigma**2 else ())
 
 
-def label_noise(network: Network, *, sigma: float | None = None, flips: float | None = None) -> LabelNoise:
+def label_noise(network: Network, *, sigma: float | None = None, flips: float | None = None) -> LabelNoiseCovariance:
     """The covariance that random labels add to the gradients, as a linear operator (p, p): one of
 
     sigma: the standard deviation of normal (or any independent) noise on the targets, for `nn.MSELoss`. flips: the probability in (0, 1) that a
@@ -90,7 +90,7 @@ def label_noise(network: Network, *, sigma: float | None = None, flips: float | 
 
     Raises ValueError for other losses, for both or none, and for label smoothing.
     """
-    return LabelNoise(network, sigma=sigma, flips=flips)
+    return LabelNoiseCovariance(network, sigma=sigma, flips=flips)
 
 
 def _admitted(network: Network, z: Tensor, sigma: Any, flips: Any) -> tuple[float | None, float | None]:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sgdyn.nets.gradient_noise import GradientNoise
     from sgdyn.nets.hessian import Hessian
     from sgdyn.nets.jacobian import Jacobian
-    from sgdyn.nets.labels import LabelNoise
+    from sgdyn.nets.labels import LabelNoiseCovariance
     from sgdyn.nets.phases import SignalToNoise
     from sgdyn.nets.preconditioning import AdaptiveProcess
     from sgdyn.nets.subspace import Subspace
@@ -232,7 +232,7 @@ class Network:
 
         return adaptive_process(self, k, lr=lr, batch=batch, **options)
 
-    def label_noise(self, **options: Any) -> LabelNoise:
+    def label_noise(self, **options: Any) -> LabelNoiseCovariance:
         """What random labels add to D, sigma= or flips=, as a linear operator (p, p) (see `sgdyn.nets.label_noise`)."""
         from sgdyn.nets.labels import label_noise
 

@@ -134,3 +134,18 @@ def test_what_label_noise_is_not():
     with pytest.raises(ValueError, match="h_max"):
         square.label_noise(sigma=0.1).regulariser(lr=100.0, batch=1)
     assert "interpolation" in square.label_noise(sigma=0.1).regulariser(lr=0.01, batch=1).warnings[0]
+
+
+def test_labels_flipped_as_training_flips_them():
+    """`LabelNoise` of training, 20 000 labels of one sample: variances along three vectors, of indicator-like numbers with bounded kurtosis."""
+    x, _ = models.data(2)
+    x, y = x[:1].repeat(2, 1), torch.tensor([1, 1])
+    V = np.random.default_rng(0).normal(size=(66, 3))
+    drawn = nets.LabelNoise(0.3).noisy(y[:1].repeat(20_000), torch.Generator().manual_seed(0), 3)
+    many = nets.Network(models.mlp(), nn.CrossEntropyLoss(), (x[:1].repeat(20_000, 1), drawn))
+    c = many.noise().coordinates(V)
+    expected = np.einsum(
+        "ij,ij->j", V, nets.Network(models.mlp(), nn.CrossEntropyLoss(), (x, y)).label_noise(flips=0.3) @ V
+    )
+    error = np.std((c - c.mean(0)) ** 2, axis=0) / 20_000**0.5
+    assert np.all(np.abs(c.var(0) - expected) < 4 * error + 1e-4 * expected)
