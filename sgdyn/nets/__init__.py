@@ -2,23 +2,34 @@
 
 from sgdyn.linalg.spectra import Spectrum
 from sgdyn.nets.alignment import aligned
+from sgdyn.nets.curvatures import CurvatureAlignment, curvature_alignment
+from sgdyn.nets.dependence import StateDependence, state_dependence
 from sgdyn.nets.fisher import EmpiricalFisher, MonteCarloFisher, TrueFisher, fisher_of
 from sgdyn.nets.functions import torch_potential
 from sgdyn.nets.gauss_newton import GaussNewton
+from sgdyn.nets.gaussianity import NoiseTails, noise_tails
 from sgdyn.nets.gradient_noise import GradientNoise
 from sgdyn.nets.hessian import Hessian
 from sgdyn.nets.jacobian import Jacobian
+from sgdyn.nets.labels import LabelNoiseCovariance, label_noise
 from sgdyn.nets.minimum import minimize
 from sgdyn.nets.network import Network
+from sgdyn.nets.phases import SignalToNoise, signal_to_noise
+from sgdyn.nets.preconditioning import AdaptiveProcess, AdaptiveRule, adaptive_process, adaptive_quadratic
+from sgdyn.nets.scaling import PowerLaw, power_law
 from sgdyn.nets.schemes import SGD, SGLD, SVAG, GaussianNoise
 from sgdyn.nets.sources import LabelNoise
 from sgdyn.nets.subspace import Subspace, local_model, subspace
+from sgdyn.nets.tails import simsekli_index
 from sgdyn.nets.training import Recording, train
 
 __all__ = [
     "SGD",
     "SGLD",
     "SVAG",
+    "AdaptiveProcess",
+    "AdaptiveRule",
+    "CurvatureAlignment",
     "EmpiricalFisher",
     "GaussNewton",
     "GaussianNoise",
@@ -26,16 +37,30 @@ __all__ = [
     "Hessian",
     "Jacobian",
     "LabelNoise",
+    "LabelNoiseCovariance",
     "MonteCarloFisher",
     "Network",
+    "NoiseTails",
+    "PowerLaw",
     "Recording",
+    "SignalToNoise",
     "Spectrum",
+    "StateDependence",
     "Subspace",
     "TrueFisher",
+    "adaptive_process",
+    "adaptive_quadratic",
     "aligned",
+    "curvature_alignment",
     "fisher_of",
+    "label_noise",
     "local_model",
     "minimize",
+    "noise_tails",
+    "power_law",
+    "signal_to_noise",
+    "simsekli_index",
+    "state_dependence",
     "subspace",
     "torch_potential",
     "train",

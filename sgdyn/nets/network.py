@@ -24,11 +24,16 @@ from sgdyn.nets.trees import Tree, called, mapped, split
 from sgdyn.nets.vectors import numpy_of
 
 if TYPE_CHECKING:
+    from sgdyn.nets.curvatures import CurvatureAlignment
+    from sgdyn.nets.dependence import StateDependence
     from sgdyn.nets.fisher import EmpiricalFisher, MonteCarloFisher, TrueFisher
     from sgdyn.nets.gauss_newton import GaussNewton
     from sgdyn.nets.gradient_noise import GradientNoise
     from sgdyn.nets.hessian import Hessian
     from sgdyn.nets.jacobian import Jacobian
+    from sgdyn.nets.labels import LabelNoiseCovariance
+    from sgdyn.nets.phases import SignalToNoise
+    from sgdyn.nets.preconditioning import AdaptiveProcess
     from sgdyn.nets.subspace import Subspace
     from sgdyn.problem import Langevin, Momentum
 
@@ -202,6 +207,36 @@ class Network:
         from sgdyn.nets.jacobian import Jacobian
 
         return Jacobian(self, output)
+
+    def state_dependence(self, points: Any, **options: Any) -> StateDependence:
+        """The noise D(w) at several weights (see `sgdyn.nets.state_dependence`)."""
+        from sgdyn.nets.dependence import state_dependence
+
+        return state_dependence(self, points, **options)
+
+    def curvature_alignment(self, k: int = 10, **options: Any) -> CurvatureAlignment:
+        """How the noise D lies to the Hessian (see `sgdyn.nets.curvature_alignment`)."""
+        from sgdyn.nets.curvatures import curvature_alignment
+
+        return curvature_alignment(self, k, **options)
+
+    def signal_to_noise(self, points: Any = None, **options: Any) -> SignalToNoise:
+        """The mean gradient against the noise of a batch, layer by layer (see `sgdyn.nets.signal_to_noise`)."""
+        from sgdyn.nets.phases import signal_to_noise
+
+        return signal_to_noise(self, points, **options)
+
+    def adaptive_process(self, k: int = 20, *, lr: float, batch: int, **options: Any) -> AdaptiveProcess:
+        """Adam near the weights as a process (see `sgdyn.nets.adaptive_process`)."""
+        from sgdyn.nets.preconditioning import adaptive_process
+
+        return adaptive_process(self, k, lr=lr, batch=batch, **options)
+
+    def label_noise(self, **options: Any) -> LabelNoiseCovariance:
+        """What random labels add to D, sigma= or flips=, as a linear operator (p, p) (see `sgdyn.nets.label_noise`)."""
+        from sgdyn.nets.labels import label_noise
+
+        return label_noise(self, **options)
 
     def minimize(self, **options: Any) -> Network:
         """The same network at a minimum of U near its weights (see `sgdyn.nets.minimize`)."""
