@@ -4,6 +4,7 @@ from sgdyn.linalg.spectra import Spectrum
 from sgdyn.nets.alignment import aligned
 from sgdyn.nets.curvatures import CurvatureAlignment, curvature_alignment
 from sgdyn.nets.dependence import StateDependence, state_dependence
+from sgdyn.nets.expansion import Cubic
 from sgdyn.nets.fisher import EmpiricalFisher, MonteCarloFisher, TrueFisher, fisher_of
 from sgdyn.nets.functions import torch_potential
 from sgdyn.nets.gauss_newton import GaussNewton
@@ -12,6 +13,7 @@ from sgdyn.nets.gradient_noise import GradientNoise
 from sgdyn.nets.hessian import Hessian
 from sgdyn.nets.jacobian import Jacobian
 from sgdyn.nets.labels import LabelNoiseCovariance, label_noise
+from sgdyn.nets.low_rank import FullModel, full_model
 from sgdyn.nets.minimum import minimize
 from sgdyn.nets.network import Network
 from sgdyn.nets.phases import SignalToNoise, signal_to_noise
@@ -29,8 +31,10 @@ __all__ = [
     "SVAG",
     "AdaptiveProcess",
     "AdaptiveRule",
+    "Cubic",
     "CurvatureAlignment",
     "EmpiricalFisher",
+    "FullModel",
     "GaussNewton",
     "GaussianNoise",
     "GradientNoise",
@@ -53,6 +57,7 @@ __all__ = [
     "aligned",
     "curvature_alignment",
     "fisher_of",
+    "full_model",
     "label_noise",
     "local_model",
     "minimize",
