@@ -10,6 +10,7 @@ from sgdyn.nets.hessian import Hessian
 from sgdyn.nets.jacobian import Jacobian
 from sgdyn.nets.minimum import minimize
 from sgdyn.nets.network import Network
+from sgdyn.nets.sharded import ShardedNetwork, distributed
 from sgdyn.nets.subspace import Subspace, local_model, subspace
 from sgdyn.nets.training import Recording, train
 
@@ -22,10 +23,12 @@ __all__ = [
     "MonteCarloFisher",
     "Network",
     "Recording",
+    "ShardedNetwork",
     "Spectrum",
     "Subspace",
     "TrueFisher",
     "aligned",
+    "distributed",
     "fisher_of",
     "local_model",
     "minimize",

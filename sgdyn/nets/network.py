@@ -85,6 +85,15 @@ class Network:
         """The number of samples N."""
         return len(self.y)
 
+    @property
+    def own(self) -> slice:
+        """Which of all samples are here: all, except in a network that is `distributed`."""
+        return slice(0, self.n)
+
+    def gathered(self, part: Tensor) -> Tensor:
+        """Rows (N, ...) for all samples from those of the samples that are here."""
+        return part
+
     def at(self, weights: ArrayLike | Tensor) -> Network:
         """The same network at the weights (p,)."""
         flat = torch.as_tensor(weights, dtype=self.weights.dtype, device=self.weights.device).reshape(-1)
