@@ -9,6 +9,7 @@ from sgdyn.nets.gradient_noise import GradientNoise
 from sgdyn.nets.hessian import Hessian
 from sgdyn.nets.jacobian import Jacobian
 from sgdyn.nets.minimum import minimize
+from sgdyn.nets.monitoring import History, Monitor
 from sgdyn.nets.network import Network
 from sgdyn.nets.sharded import ShardedNetwork, distributed
 from sgdyn.nets.subspace import Subspace, local_model, subspace
@@ -19,7 +20,9 @@ __all__ = [
     "GaussNewton",
     "GradientNoise",
     "Hessian",
+    "History",
     "Jacobian",
+    "Monitor",
     "MonteCarloFisher",
     "Network",
     "Recording",

@@ -105,6 +105,22 @@ class Network:
         other.weights = flat.clone()
         return other
 
+    def now(self) -> Network:
+        """The same network with the parameters and buffers that the model has now, as it is trained.
+
+        Raises ValueError for a model that has been put into train mode, FloatingPointError for weights that are not finite.
+        """
+        refuse_train_mode(self.model)
+        other = copy.copy(self)
+        named = {name: part.detach() for name, part in self.model.named_parameters()}
+        other.weights = torch.cat([named[name].reshape(-1) for name, *_ in self._layout])
+        if not bool(torch.isfinite(other.weights).all()):
+            raise FloatingPointError("the weights are not finite")
+        other.fixed = {name: named[name].clone() for name in self.fixed}
+        other._buffers = {name: part.detach().clone() for name, part in self.model.named_buffers()}
+        other._padding = padding_rows(self.model, {name: named[name] for name, *_ in self._layout})
+        return other
+
     def over(self, x: Tree, y: Tensor) -> Network:
         """The same network with other samples of the same kind, unchecked."""
         other = copy.copy(self)

@@ -91,6 +91,12 @@ class ShardedNetwork(Network):
         self.shards.processes.require_same("weights", digest(other.weights), "type the same weights in every process")
         return other
 
+    def now(self) -> ShardedNetwork:
+        """The same network with the parameters and buffers that the model has now, which must be the same in all processes."""
+        other = self.moved(lambda shard: shard.now())
+        _check_same(self.shards.processes, other.shard)
+        return other
+
     def over(self, x: Tree, y: Tensor) -> ShardedNetwork:
         """The same network with other samples of the same kind in this process, unchecked."""
         return self.moved(lambda shard: shard.over(x, y))

@@ -88,7 +88,7 @@ def main():
         world_size=count,
         timeout=datetime.timedelta(seconds=60),
     )
-    found = refusals(rank, count) if what == "refusals" else answers(network(what, rank, count))
+    found = answers(network(what, rank, count)) | {f"said of {k}": text for k, text in refusals(rank, count).items()}
     np.savez(folder / f"{rank}.npz", allow_pickle=False, **found)
     torch.distributed.destroy_process_group()
 
