@@ -95,12 +95,13 @@ class SymmetricOperator(LinearOperator):  # type: ignore[misc]
 
     def top(
         self, k: int = 10, *, tolerance: float = 1e-8, most: int = 1000, seed: int = 0, method: str = "auto",
-        start: Spectrum | ArrayLike | None = None, show_progress: bool | None = None,
+        start: Spectrum | ArrayLike | None = None, basis: int | None = None, show_progress: bool | None = None,
     ) -> Spectrum:  # fmt: skip
         """The k algebraically largest eigenvalues with vectors and residuals.
 
         method: "auto" (see `plan`), "dense" or "lanczos". tolerance: residual relative to the largest eigenvalue (raised to what single
-        precision allows). start: a `Spectrum` or vectors (p, m) near the wanted ones, for a quicker way. Raises `NotConvergedError`.
+        precision allows). start: a `Spectrum` or vectors (p, m) near the wanted ones, for a quicker way. basis: vectors kept at once
+        (k + 25); fewer take less memory and more products. Raises `NotConvergedError`.
         """
         k = self._count(k)
         if self._method(method, k) == "dense":
@@ -109,7 +110,11 @@ class SymmetricOperator(LinearOperator):  # type: ignore[misc]
         space = self.space
         first = normals(space, np.random.default_rng(seed)) if start is None else self._warm(start)
         tolerance = checks.positive("tolerance", tolerance)
-        return lanczos(self.apply, space, k, first, tolerance=tolerance, most=most, show_progress=show_progress)
+        if basis is not None:
+            basis = checks.count("basis", basis, least=k + 3)
+        return lanczos(
+            self.apply, space, k, first, tolerance=tolerance, most=most, basis=basis, show_progress=show_progress
+        )
 
     def _count(self, k: int) -> int:
         if checks.count("k", k) > self.shape[0]:

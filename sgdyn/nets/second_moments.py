@@ -61,7 +61,9 @@ class SecondMoments(NetworkOperator):
     @cached_property
     def mean(self) -> Tensor:
         """g, the mean gradient (p,) without weight decay."""
-        return self.network.mean_gradient()
+        if self.ghosts is None:
+            return self.network.mean_gradient()
+        return self.ghosts.pull(torch.ones_like(self.network.weights[:1]).expand(self.network.n)) / self.network.n
 
     @property
     def rank(self) -> int:

@@ -116,14 +116,25 @@ def test_the_gram_matrix_needs_no_more_memory_than_allowed():
     assert "passes" in str(short.plan()) and "1 pass," in str(whole.plan())
 
 
-def test_pairs_of_positions_and_rows_give_one_gram_matrix():
-    from sgdyn.nets.pieces import Piece, Sums
+def test_pairs_of_positions_and_rows_give_one_gram_matrix(monkeypatch):
+    from sgdyn.nets import pieces, positions
 
     rng = np.random.default_rng(2)
     a, d = torch.tensor(rng.normal(size=(9, 3, 40))), torch.tensor(rng.normal(size=(9, 3, 30)))
-    piece = Sums(slice(0, 1200), a, d)
-    pairs = piece.gram(slice(0, 4), slice(4, 9))
-    np.testing.assert_allclose(pairs, Piece.gram(piece, slice(0, 4), slice(4, 9)), atol=1e-11)
+    x = torch.tensor(rng.normal(size=(9, 6, 5, 4)))
+    many = positions.Sums(slice(0, 1200), d, a)
+    image = positions.Convolved(slice(0, 324), torch.tensor(rng.normal(size=(9, 6, 3, 1))), x, (6, 6, 3, 3), ((1, 2), (0, 0), (1, 1)))  # fmt: skip
+    monkeypatch.setattr(pieces, "SIDE", 4)
+    monkeypatch.setattr(positions, "TOGETHER", 2)
+    for piece, room in ((many, 2000), (image, 2000), (image, 10**6)):
+        monkeypatch.setattr(positions, "PANEL_BYTES", room)
+        rows = piece.rows(slice(0, 9))
+        for pairs in (True, False):
+            monkeypatch.setattr(positions.Positions, "by_pairs", pairs)
+            found = torch.zeros(9, 9, dtype=torch.float64)
+            piece.add_gram(found)
+            np.testing.assert_allclose(found.tril(), (rows @ rows.T).tril(), atol=1e-11)
+        np.testing.assert_allclose(piece.squares(9), (rows**2).sum(1), atol=1e-11)
 
 
 class Tied(nn.Module):
