@@ -83,11 +83,6 @@ class Ghosts:
             total[piece.place] = piece.column_squares(self.network.n)
         return total
 
-    def add_gram(self, total: Tensor) -> None:
-        """Add g_i . g_j to the lower triangle of a matrix (N, N), in blocks."""
-        for piece in self.pieces:
-            piece.add_gram(total)
-
 
 def _batch(network: Network, modules: Owners, x: Tree, y: Tensor) -> list[Piece]:
     """The pieces of some samples."""
@@ -146,14 +141,6 @@ class GhostSource:
                 group = {}
             group[path] = module
         yield Ghosts.of(self.network, group)
-
-    def gram(self, budget: float) -> Tensor:
-        """g_i . g_j (N, N) in double precision."""
-        total = torch.zeros((self.network.n,) * 2, dtype=torch.float64, device=self.network.weights.device)
-        for group in self.groups(budget):
-            group.add_gram(total)
-        lower = torch.tril(total)
-        return lower + torch.tril(lower, -1).T
 
 
 def _difference(few: Network, ghosts: Ghosts) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -93,6 +95,10 @@ class JacobianSquare(NetworkOperator):
     def __init__(self, jacobian: Jacobian) -> None:
         self.jacobian = jacobian
         super().__init__(jacobian.network)
+
+    def identity(self) -> dict[str, Any]:
+        """Which outputs it is of, beside what any matrix of a network is known by."""
+        return super().identity() | {"output": self.jacobian.output}
 
     def apply(self, v: Tensor) -> Tensor:
         """The product (p,) with a tensor v (p,)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +14,10 @@ from torch import Tensor
 from sgdyn.linalg.operators import SymmetricOperator
 from sgdyn.linalg.spaces import Space
 from sgdyn.nets.derivatives import each
+from sgdyn.nets.identity import identity
 from sgdyn.nets.network import Network
+from sgdyn.nets.traceless import digest
+from sgdyn.nets.trees import leaves
 from sgdyn.nets.vectors import TensorSpace, numpy_of
 
 Floats = NDArray[np.float64]
@@ -51,6 +55,17 @@ class NetworkOperator(SymmetricOperator, ABC):
         columns = torch.as_tensor(np.ascontiguousarray(V.T)).to(self.network.weights)
         together = each(self.fresh, (0,))
         return numpy_of(torch.cat([together(part) for part in columns.split(TOGETHER)]).T)
+
+    def identity(self) -> dict[str, Any]:
+        """By what a checkpoint knows the operator again: kind, weights, data, and what `train` knows a network by."""
+        net = self.network
+        own = {
+            "operator": type(self).__name__,
+            "size": net.dim,
+            "weights": digest(net.weights),
+            "weight_decay": net.weight_decay,
+        }
+        return own | {"data": digest(*leaves((net.x, net.y)))} | identity(net)
 
     def notes(self) -> tuple[str, ...]:
         """What makes the products less certain than rounding says."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,17 +14,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sgdyn.estimate import Estimate
+from sgdyn.linalg.journals import Journal
 from sgdyn.linalg.plans import Plan
 from sgdyn.nets.fisher import KINDS, EmpiricalFisher, MonteCarloFisher, TrueFisher
-from sgdyn.nets.ghosts import GhostSource, _joined, _side
+from sgdyn.nets.ghosts import GhostSource
 from sgdyn.nets.gradient_noise import GradientNoise
 from sgdyn.nets.jacobian import Jacobian
 from sgdyn.nets.network import Network
 from sgdyn.nets.operators import BUDGET, NetworkOperator
-from sgdyn.nets.pieces import Piece
+from sgdyn.nets.pieces import Lookup, Piece, pairs_side
+from sgdyn.nets.positions import Positions
 from sgdyn.nets.second_moments import SecondMoments
 from sgdyn.nets.sharded import ShardedNetwork
-from sgdyn.nets.shards import SharedSpace
+from sgdyn.nets.shards import Shards, SharedSpace
 from sgdyn.nets.vectors import numpy_of
 
 Floats = NDArray[np.float64]
@@ -43,6 +46,23 @@ class Shared(NetworkOperator):
     def prepare(self) -> None:
         """Get ready for many products."""
         self.own.prepare()
+
+    def identity(self) -> dict[str, Any]:
+        """By what a checkpoint knows this process's part again."""
+        shards = self.network.shards
+        return self.own.identity() | {
+            "operator": type(self).__name__,
+            "process": shards.processes.rank,
+            "counts": list(shards.counts),
+        }
+
+    def journal(self, place: str | Path, question: dict[str, Any]) -> Journal:
+        """The products of this operator, in a folder for each process; as many are taken for known as all of them have."""
+        processes = self.network.shards.processes
+        own = Path(place) / f"process-{processes.rank}"
+        found = processes.together(lambda: Journal(self, own, question))
+        found.shorten(min(processes.numbers(found.stored)))
+        return found
 
     def __repr__(self) -> str:
         shards = self.network.shards
@@ -87,6 +107,11 @@ class SharedMoments(Shared, SecondMoments):
             return GhostSource(self.network.shard, {}, {}, own.reason or "layers do not tell in another process")
         costs = {path: float(max(processes.numbers(int(cost)))) for path, cost in own.cost.items()}
         return GhostSource(self.network.shard, own.modules, costs)
+
+    @cached_property
+    def mean(self) -> Tensor:
+        """g, the mean gradient (p,) without weight decay."""
+        return self.network.shards.mean(self.own.mean)
 
     @cached_property
     def ghosts(self) -> None:
@@ -142,35 +167,39 @@ class SharedMoments(Shared, SecondMoments):
             total += block.double().T @ block.double()
         return numpy_of(self.network.shards.processes.sum(total) / self.network.n)
 
-    def _gram(self) -> Tensor:
-        """Each process makes the rows of its own samples; then all of them are put together."""
+    def _gram(self, checkpoint: str | Path | None = None) -> Tensor:
+        """Each process makes rows of its own samples; every pair of processes is served by one of the two."""
+        if checkpoint is not None:
+            raise ValueError(
+                "got a checkpoint for the Gram matrix of several processes, expected none; type method='lanczos' for products that are kept"
+            )
         shards, device = self.network.shards, self.network.weights.device
         mine = torch.zeros((len(self.network.y), shards.n), dtype=torch.float64, device=device)
-        if self.source.possible:
-            for group in self.own.source.groups(self.budget):
-                for piece in group.pieces:
-                    self._add(mine, piece)
-        else:
+        if not self.source.possible:
             self._fill(mine)
-        lower = torch.tril(shards.gather(mine))
-        total = lower + torch.tril(lower, -1).T
-        if self.centred and self.source.possible:
+            return shards.gather(mine) / shards.n
+        for group in self.own.source.groups(self.budget):
+            for piece in group.pieces:
+                self._add(mine, piece)
+        once = shards.gather(mine)
+        total = once + once.T - torch.diag(once.diag())
+        if self.centred:
             mean = total.mean(0)
             total += mean.mean() - mean - mean[:, None]
         return total / shards.n
 
     def _add(self, mine: Tensor, piece: Piece) -> None:
-        """Inner products of one piece with those of all processes in turn."""
+        """Inner products of one piece with itself, below the diagonal, and with those of the processes that are this one's to serve."""
         shards = self.network.shards
-        for rank, place in enumerate(shards.places):
-            both = _joined((piece, _visitor(piece, shards, rank)))
-            side, here, there = _side(both), len(mine), place.stop - place.start
-            for i in range(0, here, side):
-                left = slice(i, min(i + side, here))
-                for j in range(0, there, side):
-                    right = slice(j, min(j + side, there))
-                    at = slice(place.start + right.start, place.start + right.stop)
-                    mine[left, at] += both.gram(left, slice(here + right.start, here + right.stop))
+        rank, count = shards.processes.rank, shards.processes.count
+        for other, place in enumerate(shards.places):
+            visitor = _visitor(piece, shards, other)  # every process takes part, the one whose piece it is too
+            apart = (rank - other) % count
+            if other == rank:
+                piece.add_gram(mine[:, place])
+                mine[:, place] = torch.tril(mine[:, place])
+            elif 2 * apart < count or (2 * apart == count and rank > other):
+                across(piece, visitor, mine[:, place])
 
     def _fill(self, mine: Tensor) -> None:
         """Inner products of the gradients themselves."""
@@ -183,11 +212,34 @@ class SharedMoments(Shared, SecondMoments):
             j += len(right)
 
 
-def _visitor(piece: Piece, shards: Any, rank: int) -> Piece:
+def _visitor(piece: Piece, shards: Shards, rank: int) -> Piece:
     """The same piece of another process."""
-    named = {f.name: getattr(piece, f.name) for f in dataclasses.fields(piece) if f.name != "place"}
-    there: dict[str, Any] = {name: shards.visitor(part, rank) for name, part in named.items()}
+    there: dict[str, Any] = {name: shards.visitor(part, rank) for name, part in piece.tensors().items()}
     return dataclasses.replace(piece, **there)
+
+
+def across(mine: Piece, theirs: Piece, total: Tensor) -> None:
+    """Add the inner products g_i . g_j of the samples of one piece with those of another to a matrix (here, there)."""
+    here, there = total.shape
+    both = mine.room(here + there)
+    both.put(0, mine)
+    both.put(here, theirs)
+    if isinstance(both, Positions) and not both.by_pairs:
+        for panel in both.panels(here + there):
+            total += panel[:here].double() @ panel[here:].double().T
+        return
+    side = pairs_side(_positions(both))
+    for i in range(0, here, side):
+        left = slice(i, min(i + side, here))
+        for j in range(0, there, side):
+            stop = min(j + side, there)
+            total[left, j:stop] += both.gram(left, slice(here + j, here + stop))
+
+
+def _positions(piece: Piece) -> int:
+    if isinstance(piece, Positions):
+        return piece.slopes(slice(1)).shape[1]
+    return piece.numbers.shape[1] if isinstance(piece, Lookup) else 1
 
 
 class SharedNoise(GradientNoise, SharedMoments):
