@@ -29,7 +29,7 @@ class Journal:
     def __init__(self, operator: SymmetricOperator, place: str | Path, question: dict[str, Any]) -> None:
         """Raises ValueError for a folder that is damaged, or of another operator or another question."""
         self.operator, self.space = operator, operator.space
-        self.folder = Folder(place, lambda: operator.identity() | question, "products", "files")
+        self.folder = Folder(place, lambda: operator.identity() | question, "question", "files")
         index = self.folder.index()
         self.files: list[list[Any]] = [] if index is None else index["files"]
         self.stored = sum(count for _, count, _ in self.files)

@@ -15,7 +15,7 @@ from sgdyn.estimate import Estimate
 from sgdyn.linalg.densities import SpectralDensity, stochastic_lanczos
 from sgdyn.linalg.journals import Journal, journal
 from sgdyn.linalg.krylov import extremes, lanczos
-from sgdyn.linalg.plans import Plan, Way
+from sgdyn.linalg.plans import EIGEN, Cost, Plan, Way, algebra, timed
 from sgdyn.linalg.probes import normals
 from sgdyn.linalg.ranks import effective_rank
 from sgdyn.linalg.spaces import NumPySpace, Space
@@ -25,6 +25,8 @@ from sgdyn.storage import digest
 
 Floats = NDArray[np.float64]
 
+COLUMNS = 32
+"""So many columns are multiplied at once where the price of one among many is measured."""
 LOOKS = 40
 """Products spent on looking for a negative eigenvalue."""
 NEGATIVE = ("raise", "abs", "clip")
@@ -100,12 +102,28 @@ class SymmetricOperator(LinearOperator):  # type: ignore[misc]
         return "dense" if self.shape[0] <= self.DENSE or k > self.shape[0] // 4 else self.HEAD
 
     def plan(self) -> Plan:
-        """The ways to the top eigenvalues, with their cost, and which of them "auto" takes."""
+        """The ways to the 10 top eigenvalues, with memory, operations and time, as measured now, and which of them "auto" takes."""
+        return self.ways().priced(self.price)
+
+    def price(self, kind: str) -> Cost:
+        """Seconds and operations of a "product", of one "column" among several, or of one operation of dense "algebra"."""
+        if kind == "algebra":
+            return algebra()
+        if kind == "column":
+            V = np.random.default_rng(0).standard_normal((self.shape[0], COLUMNS))
+            return timed(lambda: self._matmat(V)) / COLUMNS, np.nan
+        v = normals(self.space, np.random.default_rng(0))
+        return timed(lambda: self.apply(v)), np.nan
+
+    def ways(self) -> Plan:
+        """The plan without prices."""
         p = self.shape[0]
         few = f"p = {p} {'<=' if p <= self.DENSE else '>'} {self.DENSE}"
         ways = (
-            Way("dense", 16.0 * p * p, f"{p} products", few),
-            Way("lanczos", 8.0 * 40 * p, "k + 20 products or so", "any p"),
+            Way(
+                "dense", 16.0 * p * p, f"{p} products, eigenvalues", few, {"column": float(p), "algebra": EIGEN * p**3}
+            ),
+            Way("lanczos", 8.0 * 40 * p, "k + 20 products or so", "any p", {"product": 30.0}),
         )
         return Plan(self._method("auto"), ways)
 

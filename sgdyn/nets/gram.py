@@ -31,7 +31,7 @@ NULL = 1e-12
 
 def whole_gram(operator: SecondMoments, checkpoint: str | Path | None = None) -> Tensor:
     """g_i . g_j (N, N), of centred gradients if they are had one by one; what is there of it is written into a folder from time to time."""
-    folder = Folder(checkpoint, lambda: operator.identity() | {"question": "gram"}, "gram", "files")
+    folder = Folder(checkpoint, lambda: operator.identity() | {"question": "gram"}, "question", "files")
     like = operator.network.weights
     total = torch.zeros((operator.network.n,) * 2, dtype=torch.float64, device=like.device)
     index = folder.index()

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.func import vjp
 
 from sgdyn import checks
+from sgdyn.nets.blocks import layers, restricted
 from sgdyn.nets.data import tensors
 from sgdyn.nets.derivatives import Derivatives, Function, slope_of
 from sgdyn.nets.losses import per_sample
@@ -120,6 +121,17 @@ class Network:
         other._buffers = {name: part.detach().clone() for name, part in self.model.named_buffers()}
         other._padding = padding_rows(self.model, {name: named[name] for name, *_ in self._layout})
         return other
+
+    def block(self, params: Filter) -> Network:
+        """The same network with only some of its coordinates free, the others where they are: its matrices are diagonal blocks of these.
+
+        params: patterns of names ("fc1.*") or a function (name, parameter) -> bool. Weight decay is that of the free coordinates.
+        """
+        return restricted(self, params)
+
+    def blocks(self) -> dict[str, Network]:
+        """The network of each layer's coordinates alone, by the layer's name (see `block`)."""
+        return {layer: self.block(names) for layer, names in layers(self).items()}
 
     def over(self, x: Tree, y: Tensor) -> Network:
         """The same network with other samples of the same kind, unchecked."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -15,11 +15,12 @@ from torch.func import grad
 
 from sgdyn.estimate import Estimate
 from sgdyn.linalg.densities import SpectralDensity
+from sgdyn.linalg.plans import Cost
 from sgdyn.linalg.spectra import Spectrum, dense_spectrum
 from sgdyn.nets.derivatives import each
 from sgdyn.nets.ghosts import Ghosts, GhostSource
 from sgdyn.nets.gram import by_gram, gram_density, whole_gram
-from sgdyn.nets.moment_plans import METHODS, moment_plan
+from sgdyn.nets.moment_plans import METHODS, moment_plan, moment_price
 from sgdyn.nets.network import Network
 from sgdyn.nets.operators import BUDGET, NetworkOperator
 from sgdyn.nets.trees import Tree, mapped, take
@@ -159,9 +160,19 @@ class SecondMoments(NetworkOperator):
             raise ValueError(f"got method={method!r}, expected one of {', '.join(map(repr, METHODS))}")
         if method == "auto":
             method = self.method
-        return self.plan().chosen if method == "auto" else method
+        return self.ways().chosen if method == "auto" else method
 
-    plan = moment_plan
+    ways = moment_plan
+
+    def price(self, kind: str) -> Cost:
+        """Seconds and operations of a "product", of dense "algebra", and of what `moment_price` knows."""
+        return super().price(kind) if kind in ("product", "algebra") else moment_price(self, kind)
+
+    def on(self, network: Network) -> Self:
+        """The same kind of matrix, with the same settings, of another network."""
+        other = super().on(network)
+        other._by_gram = None
+        return other
 
     def _count(self, k: int) -> int:
         if super()._count(k) > self.rank:

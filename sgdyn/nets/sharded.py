@@ -12,6 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from sgdyn.nets.identity import identity
 from sgdyn.nets.network import Network
+from sgdyn.nets.selection import Filter
 from sgdyn.nets.shards import Processes, Shards
 from sgdyn.nets.traceless import digest
 from sgdyn.nets.trees import Tree, shapes
@@ -100,6 +101,10 @@ class ShardedNetwork(Network):
     def over(self, x: Tree, y: Tensor) -> ShardedNetwork:
         """The same network with other samples of the same kind in this process, unchecked."""
         return self.moved(lambda shard: shard.over(x, y))
+
+    def block(self, params: Filter) -> ShardedNetwork:
+        """The same network with only some of its coordinates free (see `Network.block`)."""
+        return self.moved(lambda shard: shard.block(params))
 
     def value(self) -> float:
         """U at the weights."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -15,18 +14,18 @@ from torch import Tensor
 
 from sgdyn.estimate import Estimate
 from sgdyn.linalg.journals import Journal
-from sgdyn.linalg.plans import Plan
+from sgdyn.linalg.plans import Cost, Plan
+from sgdyn.nets.exchanges import across, visitor
 from sgdyn.nets.fisher import KINDS, EmpiricalFisher, MonteCarloFisher, TrueFisher
 from sgdyn.nets.ghosts import GhostSource
 from sgdyn.nets.gradient_noise import GradientNoise
 from sgdyn.nets.jacobian import Jacobian
 from sgdyn.nets.network import Network
 from sgdyn.nets.operators import BUDGET, NetworkOperator
-from sgdyn.nets.pieces import Lookup, Piece, pairs_side
-from sgdyn.nets.positions import Positions
+from sgdyn.nets.pieces import Piece
 from sgdyn.nets.second_moments import SecondMoments
 from sgdyn.nets.sharded import ShardedNetwork
-from sgdyn.nets.shards import Shards, SharedSpace
+from sgdyn.nets.shards import SharedSpace
 from sgdyn.nets.vectors import numpy_of
 
 Floats = NDArray[np.float64]
@@ -46,6 +45,16 @@ class Shared(NetworkOperator):
     def prepare(self) -> None:
         """Get ready for many products."""
         self.own.prepare()
+
+    def on(self, network: Network) -> Self:
+        """The same kind of matrix, with the same settings, of another network that is spread likewise."""
+        other = super().on(network)
+        other.own = self.own.on(other.network.shard)
+        return other
+
+    def price(self, kind: str) -> Cost:
+        """Seconds and operations in this process alone, without what the processes tell each other."""
+        return self.own.price(kind)
 
     def identity(self) -> dict[str, Any]:
         """By what a checkpoint knows this process's part again."""
@@ -84,9 +93,9 @@ class SharedMean(Shared):
         own = torch.as_tensor(self.own._matmat(V)).to(self.network.weights)
         return numpy_of(self.network.shards.mean(own))
 
-    def plan(self) -> Plan:
-        """The ways to the top eigenvalues, with their cost in this process, and which of them "auto" takes."""
-        return self.own.plan()
+    def ways(self) -> Plan:
+        """The ways to the top eigenvalues, with their memory in this process."""
+        return self.own.ways()
 
 
 class SharedMoments(Shared, SecondMoments):
@@ -193,13 +202,13 @@ class SharedMoments(Shared, SecondMoments):
         shards = self.network.shards
         rank, count = shards.processes.rank, shards.processes.count
         for other, place in enumerate(shards.places):
-            visitor = _visitor(piece, shards, other)  # every process takes part, the one whose piece it is too
+            guest = visitor(piece, shards, other)  # every process takes part, the one whose piece it is too
             apart = (rank - other) % count
             if other == rank:
                 piece.add_gram(mine[:, place])
                 mine[:, place] = torch.tril(mine[:, place])
             elif 2 * apart < count or (2 * apart == count and rank > other):
-                across(piece, visitor, mine[:, place])
+                across(piece, guest, mine[:, place])
 
     def _fill(self, mine: Tensor) -> None:
         """Inner products of the gradients themselves."""
@@ -210,36 +219,6 @@ class SharedMoments(Shared, SecondMoments):
                 mine[i : i + len(left), j : j + len(right)] = left.double() @ right.double().T
                 i += len(left)
             j += len(right)
-
-
-def _visitor(piece: Piece, shards: Shards, rank: int) -> Piece:
-    """The same piece of another process."""
-    there: dict[str, Any] = {name: shards.visitor(part, rank) for name, part in piece.tensors().items()}
-    return dataclasses.replace(piece, **there)
-
-
-def across(mine: Piece, theirs: Piece, total: Tensor) -> None:
-    """Add the inner products g_i . g_j of the samples of one piece with those of another to a matrix (here, there)."""
-    here, there = total.shape
-    both = mine.room(here + there)
-    both.put(0, mine)
-    both.put(here, theirs)
-    if isinstance(both, Positions) and not both.by_pairs:
-        for panel in both.panels(here + there):
-            total += panel[:here].double() @ panel[here:].double().T
-        return
-    side = pairs_side(_positions(both))
-    for i in range(0, here, side):
-        left = slice(i, min(i + side, here))
-        for j in range(0, there, side):
-            stop = min(j + side, there)
-            total[left, j:stop] += both.gram(left, slice(here + j, here + stop))
-
-
-def _positions(piece: Piece) -> int:
-    if isinstance(piece, Positions):
-        return piece.slopes(slice(1)).shape[1]
-    return piece.numbers.shape[1] if isinstance(piece, Lookup) else 1
 
 
 class SharedNoise(GradientNoise, SharedMoments):
