@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from sgdyn import nets
+from sgdyn import nets, storage
+from sgdyn.linalg import journals
 from tests.nets import models
 
 ENDS = {1: [0, 101], 2: [0, 37, 101], 3: [0, 40, 43, 101]}
@@ -50,8 +51,39 @@ def answers(net):
     found |= {"H lanczos": matrices["H"].top(4, method="lanczos").values, "H density": matrices["H"].density().known}
     found |= {"logdet": D.logdet(10.0).value, "rank": D.effective_rank().value, "coordinates": D.coordinates(V)}
     found |= {"draws": D.sample(3, batch=5, seed=0), "J v": J @ V[:, 0], "J'u": J.T @ u, "J": J.dense()}
+    biases = lambda name, part: part.ndim == 1
+    found |= {f"block {name}": matrices[name].block(biases).dense() for name in ("H", "D", "M", "J'J")}
+    found |= {"plan": matrices["D"].plan().chosen == "dense" and matrices["G"].plan().ways[0].seconds > 0}
+    look = nets.Monitor(net, k=2).look(0)
+    found |= {"look": [look.gradient_norm, look.noise_trace, look.noise_scale, *look.values]}
     space = net.subspace(basis=V)
     return found | {"space H": space.H, "space D": space.D, "samples": space.samples}
+
+
+def resumed(net, folder):
+    """Lanczos that broke down after six products, of which the second process has written down four: its products when it goes on."""
+    operator, made = net.hessian(), []
+    keep, apply = journals.Journal.save, operator.apply
+
+    def counted(v, last):
+        if len(made) == last:
+            raise InterruptedError
+        made.append(0)
+        if net.own.start and len(made) == 5:
+            journals.Journal.save = lambda self: None
+        return apply(v)
+
+    storage.SECONDS = -1.0
+    expected = operator.top(3, method="lanczos")
+    operator.apply = lambda v: counted(v, 6)
+    try:
+        operator.top(3, method="lanczos", checkpoint=folder)
+    except InterruptedError:
+        journals.Journal.save = keep
+    made.clear()
+    operator.apply = lambda v: counted(v, -1)
+    found = operator.top(3, method="lanczos", checkpoint=folder)
+    return {"resumed": np.array_equal(found.vectors, expected.vectors), "saved": expected.products - len(made)}
 
 
 def refusals(rank, count):
@@ -88,7 +120,12 @@ def main():
         world_size=count,
         timeout=datetime.timedelta(seconds=60),
     )
-    found = answers(network(what, rank, count)) | {f"said of {k}": text for k, text in refusals(rank, count).items()}
+    net = network(what, rank, count)
+    found = (
+        answers(net)
+        | resumed(net, folder / "kept")
+        | {f"said of {k}": text for k, text in refusals(rank, count).items()}
+    )
     np.savez(folder / f"{rank}.npz", allow_pickle=False, **found)
     torch.distributed.destroy_process_group()
 

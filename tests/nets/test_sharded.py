@@ -41,6 +41,7 @@ def run(folder, count, what):
 def test_processes_answer_as_one(tmp_path, what, count):
     found = run(tmp_path, count, what)
     alone = answers(nets.Network(ARCHITECTURES[what](), nn.CrossEntropyLoss(), models.data(), 0.01, chunk=32))
+    assert all(one.pop("resumed") and one.pop("saved") == 4 for one in found)
     assert alone.keys() == {name for name in found[0] if not name.startswith("said")}
     for name, expected in alone.items():
         scale = np.abs(expected).max()
