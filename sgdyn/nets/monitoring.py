@@ -213,7 +213,7 @@ class Monitor:
 
 
 def edge(lr: float, momentum: float = 0.0, dampening: float = 0.0, nesterov: bool = False, **_: Any) -> float:
-    """The curvature beyond which full-batch SGD leaves a quadratic (Cohen et al., arXiv:2103.00065, appendix B)."""
+    """The curvature beyond which full-batch SGD leaves a quadratic (Cohen et al., arXiv:2103.00065)."""
     rate = float(lr) * (1.0 - dampening) * (1.0 + 2.0 * momentum * nesterov)
     return 2.0 * (1.0 + momentum) / rate if rate > 0 else math.inf
 
