@@ -101,7 +101,7 @@ class SymmetricOperator(LinearOperator):  # type: ignore[misc]
 
         method: "auto" (see `plan`), "dense" or "lanczos". tolerance: residual relative to the largest eigenvalue (raised to what single
         precision allows). start: a `Spectrum` or vectors (p, m) near the wanted ones, for a quicker way. basis: vectors kept at once
-        (k + 25); fewer take less memory and more products. Raises `NotConvergedError`.
+        (k + 15, for many 3k/2); fewer take less memory and more products. Raises `NotConvergedError`.
         """
         k = self._count(k)
         if self._method(method, k) == "dense":

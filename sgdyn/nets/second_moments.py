@@ -140,9 +140,10 @@ class SecondMoments(NetworkOperator):
 
     def gram(self) -> Floats:
         """The matrix g_i . g_j/N (N, N), of centred gradients if the operator is; its nonzero eigenvalues are those of the operator."""
-        return numpy_of(self._gram())
+        return numpy_of(self.gram_tensor())
 
-    def _gram(self) -> Tensor:
+    def gram_tensor(self) -> Tensor:
+        """`gram()` where the network is."""
         total = self.source.gram(self.budget) if self.source.possible else self._gram_of_rows()
         if self.centred and self.source.possible:
             mean = total.mean(0)
