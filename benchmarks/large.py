@@ -1,6 +1,6 @@
 """D and H of a ResNet-18 (1.1e7 parameters at --width 64), products of a transformer (1e8 at --layers 12 --embedding 768).
 
-`python benchmarks/large.py --data FOLDER` on a GPU, if there is one; `python benchmarks/large.py --small` on a processor, in a minute or two.
+`python benchmarks/large.py --data FOLDER` on a GPU, if there is one; `python benchmarks/large.py --small` on a processor, in two minutes or so.
 
 --data: CIFAR-10 as a folder with one folder of images a class (or train/ with these in it; a .tar of such a folder will do), or as the
 binary version (data_batch_*.bin); the pickled "python version" is not read. Without it the images are synthetic: noise around ten patterns.
@@ -13,6 +13,7 @@ import argparse
 import io
 import math
 import resource
+import sys
 import tarfile
 import time
 import warnings
@@ -29,7 +30,7 @@ from sgdyn import nets
 
 PIXELS, CLASSES = 32, 10
 SMALL = {
-    "samples": 256,
+    "samples": 128,
     "width": 16,
     "k": 5,
     "head": 0,
@@ -283,7 +284,7 @@ def main(given: list[str] | None = None) -> None:
         if device.type == "cuda"
         else ("CPU time", "of the process since it began")
     )
-    head = f"# D and H of larger networks\n\n`python benchmarks/large.py`, torch {torch.__version__}, on {machine}. {spent}; peak memory {kind}.\n"
+    head = f"# D and H of larger networks\n\n`python benchmarks/large.py {' '.join(sys.argv[1:] if given is None else given)}`, torch {torch.__version__}, on {machine}. {spent}; peak memory {kind}.\n"
     asked.out.write_text("\n".join([head, "\n\n".join(parts), ""]))
 
 
