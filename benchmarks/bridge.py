@@ -267,6 +267,7 @@ def main() -> None:
     parser.add_argument("--net", choices=("mlp", "cnn"), default="mlp")
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--repeat", type=int, default=1)
+    parser.add_argument("--only", default="", help="rows whose quantity begins so")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     bench = Bench({"mlp": mlp, "cnn": cnn}[asked.net])
@@ -276,6 +277,8 @@ def main() -> None:
     answers = [getattr(bench, name)() for name in there]
     for ours, turns in ((bench.products, asked.rounds), (bench.ours, asked.repeat)):
         for quantity, entries in ours().items():
+            if not quantity.startswith(asked.only):
+                continue
             compare(quantity, [e for one in answers for e in one.get(quantity, [])] + entries, turns)
     missing = [name for name in PEERS if name not in there]
     print(f"\nNot installed: {', '.join(missing) or 'none'}.")

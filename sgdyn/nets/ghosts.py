@@ -152,8 +152,9 @@ class GhostSource:
         total = torch.zeros((self.network.n,) * 2, dtype=torch.float64, device=self.network.weights.device)
         for group in self.groups(budget):
             group.add_gram(total)
-        lower = torch.tril(total)
-        return lower + torch.tril(lower, -1).T
+        total.tril_()
+        total += total.tril(-1).T
+        return total
 
 
 def _difference(few: Network, ghosts: Ghosts) -> str:

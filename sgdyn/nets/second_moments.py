@@ -147,8 +147,10 @@ class SecondMoments(NetworkOperator):
         total = self.source.gram(self.budget) if self.source.possible else self._gram_of_rows()
         if self.centred and self.source.possible:
             mean = total.mean(0)
-            total += mean.mean() - mean - mean[:, None]
-        return total / self.network.n
+            total -= mean - mean.mean()
+            total -= mean[:, None]
+        total /= self.network.n
+        return total
 
     def _gram_of_rows(self) -> Tensor:
         total = torch.empty((self.network.n,) * 2, dtype=torch.float64, device=self.network.weights.device)
