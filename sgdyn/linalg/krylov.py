@@ -19,8 +19,8 @@ from sgdyn.progress import progress
 Floats = NDArray[np.float64]
 Apply = Callable[[Any], Any]
 
-SPARE = 25
-"""So many vectors more than k are kept, unless told otherwise."""
+SPARE = 15
+"""So many vectors more than k are kept, or half of k if that is more: 25 for k = 10 cost 5 % more products than all."""
 ENDED = 1e-14
 """A Krylov space ends where what is left of a product is smaller than this part of the largest |Ritz value|."""
 TYPICAL = 40
@@ -131,11 +131,11 @@ def lanczos(
     """The k algebraically largest eigenpairs, from the Krylov space of a vector.
 
     Stops when k residuals are below tolerance (in single precision at least 1e-6) times the largest |Ritz value|. One starting vector
-    finds one vector of each degenerate eigenspace. At most `basis` vectors (k + 25) are kept; when they are there, the method restarts
+    finds one vector of each degenerate eigenspace. At most `basis` vectors (k + 15, for many 3k/2) are kept; when they are there, the method restarts
     from two thirds of the spare ones. Ctrl-C returns what is there. Raises NotConvergedError after `most` products.
     Source: Parlett, The Symmetric Eigenvalue Problem, ch. 13.
     """
-    room = k + SPARE if basis is None else basis
+    room = k + max(SPARE, k // 2) if basis is None else basis
     tolerance, krylov = max(tolerance, 8 * space.eps), Krylov.begin(apply, space, start, room)
     with progress("lanczos", show_progress) as tell:
         try:

@@ -136,9 +136,9 @@ class SymmetricOperator(LinearOperator):  # type: ignore[misc]
 
         method: "auto" (see `plan`), "dense" or "lanczos". tolerance: residual relative to the largest eigenvalue (raised to what single
         precision allows). start: a `Spectrum` or vectors (p, m) near the wanted ones, for a quicker way. basis: vectors kept at once
-        (k + 25); fewer take less memory and more products. checkpoint: a folder for the products (p numbers each): the same question,
-        asked again after a crash or Ctrl-C, goes on from there to the same bits. Raises `NotConvergedError`, and ValueError for a
-        checkpoint of another operator or question.
+        (k + 15, for many 3k/2); fewer take less memory and more products. checkpoint: a folder for the products (p numbers each): the
+        same question, asked again after a crash or Ctrl-C, goes on from there to the same bits. Raises `NotConvergedError`, and
+        ValueError for a checkpoint of another operator or question.
         """
         k = self._count(k)
         if self._method(method, k) == "dense":

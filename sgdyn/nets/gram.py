@@ -44,10 +44,10 @@ def whole_gram(operator: SecondMoments, checkpoint: str | Path | None = None) ->
             add()
             if folder.due():
                 _save(folder, number, total)
-    if not operator.source.possible:
-        return total
-    lower = torch.tril(total)
-    return lower + torch.tril(lower, -1).T
+    if operator.source.possible:
+        total.tril_()
+        total += total.tril(-1).T
+    return total
 
 
 def _save(folder: Folder, number: int, total: Tensor) -> None:
@@ -80,18 +80,28 @@ def _fill(operator: SecondMoments, left: Tensor, rows: Tensor) -> None:
 
 def by_gram(operator: SecondMoments, k: int, checkpoint: str | Path | None = None) -> Spectrum:
     """Eigenvectors G'u/sqrt(N value) from those u of the Gram matrix, completed in the null space."""
-    n, gram = operator.network.n, operator.gram(checkpoint)
-    values, u = eigh(gram, subset_by_index=[n - k, n - 1], driver="evr")
-    values, u = values[::-1], u[:, ::-1]
-    small = np.linalg.norm(gram @ u - u * values, axis=0)
+    gram = operator.gram_tensor(checkpoint)
+    values, u = _largest(gram, k)
+    small = np.linalg.norm(numpy_of(gram @ torch.as_tensor(u).to(gram)) - u * values, axis=0)
+    del gram
     kept = values > NULL * values[0]
     values = np.where(kept, values, 0.0)
     filling = torch.Generator().manual_seed(0)
-    columns = [_vector(operator, u[:, j] if kept[j] else None, filling) for j in range(k)]
-    rows, _ = orthonormal(operator.space, iter(columns), k)
+    columns = (_vector(operator, u[:, j] if kept[j] else None, filling) for j in range(k))
+    rows, _ = orthonormal(operator.space, columns, k)
     residuals = np.maximum(small, _residual(operator, rows, values))
     floor = rounding(values, operator.space.eps)
     return Spectrum(values, numpy_of(rows).T, residuals, "gram", k, floor=floor, warnings=operator.notes())
+
+
+def _largest(gram: Tensor, k: int) -> tuple[Floats, Floats]:
+    """The k largest eigenvalues, largest first, with vectors (N, k), where the matrix is."""
+    if gram.is_cuda:
+        values, u = (numpy_of(part) for part in torch.linalg.eigh(gram))
+    else:
+        n = len(gram)
+        values, u = eigh(numpy_of(gram), subset_by_index=[n - k, n - 1], driver="evr")
+    return values[::-1][:k].copy(), u[:, ::-1][:, :k].copy()
 
 
 def _vector(operator: SecondMoments, u: Floats | None, filling: torch.Generator) -> Tensor:
@@ -112,7 +122,7 @@ def _residual(operator: SecondMoments, rows: Tensor, values: Floats) -> float:
 
 def gram_density(operator: SecondMoments, checkpoint: str | Path | None = None) -> SpectralDensity:
     """All eigenvalues, those of the Gram matrix and zeros."""
-    values = np.maximum(np.linalg.eigvalsh(operator.gram(checkpoint))[::-1][: operator.rank], 0.0)
+    values = np.maximum(numpy_of(torch.linalg.eigvalsh(operator.gram_tensor(checkpoint)).flip(0))[: operator.rank], 0.0)
     floor = rounding(values, operator.space.eps)
     rest = operator.network.dim - len(values)
     return SpectralDensity.exact(values, rest, "all eigenvalues by the Gram matrix, rounding", floor)

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from sgdyn.nets.pieces import Piece, lower, pairs_side
 
 PANEL_BYTES = 32 * 2**20
+"""The memory of a part of all rows; 16 times as much on a GPU, which would wait for many small ones."""
 TOGETHER = 128
 """Samples whose convolutions are taken at once: what they make stays in the cache of a processor."""
 
@@ -43,7 +44,7 @@ class Positions(Piece):
     def panels(self, n: int) -> Iterator[Tensor]:
         """All rows (N, some components), part by part: each part holds some units and some outputs."""
         count, width = self.units
-        room = max(1, PANEL_BYTES // (8 * n * width))
+        room = max(1, PANEL_BYTES * (16 if self.d.is_cuda else 1) // (8 * n * width))
         outputs = self.size // (count * width)
         for outs in _cut(outputs, room):
             for units in _cut(count, max(1, room // outputs)):

@@ -146,14 +146,17 @@ class SecondMoments(NetworkOperator):
 
         checkpoint: a folder for what is there of it, from which the same question goes on after a crash.
         """
-        return numpy_of(self._gram(checkpoint))
+        return numpy_of(self.gram_tensor(checkpoint))
 
-    def _gram(self, checkpoint: str | Path | None = None) -> Tensor:
+    def gram_tensor(self, checkpoint: str | Path | None = None) -> Tensor:
+        """`gram()` where the network is."""
         total = whole_gram(self, checkpoint)
         if self.centred and self.source.possible:
             mean = total.mean(0)
-            total += mean.mean() - mean - mean[:, None]
-        return total / self.network.n
+            total -= mean - mean.mean()
+            total -= mean[:, None]
+        total /= self.network.n
+        return total
 
     def _method(self, method: str, k: int = 1) -> str:
         if method not in METHODS:

@@ -176,7 +176,7 @@ class SharedMoments(Shared, SecondMoments):
             total += block.double().T @ block.double()
         return numpy_of(self.network.shards.processes.sum(total) / self.network.n)
 
-    def _gram(self, checkpoint: str | Path | None = None) -> Tensor:
+    def gram_tensor(self, checkpoint: str | Path | None = None) -> Tensor:
         """Each process makes rows of its own samples; every pair of processes is served by one of the two."""
         if checkpoint is not None:
             raise ValueError(

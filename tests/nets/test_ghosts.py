@@ -90,20 +90,21 @@ LAYERS = {
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_every_kind_of_layer_gives_the_gradients_of_single_samples(name):
+def test_every_kind_of_layer_gives_the_gradients_of_single_samples(name, device):
     make, x = LAYERS[name]
     rows = per_sample_gradients(make(), cross_entropy, x, Y)
     centred = rows - rows.mean(0)
-    net = nets.Network(make(), cross_entropy, (x, Y), chunk=7)
+    net = nets.Network(make().to(device), cross_entropy, (x, Y), chunk=7)
     noise = net.noise(ghosts=True)
     v, u = np.random.default_rng(0).normal(size=net.dim), np.random.default_rng(1).normal(size=N)
     close = {"atol": 1e-12 * np.abs(rows).max() * net.dim}
-    np.testing.assert_allclose(noise.push(torch.as_tensor(v)), centred @ v, **close)
-    np.testing.assert_allclose(noise.pull(torch.as_tensor(u)), u @ rows, **close)
+    there = {"device": device}
+    np.testing.assert_allclose(noise.push(torch.as_tensor(v, **there)).cpu(), centred @ v, **close)
+    np.testing.assert_allclose(noise.pull(torch.as_tensor(u, **there)).cpu(), u @ rows, **close)
     np.testing.assert_allclose(noise.gram(), centred @ centred.T / N, **close)
     np.testing.assert_allclose(noise.diag().value, (centred**2).mean(0), **close)
-    np.testing.assert_allclose(torch.cat(list(noise.rows())), centred, **close)
-    np.testing.assert_allclose(noise.ghosts.squares(), (rows**2).sum(1), **close)
+    np.testing.assert_allclose(torch.cat(list(noise.rows())).cpu(), centred, **close)
+    np.testing.assert_allclose(noise.ghosts.squares().cpu(), (rows**2).sum(1), **close)
     assert noise.trace().value == pytest.approx((centred**2).sum() / N, rel=1e-11)
 
 
