@@ -118,7 +118,7 @@ def main():
         init_method=f"file://{folder}/meeting",
         rank=rank,
         world_size=count,
-        timeout=datetime.timedelta(seconds=60),
+        timeout=datetime.timedelta(seconds=300),
     )
     net = network(what, rank, count)
     found = (

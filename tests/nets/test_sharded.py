@@ -13,7 +13,7 @@ from sgdyn import nets
 from tests.nets import models
 from tests.nets.shard_process import ARCHITECTURES, answers
 
-PATIENCE = 240
+PATIENCE = 600
 """Seconds after which processes that hang are ended."""
 
 
