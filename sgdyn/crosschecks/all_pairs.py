@@ -101,7 +101,7 @@ def _filled(
     found, failed, pairs = np.full((4, k, k), np.nan), {}, list(_pairs(k))
     with progress("pairs", shown) as bar:
         for done, (i, j) in enumerate(pairs):
-            bar(done / len(pairs))
+            bar.stage(done, len(pairs))
             try:
                 found[:, i, j] = value(i, j)
             except (NotConvergedError, ValueError) as reason:

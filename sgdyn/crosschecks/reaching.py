@@ -22,6 +22,7 @@ from sgdyn.pathspace.boundaries import Arrival
 from sgdyn.pathspace.coefficients import coefficients
 from sgdyn.pathspace.guided_walks import Guide, effective, guided_reach
 from sgdyn.problem import Langevin, Momentum
+from sgdyn.progress import progress
 from sgdyn.region import Region
 
 Floats = NDArray[np.float64]
@@ -69,7 +70,12 @@ class _Question:
 
     def simulated(self) -> Estimate:
         """The share of paths that arrive; at dt and 2 dt, whose difference counts as error."""
-        fine, coarse = (self._arrived(dt) for dt in (self.dt, 2 * self.dt))
+        with progress("simulation", False) as bar:
+            shares = []
+            for k in range(2):
+                bar.stage(k, 2)
+                shares.append(self._arrived(self.dt * (k + 1)))
+        fine, coarse = shares
         if not fine.any():
             raise DoesNotApply(
                 f"none of {len(fine)} paths arrived: the probability is below {3 / len(fine):.2g} (95 %); type a larger n_paths"
@@ -89,7 +95,7 @@ class _Question:
             times = found.samples
         except CensoredError as censored:
             if censored.limit < self.t * (1 - 1e-9):
-                raise
+                raise KeyboardInterrupt from censored
             times = censored.times
         assert times is not None
         return np.asarray(times <= self.t)
@@ -196,6 +202,7 @@ class Reach:
 def reach(
     problem: Langevin | Momentum, x0: ArrayLike, region: Any, *, t: float, methods: Sequence[str] = USUAL, grid: Grid | None = None,
     dt: float | None = None, n: int = 200, n_paths: int = 20_000, back: tuple[Any, Any] | None = None, seed: int = 0,
+    shown: bool | None = None,
 ) -> Reach:  # fmt: skip
     """The probability that paths from x0 (dim,) have entered a region by the time t, by several methods side by side.
 
@@ -203,7 +210,7 @@ def reach(
     equation on the `grid`; "simulation", n_paths paths with the step dt (t/500 by default); "guided walks", n_paths/5 of them, pushed along
     the critical paths and weighed by Girsanov's theorem, right however small the probability; and, where asked for, "splitting"
     (adaptive multilevel splitting in space and time). What fails is listed with its reason. back: start and region (y0, region) of the
-    way back, for `.asymmetry`.
+    way back, for `.asymmetry`. shown: the progress bar over the methods. Ctrl-C returns the table of those that are done.
 
     Raises ValueError for x0 in the region, unknown methods, and where no method applies. Sources: Freidlin and Wentzell, Random Perturbations of
     Dynamical Systems (1998); Girsanov, Theory Probab. Appl. 5, 285 (1960); for the layer before the boundary `pathspace/boundaries.py`.
@@ -221,7 +228,7 @@ def reach(
     paths = checks.count("n_paths", n_paths, least=2)
     dim = problem.phase_space.dim if isinstance(problem, Momentum) else problem.dim
     blank = _Question(problem, np.zeros(dim), Region.of(region, dim), time, grid, step, count, paths, seed)
-    return _answered(_question(problem, x0, region, blank), tuple(methods), back)
+    return _answered(_question(problem, x0, region, blank), tuple(methods), back, shown)
 
 
 def _question(problem: Langevin | Momentum, x0: ArrayLike, region: Any, like: _Question) -> _Question:
@@ -233,7 +240,9 @@ def _question(problem: Langevin | Momentum, x0: ArrayLike, region: Any, like: _Q
     return replace(like, problem=problem, x0=start, region=target)
 
 
-def _answered(asked: _Question, methods: tuple[str, ...], back: tuple[Any, Any] | None) -> Reach:
+def _answered(
+    asked: _Question, methods: tuple[str, ...], back: tuple[Any, Any] | None, shown: bool | None = None
+) -> Reach:
     name = f"probability to have reached the region by t={asked.t:g}"
-    table = compared(name, {method: lambda m=method: METHODS[m](asked) for method in methods})  # type: ignore[misc]
+    table = compared(name, {method: lambda m=method: METHODS[m](asked) for method in methods}, shown=shown)  # type: ignore[misc]
     return Reach(asked, methods, table, back)

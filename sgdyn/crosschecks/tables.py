@@ -16,6 +16,7 @@ from sgdyn.crosschecks.question import DoesNotApply, Question
 from sgdyn.density.grid import Grid
 from sgdyn.estimate import Estimate, rounded
 from sgdyn.problem import Langevin, Momentum
+from sgdyn.progress import progress
 
 
 @dataclass(frozen=True)
@@ -96,24 +97,38 @@ def crosscheck(
     return compared(quantity, {theory: partial(answer, asked) for theory, answer in theories.items()})
 
 
-def compared(quantity: str, theories: Mapping[str, Callable[[], Estimate]]) -> Crosscheck:
+def compared(quantity: str, theories: Mapping[str, Callable[[], Estimate]], *, shown: bool | None = None) -> Crosscheck:
     """What the theories say, with the pulls against the most exact one, and why others have no answer.
 
-    Raises ValueError where none has one.
+    Ctrl-C returns what has been found, if there is anything. Raises ValueError where no theory has an answer.
     """
-    found: dict[str, Estimate] = {}
-    excluded: dict[str, str] = {}
-    for theory, answer in theories.items():
-        try:
-            found[theory] = answer()
-        except (DoesNotApply, ValueError, TypeError, RuntimeError, MemoryError, FloatingPointError) as reason:
-            excluded[theory] = str(reason)
+    found, excluded = _answers(quantity, theories, shown)
     if not found:
         reasons = "; ".join(f"{theory}: {reason}" for theory, reason in excluded.items())
         raise ValueError(f"got no theory that applies, expected one at least ({reasons})")
     best = min(found.values(), key=_relative_error)
     rows = tuple(Row(theory, estimate, _largest_pull(estimate, best)) for theory, estimate in found.items())
     return Crosscheck(quantity, rows, excluded)
+
+
+def _answers(
+    quantity: str, theories: Mapping[str, Callable[[], Estimate]], shown: bool | None
+) -> tuple[dict[str, Estimate], dict[str, str]]:
+    found: dict[str, Estimate] = {}
+    excluded: dict[str, str] = {}
+    with progress(quantity, shown) as bar:
+        for k, (theory, answer) in enumerate(theories.items()):
+            bar.stage(k, len(theories))
+            try:
+                found[theory] = answer()
+            except (DoesNotApply, ValueError, TypeError, RuntimeError, MemoryError, FloatingPointError) as reason:
+                excluded[theory] = str(reason)
+            except KeyboardInterrupt:
+                if not found:
+                    raise
+                excluded |= dict.fromkeys(list(theories)[k:], "interrupted by Ctrl-C")
+                break
+    return found, excluded
 
 
 def _relative_error(estimate: Estimate) -> float:

@@ -11,6 +11,7 @@ from scipy import linalg
 
 from sgdyn.estimate import Estimate
 from sgdyn.fit.stretches import Series, jackknife, series
+from sgdyn.fit.transitions import modes
 from sgdyn.nets.recording import Recording
 from sgdyn.noise import nearest_covariance
 from sgdyn.printing import Printed
@@ -46,12 +47,7 @@ class LinearDynamics(Printed):
     @property
     def covariance(self) -> Floats:
         """S with F S + S F' = 2 T D; raises ValueError if a mode does not decay."""
-        if self.rates[0].real <= 0:
-            raise ValueError(
-                f"got a fitted rate {self.rates[0]:.3g}, expected positive ones: that mode does not decay in this run, so there is no stationary "
-                "covariance; type sgdyn.fit.confinement(recording) for which modes are confined"
-            )
-        return np.asarray(linalg.solve_continuous_lyapunov(self.F.value, 2 * self.noise.value))
+        return _stationary(self.F.value, self.noise.value)
 
     def process(self) -> Langevin:
         """The fitted process with T = 1 and D = `noise`, which every solver takes; negative eigenvalues of `noise` are cut off."""
@@ -81,6 +77,34 @@ def linear(recording: Recording | Any, *, dt: float | None = None) -> LinearDyna
     return LinearDynamics(F, noise, center, correlation, kurtosis, run)
 
 
+def entropy_production(run: Series) -> Estimate:
+    """Of the linear process that a run follows, per unit time: tr(N^-1 (T Q) S^-1 (T Q)') with N = T D, T Q = F S - N; unbiased to order 1/n.
+
+    Raises ValueError as `linear` does, and where a mode does not decay.
+    """
+    sums = np.array([_sums(run.x[r, a : b + 1]) for r, a, b in run.stretches()])
+    method = f"linear process of maximum likelihood, jackknife over {len(sums)} stretches"
+    (found,) = jackknife(sums, lambda total: (_production(*_dynamics(total, run.dt)[:2]),), method)
+    return Estimate(float(found.value), float(found.error), method)
+
+
+def _production(F: Floats, noise: Floats) -> Floats:
+    S = _stationary(F, noise)
+    circulation = F @ S - noise
+    return np.asarray(np.trace(np.linalg.solve(noise, circulation) @ np.linalg.solve(S, circulation.T)))
+
+
+def _stationary(F: Floats, noise: Floats) -> Floats:
+    """S with F S + S F' = 2 noise."""
+    slowest = float(np.linalg.eigvals(F).real.min())
+    if slowest <= 0:
+        raise ValueError(
+            f"got a fitted rate {slowest:.3g}, expected positive ones: that mode does not decay in this run, so there is no stationary "
+            "covariance; type sgdyn.fit.confinement(recording) for which modes are confined"
+        )
+    return np.asarray(linalg.solve_continuous_lyapunov(F, 2 * noise))
+
+
 def _sums(x: Floats) -> Floats:
     """Sums of products of (1, x(t), x(t + dt)) over a stretch (1 + 2k, 1 + 2k)."""
     z = np.concatenate([np.ones((len(x) - 1, 1)), x[:-1], x[1:]], axis=1)
@@ -96,17 +120,11 @@ def _regression(total: Floats) -> tuple[Floats, Floats, Floats]:
 
 
 def _dynamics(total: Floats, dt: float) -> tuple[Floats, Floats, Floats]:
-    """(F, T D, center). Sigma's modes decay at the sums of two rates."""
+    """(F, T D, center)."""
     offset, A, Sigma = _regression(total)
-    kept, V = np.linalg.eig(A)
-    _refuse_coarse(kept)
-    rates = -np.log(kept.astype(complex)) / dt
-    W = np.linalg.inv(V)
-    pairs = rates[:, None] + rates.conj()[None, :]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        strength = np.where(np.abs(pairs * dt) > 1e-12, pairs / -np.expm1(-pairs * dt), 1 / dt)
-    noise = (V @ (W @ Sigma @ W.conj().T * strength) @ V.conj().T).real / 2
-    return (V @ (rates[:, None] * W)).real, noise, linalg.lstsq(np.eye(len(A)) - A, offset)[0]
+    found = modes(A, dt)
+    _refuse_coarse(found.kept)
+    return found.function(found.rates), found.white(Sigma), linalg.lstsq(np.eye(len(A)) - A, offset)[0]
 
 
 def _refuse_coarse(kept: NDArray[Any]) -> None:
@@ -118,12 +136,17 @@ def _refuse_coarse(kept: NDArray[Any]) -> None:
         )
 
 
+def residuals(run: Series, total: Floats | None = None) -> list[Floats]:
+    """What the fitted transition leaves unexplained, stretch by stretch (time, k)."""
+    whole = sum(_sums(run.x[r, a : b + 1]) for r, a, b in run.stretches()) if total is None else total
+    offset, A, _ = _regression(np.asarray(whole))
+    return [run.x[r, a + 1 : b + 1] - offset - run.x[r, a:b] @ A.T for r, a, b in run.stretches()]
+
+
 def _residuals(run: Series, total: Floats, method: str) -> tuple[Estimate, Estimate]:
     """(correlation with their own past, excess kurtosis) of the residuals, each (k,), with errors over stretches."""
-    offset, A, _ = _regression(total)
     moments = []
-    for r, a, b in run.stretches():
-        e = run.x[r, a + 1 : b + 1] - offset - run.x[r, a:b] @ A.T
+    for e in residuals(run, total):
         ones = np.full(run.dim, float(len(e)))
         moments.append([ones, np.sum(e**2, axis=0), np.sum(e**4, axis=0), np.sum(e[1:] * e[:-1], axis=0), ones - 1])
 

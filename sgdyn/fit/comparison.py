@@ -121,6 +121,7 @@ def compare(
     which is what then fails. Raises ValueError with fewer than 8 replicas or 4 times, and for a recording on another subspace.
     """
     _check(recording, subspace)
+    recording.settings.require_plain()
     theories = Theories.of(recording, subspace)
     return _compared(recording, theories, theories.simulated(paths, seed, show_progress))
 

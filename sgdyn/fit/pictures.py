@@ -41,4 +41,78 @@ def balance(found: Any, ax: Any) -> None:
     ax.legend()
 
 
-FITS = {"LinearDynamics": dynamics, "Confinement": confinement, "Balance": balance}
+def irreversibility(found: Any, ax: Any) -> None:
+    """How far the circulation at each lag stands above what chance makes of a reversible run."""
+    ax.plot(found.lags, found.size, "o-", ms=4, color=BLUE, label="this run")
+    ax.axhline(1.0, color=GREY, lw=0.8, ls="--", label="reversible, on average")
+    verdict = "irreversible" if found.irreversible else "nothing against reversibility"
+    ax.set(
+        xlabel="lag", ylabel="circulation", xscale="log", yscale="log", title=f"{verdict} (chance {found.chance:.2g})"
+    )
+    ax.legend()
+
+
+def correlations(found: Any, ax: Any) -> None:
+    """Power spectra of the first coordinates, dashed those of the reversible process."""
+    inner = slice(1, len(found.frequencies) - 1)
+    for i, color in zip(range(found.power.value.shape[1]), (BLUE, ORANGE, "#009e73"), strict=False):
+        ax.loglog(found.frequencies[inner], found.power.value[inner, i], color=color, lw=1, label=f"coordinate {i}")
+        ax.loglog(found.frequencies[inner], found.reversible_power[inner, i], color=color, lw=1, ls="--")
+    ax.set(xlabel="frequency", ylabel="power", title="dashed: reversible process")
+    ax.legend()
+
+
+def validity(found: Any, ax: Any) -> None:
+    """Sizes over limits, on a scale that shows both small and large ones."""
+    places = np.arange(len(found.findings))[::-1]
+    colors = {"holds": BLUE, "unclear": GREY, "fails": "#d55e00"}
+    for place, each in zip(places, found.findings, strict=True):
+        limit = each.limit or 1.0
+        ax.errorbar(
+            abs(float(each.size.value)) / limit, place, xerr=float(each.size.error) / limit, fmt="o", ms=4, capsize=2, color=colors[each.state]
+        )  # fmt: skip
+    ax.axvline(1.0, color=GREY, lw=0.8, ls="--")
+    ax.set_xscale("symlog", linthresh=1.0)
+    ax.set(
+        yticks=places, yticklabels=[each.name for each in found.findings], xlabel="size over its limit", xlim=(0, None)
+    )
+
+
+def kramers_moyal(found: Any, ax: Any) -> None:
+    """Drift and noise with their errors along a line; in two dimensions the drift as arrows over the trace of the noise."""
+    x, known = found.points, found.known
+    if found.dim == 1:
+        for part, color, name in ((found.drift, BLUE, "$F(x)$"), (found.noise, ORANGE, "$T D(x)$")):
+            value, error = (np.reshape(p[known], -1) for p in (part.value, part.error))
+            ax.errorbar(x[known, 0], value, error, fmt="o-", ms=3, lw=0.8, capsize=2, color=color, label=name)
+        ax.axhline(0, color=GREY, lw=0.8)
+        ax.set(xlabel="$x$", title="fitted drift and diffusion")
+        ax.legend()
+        return
+    size = np.trace(found.noise.value[known], axis1=-2, axis2=-1)
+    marks = ax.scatter(*x[known, :2].T, c=size, s=12, cmap="Blues")
+    ax.figure.colorbar(marks, ax=ax, label="tr $T D$")
+    ax.quiver(*x[known, :2].T, *found.drift.value[known, :2].T, color=GREY, width=0.004)
+    ax.set(xlabel="$x_0$", ylabel="$x_1$", title="fitted drift and diffusion")
+
+
+def force_inference(found: Any, ax: Any) -> None:
+    """Coefficients of each component's drift."""
+    value, error = found.coefficients.value, found.coefficients.error
+    places = np.arange(value.shape[1])
+    for i, (row, spread) in enumerate(zip(value, error, strict=True)):
+        ax.errorbar(places + 0.1 * i, row, spread, fmt="o", ms=3, capsize=2, label=f"$F_{{{i}}}$")
+    ax.axhline(0, color=GREY, lw=0.8)
+    ax.set(
+        xlabel="function",
+        ylabel="coefficient",
+        title=f"drift: {found.information.value:.3g} bits, {found.parameters} parameters",
+    )
+    ax.legend()
+
+
+FITS = {
+    "LinearDynamics": dynamics, "Confinement": confinement, "Balance": balance, "Irreversibility": irreversibility,
+    "Correlations": correlations, "Validity": validity,
+    "KramersMoyal": kramers_moyal, "ForceInference": force_inference,
+}  # fmt: skip

@@ -58,7 +58,7 @@ def balance(recording: Recording) -> Balance:
     run = series(recording)
     if recording.gradients.shape != recording.x.shape:
         raise ValueError("got a recording without gradients, expected one with; type nets.train(..., record=subspace)")
-    lr, x, g = recording.settings.lr, recording.x, recording.gradients
+    lr, x, g = recording.settings.dt, recording.x, recording.gradients
     parts = [(x[r, a:b], g[r, a:b]) for r, a, b in run.stretches()]
     sums = np.array(
         [[np.full(run.dim, float(len(y))), y.sum(0), h.sum(0), (y * h).sum(0), (h * h).sum(0)] for y, h in parts]

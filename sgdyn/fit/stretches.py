@@ -39,12 +39,12 @@ class Series:
         return [(r, a, b) for r in range(replicas) for a, b in pairwise(edges)]
 
 
-def series(recording: Recording | Any, dt: float | None = None) -> Series:
+def series(recording: Recording | Any, dt: float | None = None, *, momentum: bool = False) -> Series:
     """A recording of `nets.train`, with time lr for each step, or an array (replica, time, k) or (time, k) with its `dt`.
 
-    Raises ValueError for fewer than 20 times, numbers that are not finite, a `dt` that is missing or not positive.
+    momentum: whether a recording with momentum will do, whose coordinates alone are no Markov process. Raises ValueError for fewer than 20 times, numbers that are not finite, a `dt` that is missing or not positive.
     """
-    x, step = _coordinates(recording, dt)
+    x, step = _coordinates(recording, dt, momentum)
     if x.ndim == 2:
         x = x[None]
     if x.ndim != 3 or x.shape[1] < 20 or not x.shape[2]:
@@ -57,17 +57,17 @@ def series(recording: Recording | Any, dt: float | None = None) -> Series:
     return Series(x, step)
 
 
-def _coordinates(recording: Recording | Any, dt: float | None) -> tuple[Floats, float]:
+def _coordinates(recording: Recording | Any, dt: float | None, momentum: bool) -> tuple[Floats, float]:
     if isinstance(recording, Recording):
         if dt is not None:
             raise ValueError("got a Recording and dt=, expected one of them: a Recording has time lr for each step")
         settings = recording.settings
-        if settings.momentum:
+        if settings.momentum and not momentum:
             raise ValueError(
                 f"got a run with momentum {settings.momentum}, expected one without: its coordinates alone are no Markov process; "
                 "type sgdyn.fit.linear(array, dt=...) with positions and velocities as coordinates"
             )
-        return recording.x, settings.lr * settings.every
+        return recording.x, settings.dt * settings.every
     if dt is None or not np.isfinite(dt) or dt <= 0:
         raise ValueError(f"got dt={dt}, expected the time between two rows, positive; type dt=...")
     return np.asarray(recording, dtype=np.float64), float(dt)
@@ -78,14 +78,21 @@ def jackknife(whole: Floats, statistic: Callable[[Floats], tuple[Floats, ...]], 
 
     Source: Künsch, Annals of Statistics 17, 1217 (1989), of blocks of a stationary process; Efron, Stein, ibid. 9, 586 (1981).
     """
-    count = len(whole)
+    central, parts = left_out(whole, statistic)
+    return tuple(combined(value, part, len(whole), method) for value, part in zip(central, parts, strict=True))
+
+
+def left_out(
+    whole: Floats, statistic: Callable[[Floats], tuple[Floats, ...]]
+) -> tuple[tuple[Floats, ...], tuple[Floats, ...]]:
+    """The functions of the sums over all stretches, and of the sums without each stretch (stretch, ...)."""
     total = whole.sum(axis=0)
-    central = statistic(total)
     parts = list(zip(*(statistic(total - stretch) for stretch in whole), strict=True))
-    return tuple(_combined(value, np.array(part), count, method) for value, part in zip(central, parts, strict=True))
+    return statistic(total), tuple(np.array(part) for part in parts)
 
 
-def _combined(value: Floats, parts: Floats, count: int, method: str) -> Estimate:
+def combined(value: Floats, parts: Floats, count: int, method: str) -> Estimate:
+    """A value with its jackknife error, from its values without each of `count` parts."""
     mean = parts.mean(axis=0)
     error = np.sqrt((count - 1) * np.mean((parts - mean) ** 2, axis=0))
     return Estimate(value - (count - 1) * (mean - value), error, method)

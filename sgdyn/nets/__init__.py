@@ -11,17 +11,24 @@ from sgdyn.nets.jacobian import Jacobian
 from sgdyn.nets.minimum import minimize
 from sgdyn.nets.monitoring import History, Monitor
 from sgdyn.nets.network import Network
+from sgdyn.nets.schemes import SGD, SGLD, SVAG, GaussianNoise
 from sgdyn.nets.sharded import ShardedNetwork, distributed
+from sgdyn.nets.sources import LabelNoise
 from sgdyn.nets.subspace import Subspace, local_model, subspace
 from sgdyn.nets.training import Recording, train
 
 __all__ = [
+    "SGD",
+    "SGLD",
+    "SVAG",
     "EmpiricalFisher",
     "GaussNewton",
+    "GaussianNoise",
     "GradientNoise",
     "Hessian",
     "History",
     "Jacobian",
+    "LabelNoise",
     "Monitor",
     "MonteCarloFisher",
     "Network",

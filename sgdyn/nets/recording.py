@@ -20,7 +20,8 @@ SERIES = ("x", "gradients", "shadow", "losses", "gradient_norms")
 class Settings:
     """What defines a run: two runs with equal settings, network and start are the same run.
 
-    seed and spawn_key are the entropy and the spawn key of its `numpy.random.SeedSequence`.
+    seed and spawn_key are the entropy and the spawn key of its `numpy.random.SeedSequence`. scheme, labels: as they print; part of lr is the
+    step of the weights. schedule: the digest of learning rates that change (lr is then the first), empty if they do not.
     """
 
     steps: int
@@ -34,6 +35,26 @@ class Settings:
     n: int
     weight_decay: float
     spawn_key: tuple[int, ...] = ()
+    scheme: str = "SGD()"
+    labels: str = ""
+    part: float = 1.0
+    schedule: str = ""
+
+    @property
+    def dt(self) -> float:
+        """The time of one step, by which the weights move against the gradient. Raises ValueError if it changes."""
+        if self.schedule:
+            raise ValueError(
+                "got a run whose learning rate changes, expected a constant one; type the part of recording.x with one rate, and its dt="
+            )
+        return self.part * self.lr
+
+    def require_plain(self) -> None:
+        """Raises ValueError for other schemes than SGD and for noisy labels: the theories that are compared are SGD's."""
+        if self.scheme != "SGD()" or self.labels:
+            raise ValueError(
+                f"got a run with {' and '.join(filter(None, (self.scheme, self.labels)))}, expected plain SGD, whose theory is compared; type fit.linear(recording)"
+            )
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -14,19 +14,21 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
-from torch.func import grad_and_value
 
 from sgdyn import checks
 from sgdyn.errors import BlowUpError
 from sgdyn.nets import checkpoint
-from sgdyn.nets.derivatives import each
 from sgdyn.nets.identity import identity
+from sgdyn.nets.lenses import Lens
 from sgdyn.nets.network import Network
 from sgdyn.nets.recording import SERIES, Recording, Settings
-from sgdyn.nets.sampler import Indices, Sampler, make_sampler
+from sgdyn.nets.sampler import make_sampler
+from sgdyn.nets.schemes import SGD, Scheme
+from sgdyn.nets.sources import LabelNoise, Source
 from sgdyn.nets.subspace import Subspace
 from sgdyn.nets.traceless import digest
-from sgdyn.nets.trees import Tree, leaves, take
+from sgdyn.nets.trees import leaves
+from sgdyn.problem import finite_sample_factor
 from sgdyn.progress import Progress, progress
 
 Floats = NDArray[np.float64]
@@ -40,23 +42,26 @@ LOOK = 50
 
 
 def train(
-    network: Network, *, steps: int, lr: float, batch: int, sampler: str = "replacement", momentum: float = 0.0, replicas: int = 1,
+    network: Network, *, steps: int, lr: float | ArrayLike | Callable[[int], float], batch: int, sampler: str = "replacement", momentum: float = 0.0, replicas: int = 1,
     record: Subspace | ArrayLike | None = None, every: int = 1, seed: int | np.random.SeedSequence | None = None,
-    start: ArrayLike | None = None, checkpoint_path: str | Path | None = None, show_progress: bool | None = None,
+    start: ArrayLike | None = None, scheme: Scheme | None = None, labels: LabelNoise | None = None,
+    checkpoint_path: str | Path | None = None, show_progress: bool | None = None,
 ) -> Recording:  # fmt: skip
     """Run SGD from the network's weights, `replicas` independent runs at once.
 
     Each step: g = gradient of the mean loss of a batch plus weight_decay w; v = momentum v + g; w = w - lr v (PyTorch's convention).
     sampler: "replacement" (batches of independent draws), "without" (each batch without repetition), "epoch" (a new random order each
     epoch, as DataLoader(shuffle=True)); batches are a function of (seed, replica, step). record: a `Subspace`, or a basis (p, k) around
-    the network's weights; default none. start: other starting weights (p,) or (replicas, p). checkpoint_path: a folder; a run with the
+    the network's weights; default none. start: other starting weights (p,) or (replicas, p). lr: a number, or a schedule: numbers (steps,) or a
+    function of the step. scheme: `SVAG(l)`, `SGLD(T)` or `GaussianNoise(factor)` in place of `SGD()`. labels: `LabelNoise(size)`. checkpoint_path: a folder; a run with the
     same settings found there is continued, on one CPU to bitwise the same result. Ctrl-C returns what is done.
 
     Raises BlowUpError if a replica leaves the finite numbers, ValueError for mismatched shapes and for a checkpoint that is damaged or of
     another run (other settings, model, loss, data, start or subspace).
     """
-    settings = _settings(network, steps, lr, batch, sampler, momentum, replicas, every, seed)
-    run = _Run.begin(network, settings, record, start)
+    scheme, rates = scheme or SGD(), _rates(lr, checks.count("steps", steps))
+    settings = _settings(network, rates, batch, sampler, momentum, replicas, every, seed, scheme, labels)
+    run = _Run.begin(network, settings, _How(scheme, rates, labels), record, start)
     folder = None if checkpoint_path is None else Path(checkpoint_path)
     if folder is not None:
         run.load(folder)
@@ -71,17 +76,28 @@ def train(
     return run.recording()
 
 
+class _How(NamedTuple):
+    """What is done in each step."""
+
+    scheme: Scheme
+    rates: Floats
+    labels: LabelNoise | None
+
+
+def _rates(lr: Any, steps: int) -> Floats:
+    """The learning rate of each step (steps,)."""
+    values = np.array([float(lr(step)) for step in range(steps)]) if callable(lr) else np.asarray(lr, dtype=np.float64)
+    if values.ndim == 0:
+        return np.broadcast_to(checks.positive("lr", float(values)), (steps,))
+    if values.shape != (steps,) or not np.all(np.isfinite(values) & (values > 0)):
+        raise ValueError(f"got a schedule lr of shape {values.shape}, expected {steps} positive numbers, one a step")
+    return values
+
+
 def _settings(
-    network: Network,
-    steps: int,
-    lr: float,
-    batch: int,
-    sampler: str,
-    momentum: float,
-    replicas: int,
-    every: int,
-    seed: Any,
-) -> Settings:
+    network: Network, rates: Floats, batch: int, sampler: str, momentum: float, replicas: int, every: int, seed: Any, scheme: Scheme,
+    labels: LabelNoise | None,
+) -> Settings:  # fmt: skip
     momentum = checks.positive("momentum", momentum, zero=True)
     if momentum >= 1:
         raise ValueError(f"got momentum={momentum:g}, expected a number in [0, 1)")
@@ -89,42 +105,12 @@ def _settings(
         raise ValueError(
             "got a network whose samples are spread over processes, expected one process's own; type train(Network(model, loss, data), ...) with all of the data"
         )
-    source = checks.seed_sequence(seed)
+    source, even = checks.seed_sequence(seed), rates.strides == (0,) or bool(np.all(rates == rates[0]))
     return Settings(
-        checks.count("steps", steps), checks.positive("lr", lr), checks.count("batch", batch), sampler, momentum, checks.count("replicas", replicas),
+        len(rates), float(rates[0]), checks.count("batch", batch), sampler, momentum, checks.count("replicas", replicas),
         checks.count("every", every), source.entropy, network.n, network.weight_decay, tuple(source.spawn_key),
+        repr(scheme), "" if labels is None else repr(labels), scheme.part, "" if even else digest(torch.as_tensor(rates)),
     )  # fmt: skip
-
-
-@dataclass(frozen=True, eq=False)
-class _Lens:
-    """What a run is seen through: coordinates V'(w - center), and the quadratic model there."""
-
-    center: Tensor
-    basis: Tensor
-    H: Tensor
-    samples: Tensor
-    subspace: str = ""
-
-    @classmethod
-    def of(cls, network: Network, record: Subspace | ArrayLike | None) -> _Lens:
-        like = network.weights
-        if isinstance(record, Subspace):
-            parts = [torch.as_tensor(part).to(like) for part in (record.center, record.basis, record.H, record.samples)]
-            return cls(parts[0], parts[1], parts[2], parts[3], record.digest())
-        basis = np.zeros((network.dim, 0)) if record is None else checks.finite("record", record)
-        if basis.ndim != 2 or len(basis) != network.dim:
-            raise ValueError(f"got record of shape {basis.shape}, expected a Subspace or a basis ({network.dim}, k)")
-        return cls(
-            like, torch.as_tensor(basis).to(like), torch.zeros((0, 0)).to(like), torch.zeros((network.n, 0)).to(like)
-        )
-
-    def coordinates(self, w: Tensor) -> Tensor:
-        return (w - self.center) @ self.basis
-
-    def shadow_gradient(self, y: Tensor, rows: Tensor) -> Tensor:
-        """The batch gradient of the quadratic model at y (replica, k)."""
-        return y @ self.H + self.samples[rows].mean(1)
 
 
 class _State(NamedTuple):
@@ -143,28 +129,37 @@ class _Run:
 
     network: Network
     settings: Settings
-    sampler: Sampler
-    lens: _Lens
+    how: _How
+    source: Source
+    lens: Lens
     state: _State
     start: str
     series: dict[str, list[Tensor]] = field(default_factory=lambda: {name: [] for name in SERIES})
 
     @classmethod
     def begin(
-        cls, network: Network, settings: Settings, record: Subspace | ArrayLike | None, start: ArrayLike | None
+        cls,
+        network: Network,
+        settings: Settings,
+        how: _How,
+        record: Subspace | ArrayLike | None,
+        start: ArrayLike | None,
     ) -> _Run:
-        lens = _Lens.of(network, record)
+        lens = Lens.of(network, record)
         w = network.weights if start is None else torch.as_tensor(checks.finite("start", start)).to(network.weights)
         if w.shape not in ((network.dim,), (settings.replicas, network.dim)):
             raise ValueError(
                 f"got start of shape {tuple(w.shape)}, expected ({network.dim},) or ({settings.replicas}, {network.dim})"
             )
         w = w.expand(settings.replicas, -1).clone()
-        source = np.random.SeedSequence(settings.seed, spawn_key=settings.spawn_key)
-        sampler = make_sampler(settings.sampler, n=network.n, batch=settings.batch, seed=source)
+        seed = np.random.SeedSequence(settings.seed, spawn_key=settings.spawn_key)
+        sampler = make_sampler(settings.sampler, n=network.n, batch=settings.batch, seed=seed)
+        independent = "without" if settings.sampler == "epoch" else settings.sampler
+        strength = float(np.sqrt(finite_sample_factor(settings.batch, network.n, independent) / settings.batch))
+        source = Source(network, sampler, seed, settings.replicas, how.labels, strength)
         y = lens.coordinates(w)[:, : lens.H.shape[0]]
         state = _State(0, w, torch.zeros_like(w), y, torch.zeros_like(y))
-        return cls(network, settings, sampler, lens, state, digest(w))
+        return cls(network, settings, how, source, lens, state, digest(w))
 
     @property
     def step(self) -> int:
@@ -173,10 +168,9 @@ class _Run:
 
     def go(self, tell: Progress, folder: Path | None) -> None:
         """All steps that are left."""
-        numbers = np.arange(self.settings.replicas)
-        slopes, saved = self._slopes(), time.monotonic()
+        saved = time.monotonic()
         while self.step < self.settings.steps:
-            self._advance(slopes, self.sampler.indices(self.step, numbers))
+            self._advance()
             if folder is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
                 self.save(folder)
                 saved = time.monotonic()
@@ -184,28 +178,21 @@ class _Run:
         if folder is not None:
             self.save(folder)
 
-    def _slopes(self) -> Callable[..., Any]:
-        """(weights, inputs, targets) of all replicas -> (gradients, losses) of the batches."""
-        net = self.network
-
-        def loss(w: Tensor, x: Tree, y: Tensor) -> Tensor:
-            return net.losses(w, x, y).mean() + 0.5 * net.weight_decay * (w @ w)
-
-        return each(grad_and_value(loss), (0, 0, 0))
-
-    def _advance(self, slopes: Callable[..., Any], indices: Indices) -> None:
-        net, s = self.network, self.settings
+    def _advance(self) -> None:
+        s, scheme = self.settings, self.how.scheme
         step, w, v, y, u = self.state
-        rows = torch.as_tensor(indices).to(net.weights.device)
-        g, losses = slopes(w, take(net.x, rows), net.y[rows])
+        lr = float(self.how.rates[step])
+        pull = scheme.pull(self.source, step, lr, w)
+        g = pull.g
+        shadow_slope = self.lens.shadow_gradient(y, pull)
         if step % LOOK == 0 or step == s.steps - 1:
-            self._check(losses)
+            self._check(pull.losses)
         if step % s.every == 0:
-            self._record(g, losses)
-        shadow_slope = self.lens.shadow_gradient(y, rows)
+            self._record(g, pull.losses)
         if s.momentum:
             g, shadow_slope = s.momentum * v + g, s.momentum * u + shadow_slope
-        self.state = _State(step + 1, w - s.lr * g, g, y - s.lr * shadow_slope, shadow_slope)
+        rate = scheme.part * lr
+        self.state = _State(step + 1, w - rate * g, g, y - rate * shadow_slope, shadow_slope)
 
     def _record(self, g: Tensor, losses: Tensor) -> None:
         w, y = self.state.w, self.state.y

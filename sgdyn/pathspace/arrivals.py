@@ -7,7 +7,9 @@ b_k(s) is where a path that takes the time s arrives best. For a Brownian path b
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +26,7 @@ from sgdyn.pathspace.free_ends import FreeEnd
 from sgdyn.pathspace.functional import Action
 from sgdyn.pathspace.paths import Path, straight
 from sgdyn.problem import Langevin
+from sgdyn.progress import progress
 from sgdyn.region import Region
 
 Floats = NDArray[np.float64]
@@ -50,7 +53,7 @@ def arrivals(problem: Langevin, x0: Floats, region: Region, *, t: float, n: int,
     """
     functional = Action(problem)
     found: list[Arrival] = []
-    for gap, end in _ends(region, x0, seed):
+    for gap, end in _told("ways to the boundary", _ends(region, x0, seed)):
         start = critical_path(functional, straight(x0, end, t=t, n=n), descend=True)
         one = None if start is None else arrival(functional, gap, start)
         if one is None or not one.is_minimum or not _enters_last(one, region):
@@ -63,6 +66,14 @@ def arrivals(problem: Langevin, x0: Floats, region: Region, *, t: float, n: int,
             "do not count; type another t, or the method Fokker-Planck"
         )
     return tuple(sorted(found, key=lambda one: one.action))
+
+
+def _told(title: str, whole: Sequence[Any]) -> Iterator[Any]:
+    """The same one after another, with a progress bar where this is part of longer work."""
+    with progress(title, False) as bar:
+        for k, one in enumerate(whole):
+            bar(k / len(whole))
+            yield one
 
 
 def _ends(region: Region, x0: Floats, seed: int) -> list[tuple[Formula, Floats]]:
@@ -141,7 +152,7 @@ def laplace_reach(
             f"the next order in T is {float(order) - 1:+.2g} ± {order.error:.2g} of the leading one in the density, {layers:.2g} in the layer before the "
             f"boundary: Laplace's method does not hold (t={t:g} may be long beside the relaxation); type the method Fokker-Planck, simulation or splitting"
         )
-    logs = np.array([_log_probability(one) for one in kept])
+    logs = np.array([_log_probability(one) for one in _told("arrivals before", kept)])
     value, steps = float(np.exp(logs[:, 0]).sum()), float((np.exp(logs[:, 0]) * logs[:, 1]).sum())
     plural = "s" if len(kept) > 1 else ""
     name = f"{len(kept)} critical path{plural}, n={n}; error from the next order in T"

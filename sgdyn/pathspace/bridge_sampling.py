@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from sgdyn import checks
 from sgdyn.estimate import Estimate
 from sgdyn.pathspace.coefficients import coefficients
-from sgdyn.pathspace.ensembles import Actions, GaussianPaths, best_rule, springs
+from sgdyn.pathspace.ensembles import Actions, GaussianPaths, best_rule
 from sgdyn.pathspace.functional import Action
 from sgdyn.pathspace.paths import Path, ends, straight
 from sgdyn.printing import Printed
@@ -164,4 +164,4 @@ def target(problem: Langevin, start: Path) -> Target:
         what = "depends on x" if c.varying else "has no full rank"
         raise ValueError(f"got a D that {what}, expected a constant one of full rank; type method=sg.GuidedProposals()")
     functional = Action(problem, best_rule(problem))
-    return Target(Actions(functional, start.t), GaussianPaths(start, springs(functional, start)))
+    return Target(Actions(functional, start.t), GaussianPaths(start, functional.springs(start)))

@@ -21,12 +21,13 @@ Floats = NDArray[np.float64]
 STEPS = 60
 
 
-def hamiltonian_path(c: Coefficients, start: Path) -> tuple[Path, Floats] | None:
-    """A path and its momenta (n, dim) that solve Hamilton's equations, by damped Newton steps; None where they do not converge."""
+def hamiltonian_path(c: Coefficients, start: Path, p: Floats | None = None) -> tuple[Path, Floats] | None:
+    """A path and its momenta (n, dim) that solve Hamilton's equations, by damped Newton steps from a path (and its momenta); None where they do not converge."""
     D = c.constant if c.constant.ndim == 2 else np.diag(c.constant)
-    regular = c.regular(0.1)
-    m, v = 0.5 * (start.x[1:] + start.x[:-1]), np.diff(start.x, axis=0) / start.dt[:, None]
-    path, p = start, regular.lower(m, v - c.drift(m)) / (2 * c.T)
+    if p is None:
+        m, v = 0.5 * (start.x[1:] + start.x[:-1]), np.diff(start.x, axis=0) / start.dt[:, None]
+        p = c.regular(0.1).lower(m, v - c.drift(m)) / (2 * c.T)
+    path = start
     residual = _residual(c, D, path, p)
     for _ in range(STEPS):
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cholesky_banded, solve_banded
@@ -9,7 +11,6 @@ from scipy.optimize import minimize
 
 from sgdyn.errors import NotConvergedError
 from sgdyn.pathspace.coefficients import TENSORS
-from sgdyn.pathspace.ensembles import springs
 from sgdyn.pathspace.functional import Action
 from sgdyn.pathspace.paths import Path
 
@@ -22,6 +23,18 @@ BAND_LIMIT = 24
 """Up to so many dimensions steps are made with the banded matrix of second derivatives, beyond with L-BFGS."""
 
 
+class Functional(Protocol):
+    """An action with its derivatives; the second ones as a matrix of `tridiagonal`."""
+
+    @property
+    def dim(self) -> int: ...
+    def value(self, path: Path) -> float: ...
+    def gradient(self, path: Path) -> Floats: ...
+    def hessian(self, path: Path) -> Any: ...
+    def springs(self, path: Path) -> Any: ...
+    def scale(self, path: Path) -> float: ...
+
+
 def moved(path: Path, inner: Floats) -> Path:
     """The path with other points between its ends."""
     x = path.x.copy()
@@ -29,18 +42,15 @@ def moved(path: Path, inner: Floats) -> Path:
     return Path(x, path.t)
 
 
-def relative_gradient(functional: Action, path: Path) -> float:
-    """The largest dS/dx_k between the ends, relative to the largest momentum |x'|/2TD or |b|/2TD it is the difference of."""
-    c = functional.lagrangian.coefficients
-    b = c.drift(functional.steps.place(path.x[:-1], path.x[1:]))
-    scale = np.abs(functional.momenta(path)).max() + np.abs(c.lower(path.x[:-1], b)).max() / (2 * c.T)
-    return float(np.abs(functional.gradient(path)[1:-1]).max() / max(scale, 1e-300))
+def relative_gradient(functional: Functional, path: Path) -> float:
+    """The largest dS/dx_k between the ends, relative to the largest terms it is the sum of."""
+    return float(np.abs(functional.gradient(path)[1:-1]).max() / max(functional.scale(path), 1e-300))
 
 
-def critical_path(functional: Action, start: Path, *, descend: bool) -> Path | None:
+def critical_path(functional: Functional, start: Path, *, descend: bool) -> Path | None:
     """A critical path near the start, by descent to a minimum or by Newton's method alone (saddles too); None where none is reached."""
     try:
-        if functional.lagrangian.coefficients.dim > BAND_LIMIT:
+        if isinstance(functional, Action) and functional.dim > BAND_LIMIT:
             path = quasi_newton(functional, start)
         else:
             path = newton(functional, descent(functional, start) if descend else start)
@@ -49,9 +59,9 @@ def critical_path(functional: Action, start: Path, *, descend: bool) -> Path | N
     return path if relative_gradient(functional, path) <= ACCEPTED else None
 
 
-def descent(functional: Action, path: Path) -> Path:
+def descent(functional: Functional, path: Path) -> Path:
     """Newton steps made to descend by adding the kinetic part of the action, until the Hessian is positive and the gradient small."""
-    spring = springs(functional, path)
+    spring = functional.springs(path)
     shift, value = 0.0, functional.value(path)
     for _ in range(DESCENT_STEPS):
         gradient, H = functional.gradient(path)[1:-1], functional.hessian(path)
@@ -72,13 +82,13 @@ def descent(functional: Action, path: Path) -> Path:
     return path
 
 
-def _value(functional: Action, path: Path) -> float:
+def _value(functional: Functional, path: Path) -> float:
     with np.errstate(over="ignore", invalid="ignore"):
         found = functional.value(path)
     return found if np.isfinite(found) else np.inf
 
 
-def newton(functional: Action, path: Path) -> Path:
+def newton(functional: Functional, path: Path) -> Path:
     """Newton's method on the gradient, with steps halved until its norm falls; stops where rounding stops it."""
     best = np.linalg.norm(functional.gradient(path)[1:-1])
     for _ in range(NEWTON_STEPS):

@@ -124,8 +124,23 @@ class Curve:
 class Work:
     """How far a computation is, and whether Ctrl-C has ended it; what is done then is kept."""
 
-    tell: Progress
+    bar: Progress
     interrupted: bool = False
+    share: tuple[float, float] = (0.0, 1.0)
+    done: float = 0.0
+
+    def stage(self, number: int, count: int, share: tuple[float, float] = (0.0, 1.0)) -> None:
+        """Piece number `number` of `count` in a share of the whole begins."""
+        first, last = share
+        width = (last - first) / count
+        self.share = (first + number * width, first + (number + 1) * width)
+        self.tell(0.0)
+
+    def tell(self, done: float) -> None:
+        """How much of the piece is done."""
+        first, last = self.share
+        self.done = max(self.done, first + (last - first) * min(max(done, 0.0), 1.0))
+        self.bar(self.done)
 
 
 def newton(curve: Curve, work: Work, tolerance: float = 1e-11) -> Curve:
@@ -133,8 +148,8 @@ def newton(curve: Curve, work: Work, tolerance: float = 1e-11) -> Curve:
     found = [curve]
     try:
         for new in descending(curve, tolerance):
-            work.tell(0.0)
             found[0] = new
+            work.tell(np.log10(max(new.residual, tolerance)) / np.log10(tolerance))
     except KeyboardInterrupt:
         work.interrupted = True
     return found[0]
@@ -211,8 +226,9 @@ class Scaling:
 def quasi_newton(curve: Curve, work: Work, tolerance: float = 1e-7) -> Curve:
     """The same by L-BFGS in scaled variables, spread out and scaled anew after each round: memory O(n dim), no second derivatives."""
     try:
-        for _ in range(ROUNDS):
-            new = _relaxed(curve, work).spread()
+        for k in range(ROUNDS):
+            new = _relaxed(curve).spread()
+            work.tell(max(k / ROUNDS, np.log10(max(new.residual, tolerance)) / np.log10(tolerance)))
             done = new.residual < tolerance or abs(new.value - curve.value) <= 1e-10 * _scale(curve)
             curve = new if new.value <= curve.value * (1 + 1e-9) or new.residual < curve.residual else curve
             if done or curve is not new:
@@ -227,12 +243,11 @@ def _scale(curve: Curve) -> float:
     return float((weights(curve.coefficients, curve.x) * curve.lengths**2).sum())
 
 
-def _relaxed(curve: Curve, work: Work) -> Curve:
+def _relaxed(curve: Curve) -> Curve:
     scaling = Scaling.of(curve)
 
     def value_and_gradient(y: Floats) -> tuple[float, Floats]:
         here = scaling.curve(y)
-        work.tell(0.0)
         return here.value, scaling.pulled(here.functional.gradient(here.path)[1:-1])
 
     options = {"maxiter": INNER, "maxfun": 2 * INNER, "maxcor": MEMORY, "gtol": 0.0, "ftol": 1e-14}

@@ -12,7 +12,7 @@ Gelfand and Yaglom's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 from sgdyn.errors import NotConvergedError
 from sgdyn.estimate import Estimate
 from sgdyn.pathspace.coefficients import coefficients
-from sgdyn.pathspace.criticality import BAND_LIMIT, critical_path
+from sgdyn.pathspace.criticality import BAND_LIMIT, Functional, critical_path
 from sgdyn.pathspace.functional import Action
 from sgdyn.pathspace.hamiltonian import flow_from
+from sgdyn.pathspace.inertia import InertialAction, forces, of_ends, positions
 from sgdyn.pathspace.instantons import Instanton
 from sgdyn.pathspace.paths import Path
 from sgdyn.pathspace.rules import FreidlinWentzell
@@ -33,6 +34,8 @@ from sgdyn.problem import Langevin, Momentum
 
 Floats = NDArray[np.float64]
 
+ROUNDING = 1e-16
+"""Third differences of positions lose so much, times the cube of their number."""
 CERTAIN = 1e-13
 """Relative rounding of the extrapolated logarithms."""
 
@@ -70,8 +73,8 @@ def fluctuations(found: Instanton, *, method: str = "pivots") -> Fluctuations:
     """The Gaussian fluctuations around a critical path of Freidlin and Wentzell's action, and with them the prefactor exp(-S) has.
 
     method: "pivots", the determinant of the discrete action's second derivatives by elimination, at n/4, n/2 and n steps extrapolated; or
-    "flow", Hamilton's equations with their linearisation, shot from a (for D without full rank the only one; for times so long that paths
-    from a cannot be aimed at b it raises NotConvergedError). They share nothing but the path. Up to 24 dimensions.
+    "flow", Hamilton's equations with their linearisation, shot from a (for D without full rank, other than that of `Momentum`, the only one;
+    for times so long that paths from a cannot be aimed at b it raises NotConvergedError). They share nothing but the path. Up to 24 dimensions.
 
     Raises ValueError behind a conjugate point, where the path is a saddle of the action, and for other rules than `FreidlinWentzell()`.
     Sources: Gelfand and Yaglom, J. Math. Phys. 1, 48 (1960); Van Vleck, PNAS 14, 178 (1928); Grafke, Schäfer, Vanden-Eijnden, Commun. Pure
@@ -79,6 +82,8 @@ def fluctuations(found: Instanton, *, method: str = "pivots") -> Fluctuations:
     """
     refuse_saddle(found)
     degenerate = coefficients(found.problem, noiseless=True).degenerate
+    if method == "pivots" and has_positions(found.problem):
+        return _by_positions(found)
     if method == "flow" or (degenerate and method == "pivots"):
         return _by_flow(found)
     if method != "pivots":
@@ -110,9 +115,33 @@ def _by_pivots(found: Instanton) -> Fluctuations:
     return _result(found, vleck, weight, soft_mode(functional, found.path))
 
 
-def _levels(functional: Action, path: Path) -> list[Path]:
+def has_positions(problem: Langevin | Momentum) -> bool:
+    """Whether it is a `Momentum` whose velocities all feel noise: the action of positions has second derivatives."""
+    return isinstance(problem, Momentum) and not forces(problem).degenerate
+
+
+def _by_positions(found: Instanton) -> Fluctuations:
+    """For `Momentum`: from the second derivatives of the action of positions, whose steps have a density of their own."""
+    problem, path = found.problem, found.path
+    assert isinstance(problem, Momentum)
+    functional = of_ends(problem, path.x[0], path.x[-1])
+    weight = 0.25 * problem.friction * path.dim * path.duration  # -∫ div b/2 dt
+    values = []
+    levels = _levels(functional, positions(path))
+    for level in levels:
+        prefactor = functional.leading_log_density(level) + functional.value(level)
+        values.append(2 * (prefactor - weight) + path.dim * np.log(2 * np.pi))
+    vleck = _extrapolated(np.array(values), f"pivots of positions, n={path.n}")
+    vleck = replace(vleck, error=vleck.error + ROUNDING * path.n**3)
+    return _result(found, vleck, Estimate(weight, 0.0, "div b is constant"), soft_mode(functional, levels[-1]))
+
+
+def _levels(functional: Functional, path: Path) -> list[Path]:
     """The critical path at n/4, n/2 and n steps."""
     levels = [path]
+    if isinstance(functional, InertialAction):  # the path is that of another discretisation
+        own = critical_path(functional, path, descend=False)
+        levels = [path if own is None else own]
     for _ in range(2):
         coarser = critical_path(functional, levels[0].coarser(), descend=False)
         if coarser is None:

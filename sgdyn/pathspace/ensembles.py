@@ -13,7 +13,7 @@ from sgdyn.pathspace.coefficients import Coefficients, coefficients, equilibrium
 from sgdyn.pathspace.functional import Action
 from sgdyn.pathspace.paths import Path
 from sgdyn.pathspace.rules import Midpoint, MidpointJacobian, Rule, StaticKernel
-from sgdyn.pathspace.tridiagonal import BlockTridiagonal
+from sgdyn.pathspace.tridiagonal import BlockPentadiagonal, BlockTridiagonal
 from sgdyn.problem import Langevin, Momentum
 
 Floats = NDArray[np.float64]
@@ -69,7 +69,7 @@ class GaussianPaths:
     """Gaussian paths with fixed ends around a mean path, whose inner points have the inverse covariance `precision`."""
 
     mean: Path
-    precision: BlockTridiagonal
+    precision: BlockTridiagonal | BlockPentadiagonal
 
     @cached_property
     def _factor(self) -> Floats:
@@ -79,8 +79,10 @@ class GaussianPaths:
     def fluctuations(self, rng: np.random.Generator, count: int) -> Floats:
         """Deviations (count, n - 1, dim) of the points between the ends."""
         m, d = self.mean.n - 1, self.mean.dim
-        z = rng.standard_normal((m * d, count))
-        return np.asarray(solve_banded((0, 2 * d - 1), self._factor, z, check_finite=False).T.reshape(count, m, d))
+        R = self._factor
+        z = rng.standard_normal((R.shape[1], count))
+        found = solve_banded((0, len(R) - 1), R, z, check_finite=False)[: m * d]
+        return np.asarray(found.T.reshape(count, m, d))
 
     def paths(self, deviations: Floats) -> Floats:
         """Whole paths (count, n + 1, dim)."""
@@ -89,15 +91,19 @@ class GaussianPaths:
         return x
 
     def half_square(self, deviations: Floats) -> Floats:
-        """u' precision u/2 (count,)."""
-        M = self.precision
-        along = np.einsum("cni,nij,cnj->c", deviations, M.diagonal, deviations, optimize=True)
-        across = np.einsum("cni,nij,cnj->c", deviations[:, :-1], M.upper, deviations[:, 1:], optimize=True)
-        return np.asarray(0.5 * along + across)
+        """u' precision u/2 = |R u|²/2 (count,)."""
+        R = self._factor
+        u = np.zeros((R.shape[1], len(deviations)))
+        u[: deviations[0].size] = deviations.reshape(len(deviations), -1).T
+        found = R[-1][:, None] * u
+        for k in range(1, len(R)):
+            found[:-k] += R[-1 - k, k:, None] * u[k:]
+        return np.asarray(0.5 * np.einsum("kc,kc->c", found, found))
 
     def product(self, deviations: Floats) -> Floats:
         """The precision times deviations (count, n - 1, dim)."""
         M = self.precision
+        assert isinstance(M, BlockTridiagonal)
         found = np.einsum("nij,cnj->cni", M.diagonal, deviations)
         found[:, :-1] += np.einsum("nij,cnj->cni", M.upper, deviations[:, 1:])
         found[:, 1:] += np.einsum("nji,cnj->cni", M.upper, deviations[:, :-1])
@@ -113,12 +119,3 @@ class GaussianPaths:
         m = (self.mean.n - 1) * self.mean.dim
         whole = 0.5 * self.precision.log_determinant - 0.5 * m * np.log(2 * np.pi)
         return np.asarray(whole - self.half_square(deviations))
-
-
-def springs(functional: Action, path: Path) -> BlockTridiagonal:
-    """The second derivatives of the kinetic part |x'|²_{D^-1}/4T of the action, D on the path."""
-    c = functional.lagrangian.coefficients
-    middle = functional.steps.place(path.x[:-1], path.x[1:])
-    stiffness = c.lower_columns(middle, np.broadcast_to(np.eye(c.dim), (path.n, c.dim, c.dim)))
-    stiffness = stiffness / (2 * c.T * path.dt[:, None, None])
-    return BlockTridiagonal(stiffness[:-1] + stiffness[1:], -stiffness[1:-1])

@@ -39,6 +39,10 @@ class Action:
         return self.rule.steps(self.problem)
 
     @property
+    def dim(self) -> int:
+        return self.lagrangian.coefficients.dim
+
+    @property
     def lagrangian(self) -> Lagrangian:
         return self.steps.lagrangian
 
@@ -64,6 +68,20 @@ class Action:
         """d²S/dx_j dx_k of the points between the ends."""
         xx, xy, yy = self.steps.curvature(*self._parts(path))
         return BlockTridiagonal(yy[:-1] + xx[1:], xy[1:-1])
+
+    def springs(self, path: Path) -> BlockTridiagonal:
+        """The second derivatives of the kinetic part |x'|²_{D^-1}/4T of the action, D on the path."""
+        c = self.lagrangian.coefficients
+        middle = self.steps.place(path.x[:-1], path.x[1:])
+        stiffness = c.lower_columns(middle, np.broadcast_to(np.eye(c.dim), (path.n, c.dim, c.dim)))
+        stiffness = stiffness / (2 * c.T * path.dt[:, None, None])
+        return BlockTridiagonal(stiffness[:-1] + stiffness[1:], -stiffness[1:-1])
+
+    def scale(self, path: Path) -> float:
+        """The largest momentum |x'|/2TD or |b|/2TD that the gradient is the difference of."""
+        c = self.lagrangian.coefficients
+        b = c.drift(self.steps.place(path.x[:-1], path.x[1:]))
+        return float(np.abs(self.momenta(path)).max() + np.abs(c.lower(path.x[:-1], b)).max() / (2 * c.T))
 
     def momenta(self, path: Path) -> Floats:
         """p = D^-1 (x' - b)/2T in the middle of each step (n, dim): the gradient of the quasipotential over T along a critical path."""

@@ -9,7 +9,7 @@ c_m the probability that the Brownian bridge of step m enters the region, S the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ from sgdyn.estimate import Estimate
 from sgdyn.pathspace.coefficients import coefficients
 from sgdyn.pathspace.paths import Path
 from sgdyn.problem import Langevin
+from sgdyn.progress import progress
 from sgdyn.region import Region
 
 Floats = NDArray[np.float64]
@@ -50,8 +51,10 @@ def guided_reach(
     rng = np.random.default_rng(seed)
     c = coefficients(problem, noiseless=False)
     z = rng.standard_normal((2 * steps, walks, c.D.rank))
-    fine = _weights(problem, x0, region, guides, t, z)
-    coarse = _weights(problem, x0, region, guides, t, (z[::2] + z[1::2]) / np.sqrt(2))
+    with progress("guided walks", False) as bar:
+        fine = _weights(problem, x0, region, guides, t, z, lambda done: bar(0.67 * done))
+        half = (z[::2] + z[1::2]) / np.sqrt(2)
+        coarse = _weights(problem, x0, region, guides, t, half, lambda done: bar(0.67 + 0.33 * done))
     samples = 2 * fine - coarse
     change = abs(fine.mean() - coarse.mean())
     error = float(np.hypot(samples.std(ddof=1) / np.sqrt(walks), 0.5 * change))
@@ -64,7 +67,7 @@ def effective(weights: Floats) -> float:
     return float(weights.sum() ** 2 / max(float((weights**2).sum()), 1e-300))
 
 
-def _weights(problem: Langevin, x0: Floats, region: Region, guides: Sequence[Guide], t: float, z: Floats) -> Floats:
+def _weights(problem: Langevin, x0: Floats, region: Region, guides: Sequence[Guide], t: float, z: Floats, tell: Callable[[float], None]) -> Floats:  # fmt: skip
     """One weight a walk, of normals z (steps, walks, rank)."""
     c, (count, walks, _) = coefficients(problem, noiseless=False), z.shape
     dt, level = t / count, _Crossing(problem, region, t / count)
@@ -75,6 +78,7 @@ def _weights(problem: Langevin, x0: Floats, region: Region, guides: Sequence[Gui
     alive, found = np.ones(walks), np.zeros(walks)
     before = level(x)
     for m in range(count):
+        tell(m / count)
         b, p = c.drift(x), pushes[:, m]
         Dp = np.einsum("nij,kj->kni", c.D(x), p)
         noise = np.sqrt(2 * c.T * dt) * c.D.apply(x, z[m])

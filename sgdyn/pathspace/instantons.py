@@ -16,6 +16,7 @@ from sgdyn.pathspace.coefficients import coefficients
 from sgdyn.pathspace.constrained import hamiltonian_path
 from sgdyn.pathspace.criticality import BAND_LIMIT, critical_path, refuse, relative_gradient
 from sgdyn.pathspace.functional import Action
+from sgdyn.pathspace.inertia import InertialAction, forces, of_ends, positions, with_velocities
 from sgdyn.pathspace.paths import Path, ends, straight
 from sgdyn.pathspace.rules import FreidlinWentzell, Rule
 from sgdyn.printing import Printed
@@ -73,7 +74,8 @@ def instanton(
     The action is discretised first (n steps, a multiple of 4), then made stationary: Newton's method with the banded second derivatives,
     from a straight path by descent and from `starts` bent ones with and without; above 24 dimensions L-BFGS preconditioned by the
     kinetic part. rule: `FreidlinWentzell()`, whose critical path does not know T, or one of Onsager and Machlup's. For a D without full
-    rank, `Momentum` among them, Hamilton's equations are solved instead; the path keeps x' - b in the range of D.
+    rank Hamilton's equations are solved, so that the path keeps x' - b in the range of D; for `Momentum` (points (x, v)) from a critical
+    path of the positions, found in the same way.
 
     Raises NotConvergedError where no start leads anywhere, ValueError for ends of another shape and an n that is no multiple of 4.
     Sources: Freidlin and Wentzell (1998); E, Ren, Vanden-Eijnden, Commun. Pure Appl. Math. 57, 637 (2004).
@@ -87,7 +89,7 @@ def instanton(
             f"got n={n}, expected a multiple of 4: the error comes from n/4 and n/2 steps; type n={4 * (n // 4 + 1)}"
         )
     coarse = straight(first, last, t=t, n=n // 4)
-    finder = _Constrained(functional) if functional.lagrangian.coefficients.degenerate else _Free(functional)
+    finder = _finder(functional)
     found: list[list[Path]] = []
     plan = list(_starts(coarse, checks.count("starts", starts, least=0), seed, dim))
     with progress("critical paths", shown) as bar:
@@ -95,12 +97,22 @@ def instanton(
             bar(k / len(plan))
             path = finder.critical(start, descend)
             if path is not None and not any(_same(path, known[0]) for known in found):
+                plan += [(image, True) for image in _mirrored(path)]
                 levels = finder.refined(path)
                 if levels is not None:
                     found.append(levels)
     if not found:
         raise refuse(functional, len(plan))
     return _sorted([finder.result(levels) for levels in found])
+
+
+def _finder(functional: Action) -> _Free:
+    problem = functional.problem
+    if not functional.lagrangian.coefficients.degenerate:
+        return _Free(functional)
+    if isinstance(problem, Momentum) and not forces(problem).degenerate and problem.dim <= BAND_LIMIT:
+        return _Inertial(functional)
+    return _Constrained(functional)
 
 
 def _sorted(results: list[Instanton]) -> Instanton:
@@ -110,6 +122,15 @@ def _sorted(results: list[Instanton]) -> Instanton:
 
 def _same(one: Path, other: Path) -> bool:
     return bool(np.abs(one.x - other.x).max() <= SAME * (np.ptp(other.x, axis=0).max() + 1e-300))
+
+
+def _mirrored(path: Path) -> list[Path]:
+    """The path's image across the chord between its ends, where it is another one: in a symmetric landscape as good as the path itself."""
+    chord = path.x[-1] - path.x[0]
+    along = chord / (np.linalg.norm(chord) or 1.0)
+    bend = path.x - path.x[0]
+    image = Path(path.x[0] + 2 * np.outer(bend @ along, along) - bend, path.t)
+    return [] if _same(image, path) else [image]
 
 
 def _starts(coarse: Path, count: int, seed: int, dim: int) -> Iterator[tuple[Path, bool]]:
@@ -180,19 +201,20 @@ class _Free:
 class _Constrained(_Free):
     """Critical paths for D without full rank, whose momenta are unknowns of their own."""
 
-    def _solve(self, start: Path) -> tuple[Path, Floats] | None:
-        return hamiltonian_path(coefficients(self.functional.problem, noiseless=True), start)
+    known: dict[Path, Floats] = field(default_factory=dict)
+
+    def _solved(self, start: Path, p: Floats | None = None) -> Path | None:
+        found = hamiltonian_path(coefficients(self.functional.problem, noiseless=True), start, p)
+        if found is None:
+            return None
+        self.known[found[0]] = found[1]
+        return found[0]
 
     def critical(self, start: Path, descend: bool) -> Path | None:
-        if descend:
-            return None
-        found = self._solve(start)
-        return None if found is None else found[0]
+        return None if descend else self._solved(start)
 
     def momenta(self, path: Path) -> Floats:
-        found = self._solve(path)
-        assert found is not None
-        return found[1]
+        return self.known[path]
 
     def value(self, path: Path) -> float:
         c, p = self.functional.lagrangian.coefficients, self.momenta(path)
@@ -210,6 +232,45 @@ class _Constrained(_Free):
 
     def conjugate_points(self, path: Path) -> Floats | None:
         return None
+
+
+@dataclass(frozen=True, eq=False)
+class _Inertial(_Constrained):
+    """The same for `Momentum`, from critical paths of positions, whose action can be made to descend."""
+
+    def critical(self, start: Path, descend: bool) -> Path | None:
+        functional = self._of(start)
+        found = critical_path(functional, with_velocities(start), descend=descend)
+        if found is None:
+            return None if descend else self._solved(start)
+        return self._solved(functional.phase_space(found), functional.momenta_in_phase_space(found))
+
+    def refined(self, path: Path) -> list[Path] | None:
+        """The critical path at n/4, n/2 and n steps; finer ones start from positions, as velocities at steps may swing."""
+        levels = [path]
+        for _ in range(2):
+            finer = positions(levels[-1]).finer()
+            functional = self._of(path)
+            place = critical_path(functional, finer, descend=False)
+            if place is None:
+                return None
+            found = self._solved(functional.phase_space(place), functional.momenta_in_phase_space(place))
+            if found is None:
+                return None
+            levels.append(found)
+        return levels
+
+    def conjugate_points(self, path: Path) -> Floats | None:
+        functional = self._of(path)
+        place = critical_path(functional, positions(path), descend=False)
+        if place is None:
+            return None
+        negative = functional.hessian(place).negative
+        return np.repeat(path.t[np.minimum(2 * np.arange(len(negative)) + 3, path.n)], negative)
+
+    def _of(self, path: Path) -> InertialAction:
+        assert isinstance(self.functional.problem, Momentum)
+        return of_ends(self.functional.problem, path.x[0], path.x[-1])
 
 
 def _extrapolated(values: list[float], name: str) -> Estimate:

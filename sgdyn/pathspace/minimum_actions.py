@@ -29,6 +29,8 @@ Floats = NDArray[np.float64]
 SAME = 1e-2
 """Two paths that come this close everywhere, relative to their size, are one."""
 COARSEST = 8
+STARTED = 0.4
+"""The starts are taken for so much of the work."""
 STRING_TOLERANCE = 1e-3
 ROUGH = 1e-4
 """A larger force across the path is noted."""
@@ -121,12 +123,17 @@ def minimum_action(
     given = [_start(problem, start, first, last, n // 4)]
     if start is None:
         given += _bent(given[0], checks.count("starts", starts, least=0), seed)
-    with progress("path of least action", shown) as tell:
-        work = Work(tell)
+    with progress("path of least action", shown) as bar:
+        work = Work(bar)
         curves = _distinct([Curve(functional, x) for x in given], work)
-        found = [_refined(curve, work) for curve in curves]
+        found = [_refined(curve, work, _part(k, len(curves))) for k, curve in enumerate(curves)]
     found.sort(key=lambda one: float(one.cost))
     return replace(found[0], paths=tuple(found))
+
+
+def _part(k: int, count: int) -> tuple[float, float]:
+    """The share of the whole work in which path k of count is refined."""
+    return STARTED + (1 - STARTED) * k / count, STARTED + (1 - STARTED) * (k + 1) / count
 
 
 def _checked(problem: Any) -> Langevin:
@@ -173,7 +180,8 @@ def _by_newton(curve: Curve) -> bool:
 def _distinct(curves: list[Curve], work: Work) -> list[Curve]:
     """The curves of least action that different starts lead to, without those that a small displacement makes cheaper."""
     found: list[Curve] = []
-    for curve in curves:
+    for k, curve in enumerate(curves):
+        work.stage(k, len(curves), (0.0, STARTED))
         new = _relaxed(curve.spread(), work)
         if np.isfinite(new.value) and not any(_same(new, known) for known in found):
             found.append(new)
@@ -190,23 +198,29 @@ def _same(one: Curve, other: Curve) -> bool:
     return bool(np.abs(one.x - other.x).max() <= SAME * np.ptp(other.x, axis=0).max())
 
 
-def _refined(curve: Curve, work: Work) -> MinimumAction:
+def _refined(curve: Curve, work: Work, share: tuple[float, float]) -> MinimumAction:
     """The path at n/4, n/2 and n segments; in pieces where it meets zeros of the drift, unless that costs more."""
-    whole = _levels([curve], work)
+    middle = 0.5 * (share[0] + share[1])
+    whole = _levels([curve], work, (share[0], middle))
     pieces = divided(curve)
     if len(pieces) > 1 and not work.interrupted:
-        parts = _levels([_relaxed(piece, work) for piece in pieces], work)
+        work.stage(0, 1, (middle, middle))
+        parts = _levels([_relaxed(piece, work) for piece in pieces], work, (middle, share[1]))
         if float(parts.cost) <= float(whole.cost) + 3 * whole.cost.error + 1e-9 * abs(float(whole.cost)):
             return parts
     return whole
 
 
-def _levels(pieces: list[Curve], work: Work) -> MinimumAction:
+def _levels(pieces: list[Curve], work: Work, share: tuple[float, float]) -> MinimumAction:
     values = [sum(piece.value for piece in pieces)]
-    for _ in range(2):
+    for level in range(2):
         if work.interrupted:
             break
-        pieces = [_relaxed(piece.spread(2 * (len(piece.x) - 1)), work) for piece in pieces]
+        finer = []
+        for k, piece in enumerate(pieces):
+            work.stage(level * len(pieces) + k, 2 * len(pieces), share)
+            finer.append(_relaxed(piece.spread(2 * (len(piece.x) - 1)), work))
+        pieces = finer
         values.append(sum(piece.value for piece in pieces))
     return _result(pieces, values, not work.interrupted)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sgdyn.pathspace.functional import Action
+from sgdyn.pathspace.criticality import Functional
 from sgdyn.pathspace.paths import Path
 
 Floats = NDArray[np.float64]
@@ -25,7 +25,7 @@ class SoftMode:
     moves the path in time; excess: how far, for this displacement to either side, the action rises beside the 1/2 of a Gaussian.
     """
 
-    displacement: Floats
+    displacement: Floats = field(repr=False)
     curvature: float
     time_shift: float
     excess: float
@@ -36,7 +36,7 @@ class SoftMode:
         return bool(self.time_shift > LATE * path.length / speed.max())
 
 
-def soft_mode(functional: Action, path: Path) -> SoftMode:
+def soft_mode(functional: Functional, path: Path) -> SoftMode:
     """Of a minimum of the action, by inverse iteration."""
     H, weight = functional.hessian(path), 0.5 * (path.dt[1:] + path.dt[:-1])[:, None]
     speed = (path.x[2:] - path.x[:-2]) / (2 * weight)

@@ -13,6 +13,7 @@ from sgdyn import checks
 from sgdyn.errors import NotConvergedError
 from sgdyn.estimate import Estimate
 from sgdyn.fields import Affine
+from sgdyn.noise import Diagonal
 from sgdyn.pathspace.coefficients import coefficients, equilibrium
 from sgdyn.pathspace.corrections import correction
 from sgdyn.pathspace.determinants import Fluctuations, fluctuations
@@ -35,7 +36,7 @@ class TransitionDensity:
     """p(b, t | a) by Laplace's method: `value`, the sum over `critical_paths`, with the next order in T as its error.
 
     corrected: the same with all orders in T, by weighing Gaussian paths around the critical ones (error: standard error of the mean and of
-    the steps); None where there is no need (linear processes) or no density of paths (D without full rank).
+    the steps); None where there is no need (linear processes) or no density of paths (D without full rank, other than that of `Momentum`).
     """
 
     problem: Langevin | Momentum
@@ -70,7 +71,7 @@ class TransitionDensity:
 
     @cached_property
     def reachability(self) -> Estimate:
-        """p(b, t | a)/static: what depends on the roads. In detailed balance the same from b to a."""
+        """p(b, t | a)/static: what depends on the roads. In detailed balance the same from b to a, of `Momentum` with velocities reversed."""
         value = float(self.value) / float(self.static)
         relative = np.hypot(self.value.error / float(self.value), self.static.error / float(self.static))
         return Estimate(value, float(value * relative), self.value.method)
@@ -90,7 +91,8 @@ def transition_density(
 
     over the minima S_k of Freidlin and Wentzell's action that n steps and `starts` starting paths find, W see `fluctuations`. For linear
     processes it is exact, else its error is the next order in T, as weighing `samples` paths around the critical ones finds it (see
-    `TransitionDensity.corrected`); where that is no small correction nothing is returned.
+    `TransitionDensity.corrected`); where that is no small correction nothing is returned. For `Momentum` points are (x, v), paths those of
+    positions; where some velocities feel no noise the error is that of the steps alone.
 
     Raises NotConvergedError where Laplace's method fails: conjugate points on every critical path, the next order in T above a half, times
     so long that the path may begin its way when it will (a quasi-zero mode); `fokker_planck(...)` and `kramers_time(...)` serve there.
@@ -112,8 +114,10 @@ def transition_density(
         return TransitionDensity(problem, first, last, time, plain, None, paths)
     ratio = next_order(paths, samples=samples, seed=seed)
     far = abs(float(ratio) - 1) + ratio.error
-    plain = Estimate(value, value * far + steps, f"{name}; error from the next order in T")
-    corrected = Estimate(value * float(ratio), value * ratio.error + steps, f"{name}, {ratio.method}", ratio.samples)
+    plain = Estimate(value, value * far + steps, f"{name}; error from the next order in T", warnings=ratio.warnings)
+    corrected = Estimate(
+        value * float(ratio), value * ratio.error + steps, f"{name}, {ratio.method}", ratio.samples, ratio.warnings
+    )
     return TransitionDensity(problem, first, last, time, plain, corrected, paths)
 
 
@@ -164,6 +168,10 @@ def is_linear(problem: Langevin | Momentum) -> bool:
 
 def half_log_ratio(problem: Langevin | Momentum, a: Floats, b: Floats) -> float | None:
     """log sqrt(rho(b)/rho(a)) where the stationary density is known in closed form."""
+    if isinstance(problem, Momentum) and isinstance(problem.D, Diagonal) and problem.D.isotropic:
+        d = problem.U.dim
+        rise = problem.U(b[:d]) - problem.U(a[:d]) + 0.5 * (b[d:] @ b[d:] - a[d:] @ a[d:])
+        return float(-rise / (2 * problem.T * problem.D.isotropic))
     if isinstance(problem, Langevin):
         U, factor = problem.U, 1.0
         known = equilibrium(problem)

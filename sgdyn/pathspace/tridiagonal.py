@@ -94,3 +94,65 @@ class BlockTridiagonal:
     def log_determinant(self) -> float:
         """log |det M|."""
         return float(np.linalg.slogdet(self.pivots)[1].sum())
+
+
+@dataclass(frozen=True, eq=False)
+class BlockPentadiagonal:
+    """The symmetric matrix with blocks diagonal (m, d, d), upper (m - 1, d, d) and second (m - 2, d, d) above it.
+
+    Two blocks together make it block tridiagonal; where m is odd a 1 on the diagonal is added, which changes no determinant.
+    """
+
+    diagonal: Floats
+    upper: Floats
+    second: Floats
+
+    @cached_property
+    def paired(self) -> BlockTridiagonal:
+        """The same as blocks of twice the size."""
+        m, d = self.diagonal.shape[:2]
+        half = (m + 1) // 2
+        diagonal, upper = np.zeros((half, 2, d, 2, d)), np.zeros((half, 2, d, 2, d))
+        diagonal[:, 0, :, 0], diagonal[: m // 2, 1, :, 1] = self.diagonal[::2], self.diagonal[1::2]
+        if m % 2:
+            diagonal[-1, 1, :, 1] = np.eye(d)
+        inside, between = self.upper[::2], self.upper[1::2]
+        diagonal[: len(inside), 0, :, 1] = inside
+        diagonal[: len(inside), 1, :, 0] = np.swapaxes(inside, -1, -2)
+        upper[: len(between), 1, :, 0] = between
+        upper[: len(self.second[::2]), 0, :, 0] = self.second[::2]
+        upper[: len(self.second[1::2]), 1, :, 1] = self.second[1::2]
+        return BlockTridiagonal(diagonal.reshape(half, 2 * d, 2 * d), upper[:-1].reshape(half - 1, 2 * d, 2 * d))
+
+    def solve(self, v: Floats) -> Floats:
+        """The solution u (m, d) of M u = v."""
+        whole = np.zeros((2 * len(self.paired.diagonal), v.shape[1]))
+        whole[: len(v)] = v
+        return self.paired.solve(whole.reshape(-1, 2 * v.shape[1])).reshape(whole.shape)[: len(v)]
+
+    def shifted(self, other: BlockPentadiagonal, factor: float) -> BlockPentadiagonal:
+        """M + factor other."""
+        return BlockPentadiagonal(
+            self.diagonal + factor * other.diagonal,
+            self.upper + factor * other.upper,
+            self.second + factor * other.second,
+        )
+
+    @property
+    def factor(self) -> Floats:
+        """R of M = R'R in band storage, with the row that was added."""
+        return self.paired.factor
+
+    def is_positive(self) -> bool:
+        """Whether the matrix is positive definite."""
+        return self.paired.is_positive()
+
+    @property
+    def negative(self) -> NDArray[np.intp]:
+        """The number of negative eigenvalues of the pivot of each pair."""
+        return self.paired.negative
+
+    @property
+    def log_determinant(self) -> float:
+        """log |det M|."""
+        return self.paired.log_determinant

@@ -1,4 +1,4 @@
-"""Studies: one file each, a frozen `Config`, `run(config)` -> arrays, `draw(config, arrays)` -> figure; `sgdyn study NAME` runs them."""
+"""Studies: one file each (that of reachability with its landscape in `valleys`, its pictures in `valley_pictures`), a frozen `Config`, `run(config)` -> arrays, `draw(config, arrays)` -> figure; `sgdyn study NAME` runs them."""
 
 from __future__ import annotations
 

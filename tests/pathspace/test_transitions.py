@@ -6,6 +6,7 @@ from scipy.interpolate import CubicSpline, RectBivariateSpline
 from scipy.linalg import expm
 
 import sgdyn as sg
+from sgdyn.pathspace.corrections import tail_index
 
 WELL = sg.landscapes.double_well()
 
@@ -116,6 +117,33 @@ def test_mirror_paths_add():
     np.testing.assert_allclose(first, second * [1, -1], atol=1e-6)
     assert abs(float(found) - exact) < 2 * found.value.error
     assert abs(float(found.corrected) - exact) < 4 * found.corrected.error + 0.02 * exact
+
+
+def hill(x):
+    return np.exp(-4 * (x[0] ** 2 + x[1] ** 2)) + (x[0] ** 2 + x[1] ** 2) / 2
+
+
+def test_the_mirror_image_of_a_path_is_looked_for():
+    """With one of the two ways around a low hill alone the density would be half of what it is, with an error of a fifth."""
+    problem = sg.Langevin(sg.potential(dim=2)(hill), 0.1)
+    exact = grid_density(problem, ((-1.8, 1.8, 121), (-1.8, 1.8, 121)), [-0.8, 0], 3.0)([0.8, 0])
+    found = sg.transition_density(problem, [-0.8, 0], [0.8, 0], 3.0, n=100)
+    assert abs(float(found) - exact) < found.value.error + 0.02 * exact
+    assert abs(float(found.corrected) - exact) < 2 * found.corrected.error + 0.02 * exact
+
+
+def test_near_a_caustic_the_error_covers_or_nothing_is_returned():
+    """A straight way over the hill, next to two that part from it: one Gaussian says nothing of them, and its weights' tail tells."""
+    problem = sg.Langevin(sg.potential(dim=2)(hill), 0.1)
+    with pytest.raises(sg.NotConvergedError, match="next order in T"):
+        sg.transition_density(problem, [-0.8, 0], [0.8, 0], 2.0, n=100, starts=0)
+
+
+def test_heavy_tails_are_recognised():
+    rng = np.random.default_rng(0)
+    assert 0.75 < tail_index(rng.pareto(1.0, 4000)) < 1.25  # index 1/shape
+    assert tail_index(np.exp(0.3 * rng.normal(size=4000))) < 0.3
+    assert tail_index(np.ones(1000)) == 0.0
 
 
 def test_long_times_are_refused_with_the_quasi_zero_mode():
