@@ -15,11 +15,13 @@ from sgdyn.nets.jacobian import Jacobian
 from sgdyn.nets.labels import LabelNoiseCovariance, label_noise
 from sgdyn.nets.low_rank import FullModel, full_model
 from sgdyn.nets.minimum import minimize
+from sgdyn.nets.monitoring import History, Monitor
 from sgdyn.nets.network import Network
 from sgdyn.nets.phases import SignalToNoise, signal_to_noise
 from sgdyn.nets.preconditioning import AdaptiveProcess, AdaptiveRule, adaptive_process, adaptive_quadratic
 from sgdyn.nets.scaling import PowerLaw, power_law
 from sgdyn.nets.schemes import SGD, SGLD, SVAG, GaussianNoise
+from sgdyn.nets.sharded import ShardedNetwork, distributed
 from sgdyn.nets.sources import LabelNoise
 from sgdyn.nets.subspace import Subspace, local_model, subspace
 from sgdyn.nets.tails import simsekli_index
@@ -39,14 +41,17 @@ __all__ = [
     "GaussianNoise",
     "GradientNoise",
     "Hessian",
+    "History",
     "Jacobian",
     "LabelNoise",
     "LabelNoiseCovariance",
+    "Monitor",
     "MonteCarloFisher",
     "Network",
     "NoiseTails",
     "PowerLaw",
     "Recording",
+    "ShardedNetwork",
     "SignalToNoise",
     "Spectrum",
     "StateDependence",
@@ -56,6 +61,7 @@ __all__ = [
     "adaptive_quadratic",
     "aligned",
     "curvature_alignment",
+    "distributed",
     "fisher_of",
     "full_model",
     "label_noise",

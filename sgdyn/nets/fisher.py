@@ -89,8 +89,8 @@ def _refuse_other_losses(network: Network) -> None:
 def _drawn(network: Network, rng: np.random.Generator) -> Tensor:
     """One label for each sample from the model's own distribution."""
     with torch.no_grad():
-        z = torch.cat([outputs(network, network.weights, x) for x, _ in network.batches()])
-    numbers = _labels(network.loss, z.double().cpu(), rng)
+        z = network.gathered(torch.cat([outputs(network, network.weights, x) for x, _ in network.batches()]))
+    numbers = _labels(network.loss, z.double().cpu(), rng)[network.own]
     return torch.as_tensor(numbers).to(device=z.device, dtype=network.y.dtype)
 
 

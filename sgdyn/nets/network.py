@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.func import vjp
 
 from sgdyn import checks
+from sgdyn.nets.blocks import layers, restricted
 from sgdyn.nets.data import tensors
 from sgdyn.nets.derivatives import Derivatives, Function, slope_of
 from sgdyn.nets.losses import per_sample
@@ -91,6 +92,15 @@ class Network:
         """The number of samples N."""
         return len(self.y)
 
+    @property
+    def own(self) -> slice:
+        """Which of all samples are here: all, except in a network that is `distributed`."""
+        return slice(0, self.n)
+
+    def gathered(self, part: Tensor) -> Tensor:
+        """Rows (N, ...) for all samples from those of the samples that are here."""
+        return part
+
     def at(self, weights: ArrayLike | Tensor) -> Network:
         """The same network at the weights (p,)."""
         flat = torch.as_tensor(weights, dtype=self.weights.dtype, device=self.weights.device).reshape(-1)
@@ -101,6 +111,33 @@ class Network:
         other = copy.copy(self)
         other.weights = flat.clone()
         return other
+
+    def now(self) -> Network:
+        """The same network with the parameters and buffers that the model has now, as it is trained.
+
+        Raises ValueError for a model that has been put into train mode, FloatingPointError for weights that are not finite.
+        """
+        refuse_train_mode(self.model)
+        other = copy.copy(self)
+        named = {name: part.detach() for name, part in self.model.named_parameters()}
+        other.weights = torch.cat([named[name].reshape(-1) for name, *_ in self._layout])
+        if not bool(torch.isfinite(other.weights).all()):
+            raise FloatingPointError("the weights are not finite")
+        other.fixed = {name: named[name].clone() for name in self.fixed}
+        other._buffers = {name: part.detach().clone() for name, part in self.model.named_buffers()}
+        other._padding = padding_rows(self.model, {name: named[name] for name, *_ in self._layout})
+        return other
+
+    def block(self, params: Filter) -> Network:
+        """The same network with only some of its coordinates free, the others where they are: its matrices are diagonal blocks of these.
+
+        params: patterns of names ("fc1.*") or a function (name, parameter) -> bool. Weight decay is that of the free coordinates.
+        """
+        return restricted(self, params)
+
+    def blocks(self) -> dict[str, Network]:
+        """The network of each layer's coordinates alone, by the layer's name (see `block`)."""
+        return {layer: self.block(names) for layer, names in layers(self).items()}
 
     def over(self, x: Tree, y: Tensor) -> Network:
         """The same network with other samples of the same kind, unchecked."""

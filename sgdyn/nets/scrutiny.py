@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -53,13 +54,14 @@ def inspect(network: Network) -> Derivatives:
     Raises ValueError for models or losses that fail, that are random, that change their buffers, or that mix samples.
     """
     refuse_ignored(network.loss, network.y)
+    _warn_of_short_products(network)
     rows = spread(network.n, network.chunk).to(network.weights.device)
     x, y = take(network.x, rows), network.y[rows]
     with torch.no_grad():
         before = random_states(rows.device)
         output = _fixed_output(network, x)
         check_shapes(network.loss, logits_of(output), y)
-        losses = _attempt(network, lambda: network.losses(network.weights, x, y))
+        losses: Tensor = _attempt(network, lambda: network.loss_of(output, y))
         _check_values(losses, len(y))
         if random_states(rows.device) != before or not torch.equal(losses, network.losses(network.weights, x, y)):
             raise ValueError(
@@ -68,6 +70,17 @@ def inspect(network: Network) -> Derivatives:
         _check_independence(network, x, y, losses)
         _check_mean(network.loss, output, y, losses)
     return _ways(network, take(x, slice(2)), y[:2])
+
+
+def _warn_of_short_products(network: Network) -> None:
+    """A GPU's convolutions of single precision have 10 bits, unless torch is told otherwise."""
+    convolutions = any(isinstance(module, nn.modules.conv._ConvNd) for module in network.model.modules())
+    short = network.weights.is_cuda and network.weights.dtype == torch.float32
+    if convolutions and short and torch.backends.cudnn.allow_tf32:
+        warnings.warn(
+            "got convolutions in TF32, which has 10 bits: products have three digits; type torch.backends.cudnn.allow_tf32 = False for seven",
+            stacklevel=5,
+        )
 
 
 def _attempt(network: Network, evaluate: Callable[[], Tensor]) -> Tensor:

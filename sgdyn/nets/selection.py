@@ -21,15 +21,20 @@ def selected(model: nn.Module, params: Filter) -> dict[str, Tensor]:
     trainable = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
     if not trainable:
         raise ValueError("got a model without trainable parameters, expected some with requires_grad=True")
+    return chosen(trainable, params)
+
+
+def chosen(parts: dict[str, Tensor], params: Filter) -> dict[str, Tensor]:
+    """Those of the named parameters that a filter lets through. Raises ValueError as `selected` does."""
     if params is None:
-        return trainable
-    kept = {name: part for name, part in trainable.items() if _wanted(params)(name, part)}
+        return parts
+    kept = {name: part for name, part in parts.items() if _wanted(params)(name, part)}
     for pattern in [] if callable(params) else _patterns(params):
-        if not any(fnmatchcase(name, pattern) for name in trainable):
-            raise ValueError(f"got params={pattern!r}, which fits none of the names {', '.join(list(trainable)[:8])}")
+        if not any(fnmatchcase(name, pattern) for name in parts):
+            raise ValueError(f"got params={pattern!r}, which fits none of the names {', '.join(list(parts)[:8])}")
     if not kept:
         raise ValueError(
-            f"got params that choose none of {', '.join(list(trainable)[:8])}, expected some; type other patterns"
+            f"got params that choose none of {', '.join(list(parts)[:8])}, expected some; type other patterns"
         )
     return kept
 

@@ -100,8 +100,8 @@ def test_the_same_matrices_come_from_a_gpu():
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_the_kept_graph_gives_the_hessian(name):
-    net = models.network(ARCHITECTURES[name]())
+def test_the_kept_graph_gives_the_hessian(name, device):
+    net = models.network(ARCHITECTURES[name]().to(device))
     v = np.random.default_rng(0).normal(size=net.dim)
     kept, plain = net.hessian(products="graph"), net.hessian(products="plain")
     close(kept @ v, plain @ v, 1e-12)
