@@ -180,15 +180,15 @@ class Bench:
                 Entry("sgdyn, Gram, budget=5e7", lambda: net().noise(budget=5e7).top(K, method="gram"), self.said("D")),
                 Entry("sgdyn, Lanczos on ghosts", lanczos, self.said("D")),
             ],
-            "top 10 of H": [
-                Entry("sgdyn, Lanczos (auto)", lambda: net().hessian().top(K, tolerance=self.near("H")), self.said("H"))
-            ],
             "centred Gram matrix": [Entry("sgdyn, double precision", lambda: net().noise().gram())],
             "tr D": [
                 Entry("sgdyn, ghosts", lambda: net().noise().trace(), str),
                 Entry("sgdyn, of a network at hand", lambda: known.noise().trace(), str),
             ],
             "all eigenvalues of D": [Entry("sgdyn, Gram", lambda: net().noise().density(method="gram").known)],
+            "top 10 of H": [
+                Entry("sgdyn, Lanczos (auto)", lambda: net().hessian().top(K, tolerance=self.near("H")), self.said("H"))
+            ],
         }
 
     def curvlinops(self) -> Entries:
