@@ -11,7 +11,16 @@ from typing import Any
 
 import numpy as np
 
-NAMES = ("anisotropy", "connectivity", "escape_time", "limit_cycles", "reachability", "sampler", "sharp_minima")
+NAMES = (
+    "anisotropy",
+    "connectivity",
+    "escape_time",
+    "limit_cycles",
+    "linear_scaling",
+    "reachability",
+    "sampler",
+    "sharp_minima",
+)
 
 
 def load(name: str) -> Any:
