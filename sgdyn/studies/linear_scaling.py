@@ -104,7 +104,7 @@ def draw(config: Config, arrays: dict[str, Any]) -> Figure:
             )
             ax.plot(h, arrays[f"{model}.discrete"][i], "--", lw=0.9, color=color)
         ax.axhline(1, color="black", lw=0.8)
-        ax.set(xscale="log", xlabel="curvature h", title=f"{model} on the digits")
+        ax.set(xlabel="curvature h", title=f"{model} on the digits")
     axes[0].set_ylabel("variance / diffusion's")
     axes[0].legend(frameon=False, title="dashed: exact SGD on the quadratic")
     return figure
