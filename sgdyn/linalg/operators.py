@@ -142,7 +142,7 @@ class SymmetricOperator(LinearOperator):  # type: ignore[misc]
         """
         k = self._count(k)
         if self._method(method, k) == "dense":
-            return dense_spectrum(self.dense(), k)
+            return dense_spectrum(self.dense(), k, self.space.eps)
         self.prepare()
         space = self.space
         first = normals(space, np.random.default_rng(seed)) if start is None else self._warm(start)

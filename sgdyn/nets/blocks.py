@@ -21,7 +21,7 @@ def restricted(network: Network, params: Filter) -> Network:
     other.weights = torch.cat([network.weights[place] for name, place in network.places().items() if name in free])
     other.fixed = network.fixed | {name: state[name].clone() for name in network.places() if name not in free}
     other._layout = [entry for entry in network._layout if entry[0] in free]
-    other._padding = {name: part for name, part in network._padding.items() if name in free}
+    other._padding = {name: part for name, part in network._padding.items() if network._aliases.get(name, name) in free}
     return other  # type: ignore[no-any-return]
 
 

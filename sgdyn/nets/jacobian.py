@@ -40,7 +40,8 @@ class Jacobian(LinearOperator):  # type: ignore[misc]
 
     def of_weights(self, w: Tensor, x: Tree) -> Tensor:
         """The outputs (batch, width) of some samples at the weights w."""
-        z = outputs(self.network, w, x).flatten(1)
+        z = outputs(self.network, w, x)
+        z = z.reshape(len(z), -1)
         return z if self.output is None else z[:, self.output : self.output + 1]
 
     def of_samples(self, x: Tree) -> Function:

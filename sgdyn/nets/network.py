@@ -19,7 +19,7 @@ from sgdyn.nets.derivatives import Derivatives, Function, slope_of
 from sgdyn.nets.losses import per_sample
 from sgdyn.nets.modes import told
 from sgdyn.nets.scrutiny import inspect, refuse_train_mode
-from sgdyn.nets.selection import Filter, padding_rows, selected
+from sgdyn.nets.selection import Filter, aliases, padding_rows, selected
 from sgdyn.nets.traceless import undisturbed
 from sgdyn.nets.trees import Tree, called, mapped, split
 from sgdyn.nets.vectors import numpy_of
@@ -76,7 +76,7 @@ class Network:
         others = [(n, p) for n, p in model.named_parameters() if p.requires_grad and n not in coordinates]
         self.fixed = {name: part.detach().clone() for name, part in others}
         self._buffers = {name: part.detach().clone() for name, part in model.named_buffers()}
-        self._padding = padding_rows(model, coordinates)
+        self._padding, self._aliases = padding_rows(model, coordinates), aliases(model)
         self.loss_of = per_sample(loss)
         self.derivatives = Derivatives()
         with undisturbed(first.device):
@@ -158,12 +158,20 @@ class Network:
     def state(self, flat: Tensor) -> dict[str, Tensor]:
         """All that the model is called with: the flat vector as named parameters, those that are kept, and the buffers.
 
-        Rows of embeddings for padding are kept too: torch's reverse mode has no gradient for them, its forward mode has.
+        Rows of embeddings for padding are kept too, in the embedding alone if others share its weight: torch's reverse mode has no gradient
+        for them, its forward mode has.
         """
-        named = self.unflatten(flat)
+        named = self.unflatten(flat) | self.fixed
+        named |= {alias: named[name] for alias, name in self._aliases.items() if name in named}
         for name, (rows, values) in self._padding.items():
-            named[name] = torch.where(rows[:, None], values, named[name])
-        return named | self.fixed | self._buffers
+            named[name] = torch.where(rows[:, None], self._kept(name, values), named[name])
+        return named | self._buffers
+
+    def _kept(self, name: str, values: Tensor) -> Tensor:
+        """What an embedding has in its rows for padding: its own weight, but that of the point where others share and move it."""
+        first = self._aliases.get(name, name)
+        shared = name in self._aliases or first in self._aliases.values()
+        return self.unflatten(self.weights).get(first, values) if shared else values
 
     def buffers(self) -> Iterator[tuple[str, Tensor]]:
         """The buffers of the model by name, as they were when the network was made."""

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from sgdyn.nets.network import Network
 
 
+COARSEST = 0.1
+"""Relative difference of losses that is still rounding, of half precision."""
 STEPS = (1e-8, 1e-6, 1e-3)
 """Lengths of the steps along which second derivatives are compared with differences, each in another direction: small ones meet no kinks, large ones
 are above the rounding of layers that insist on single precision."""
@@ -37,6 +39,10 @@ def refuse_train_mode(model: nn.Module) -> None:
                 raise ValueError(
                     f"got {where} without running statistics: a sample's loss then depends on its batch, in evaluation mode too; type track_running_stats=True and train it, or nn.GroupNorm"
                 )
+        if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.scale_grad_by_freq:
+            raise ValueError(
+                f"got {where} with scale_grad_by_freq: a sample's gradient then depends on its batch; type module.scale_grad_by_freq = False"
+            )
         if module.training and isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0:
             raise ValueError(
                 f"got {where} in train mode: losses are random; type dropout='eval' (or model.eval()), or dropout=0 for one fixed mask by that seed"
@@ -147,7 +153,7 @@ def _check_mean(loss: Any, output: Tensor, y: Tensor, losses: Tensor) -> None:
 
 def _close(one: Tensor, other: Tensor, scale: Tensor) -> bool:
     """Equal to rounding, which grows with the number of terms."""
-    tolerance = 10 * float(torch.finfo(scale.dtype).eps) ** 0.5
+    tolerance = min(COARSEST, 10 * float(torch.finfo(scale.dtype).eps) ** 0.5)
     return torch.allclose(one, other, rtol=tolerance, atol=tolerance * float(scale.abs().max()))
 
 
@@ -187,7 +193,7 @@ def _check_curvature(network: Network, ways: Derivatives, x: Tree, y: Tensor) ->
 
 def _in_double(network: Network, x: Tree, y: Tensor) -> Function | None:
     """The losses of these samples in double precision, None if the model insists on its own."""
-    fixed = {**dict(network.model.named_parameters()), **network.fixed, **dict(network.buffers())}
+    fixed = {**dict(network.model.named_parameters(remove_duplicate=False)), **network.fixed, **dict(network.buffers())}
     wide = {name: _double(part.detach()) for name, part in fixed.items()}
     buffers = {name: wide[name] for name, _ in network.buffers()} | {name: wide[name] for name in network.fixed}
     a, b = mapped(_double, x), _double(y)

@@ -191,7 +191,7 @@ class SecondMoments(NetworkOperator):
         """
         k, chosen = self._count(k), self._method(method)
         if chosen == "dense":
-            return dense_spectrum(self.dense(), k)
+            return dense_spectrum(self.dense(), k, self.space.eps)
         if chosen == "gram":
             return by_gram(self, k, checkpoint)
         return super().top(k, method="lanczos", checkpoint=checkpoint, **options)
