@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh_tridiagonal
 
 from sgdyn.errors import NotConvergedError
+from sgdyn.linalg.probes import normals
 from sgdyn.linalg.spaces import BLOCK, Space, norm, without
 from sgdyn.linalg.spectra import Spectrum
 from sgdyn.progress import progress
@@ -45,6 +46,8 @@ class Krylov:
     spokes: Floats = field(default_factory=lambda: np.zeros(0))
     products: int = 0
     asymmetry: float = 0.0
+    before: Floats | None = None
+    renewed: int = 0
 
     @classmethod
     def begin(cls, apply: Apply, space: Space, start: Any, room: int, against: Any = None) -> Krylov:
@@ -77,6 +80,33 @@ class Krylov:
         self.rest = w / self.off[-1] if self.off[-1] > 0 else w
         self.products += 1
 
+    @property
+    def exhausted(self) -> bool:
+        """True if there is no other direction."""
+        return len(self.diagonal) >= self.space.dim - len(self.against)
+
+    def unsettled(self, k: int) -> bool:
+        """Whether another vector may yet give larger values, where the space is invariant: the last one did, or there was none."""
+        return (
+            len(self.diagonal) < k
+            or self.before is None
+            or bool(np.any(self.ritz()[0][:k] > self.before[:k] + self.floor))
+        )
+
+    def settled(self, k: int) -> bool:
+        """Whether there are k values that no recent vector may change: it has been followed to its end, or for a while."""
+        return len(self.diagonal) >= k and (self.before is None or self.ended or self.products - self.renewed >= SPARE)
+
+    def renew(self) -> None:
+        """Go on from another vector: what the first one had no part in is found, copies of degenerate eigenvalues too."""
+        values = self.ritz()[0][: len(self.rows)]
+        self.before = np.pad(values, (0, len(self.rows) - len(values)), constant_values=-np.inf)
+        self.renewed = self.products
+        self.off[-1] = 0.0
+        fresh = without(self.space, normals(self.space, np.random.default_rng([1, self.products])), self.against)[0]
+        fresh = without(self.space, fresh / norm(self.space, fresh), self.rows[: len(self.diagonal)])[0]
+        self.rest = fresh / norm(self.space, fresh)
+
     def restart(self, keep: int) -> None:
         """Keep the largest Ritz vectors and the lowest one; the space stays a Krylov space (Wu and Simon, SIAM J. Matrix Anal. Appl. 22 (2000) 602)."""
         values, rotation = self.ritz()
@@ -96,9 +126,7 @@ class Krylov:
     @property
     def ended(self) -> bool:
         """True if the space is invariant: it cannot grow."""
-        return self.off[-1] <= ENDED * max(np.abs(self.diagonal).max(), max(self.off)) or len(
-            self.diagonal
-        ) >= self.space.dim - len(self.against)
+        return self.off[-1] <= ENDED * max(np.abs(self.diagonal).max(), max(self.off)) or self.exhausted
 
     def ritz(self, steps: int | None = None) -> tuple[Floats, Floats]:
         """Ritz values of the first steps, largest first, with their coordinates in columns."""
@@ -131,7 +159,7 @@ def lanczos(
     """The k algebraically largest eigenpairs, from the Krylov space of a vector.
 
     Stops when k residuals are below tolerance (in single precision at least 1e-6) times the largest |Ritz value|. One starting vector
-    finds one vector of each degenerate eigenspace. At most `basis` vectors (k + 15, for many 3k/2) are kept; when they are there, the method restarts
+    finds one vector of each degenerate eigenspace; where its space ends, others go on until they change nothing. At most `basis` vectors (k + 15, for many 3k/2) are kept; when they are there, the method restarts
     from two thirds of the spare ones. Ctrl-C returns what is there. Raises NotConvergedError after `most` products.
     Source: Parlett, The Symmetric Eigenvalue Problem, ch. 13.
     """
@@ -144,10 +172,10 @@ def lanczos(
                     krylov.restart(k + max(1, 2 * (room - k) // 3))
                 krylov.grow()
                 tell(min(0.99, (j + 1) / (k + TYPICAL)))
-                if j + 1 >= k and (found := _converged(krylov, k, tolerance)) is not None:
+                if krylov.ended and not krylov.exhausted and krylov.unsettled(k):
+                    krylov.renew()
+                elif krylov.settled(k) and (found := _converged(krylov, k, tolerance)) is not None:
                     return found
-                if krylov.ended:
-                    _refuse_end(krylov, k)
         except KeyboardInterrupt:
             return _interrupted(krylov, k)
     values, residuals = _residuals(krylov, k)
@@ -188,12 +216,6 @@ def _spectrum(krylov: Krylov, k: int, notes: tuple[str, ...] = ()) -> Spectrum:
     residuals = krylov.residuals(rotation[:, :k])
     floor, vectors = krylov.floor, krylov.vectors(rotation[:, :k])
     return Spectrum(values[:k], vectors, residuals, "lanczos", krylov.products, float(values[-1]), floor, notes)
-
-
-def _refuse_end(krylov: Krylov, k: int) -> None:
-    raise NotConvergedError(
-        f"the Krylov space ended after {krylov.products} products, before {k} eigenvalues; type a smaller k (the operator has few distinct eigenvalues)"
-    )
 
 
 def _interrupted(krylov: Krylov, k: int) -> Spectrum:

@@ -52,6 +52,8 @@ def effective_rank(density: SpectralDensity, rule: Any) -> Estimate:
     if isinstance(rule, str):
         if rule not in RULES:
             raise ValueError(f"got rule={rule!r}, expected {', '.join(map(repr, RULES))} or a threshold")
+        if max(abs(density.highest), abs(density.lowest)) == 0:
+            return Estimate(0.0, 0.0, density.method, warnings=("all eigenvalues are zero",))
         return RULES[rule](density)
     threshold = checks.positive("rule", rule)
     if len(density.errors) and threshold < density.errors.max():

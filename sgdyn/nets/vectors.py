@@ -28,7 +28,7 @@ class TensorSpace:
         return torch.empty((count, self.dim), dtype=self.like.dtype, device=self.like.device)
 
     def vector(self, values: Floats) -> Tensor:
-        return torch.as_tensor(values).to(self.like)
+        return torch.as_tensor(values).to(self.like, copy=True)  # torch's own memory: sums go by its alignment
 
     def array(self, vectors: Tensor) -> Floats:
         return numpy_of(vectors)
