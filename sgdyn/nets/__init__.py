@@ -10,6 +10,7 @@ from sgdyn.nets.gauss_newton import GaussNewton
 from sgdyn.nets.gaussianity import NoiseTails, noise_tails
 from sgdyn.nets.gradient_noise import GradientNoise
 from sgdyn.nets.hessian import Hessian
+from sgdyn.nets.isotropic import isotropic_network
 from sgdyn.nets.jacobian import Jacobian
 from sgdyn.nets.labels import LabelNoiseCovariance, label_noise
 from sgdyn.nets.minimum import minimize
@@ -18,6 +19,8 @@ from sgdyn.nets.phases import SignalToNoise, signal_to_noise
 from sgdyn.nets.preconditioning import AdaptiveProcess, AdaptiveRule, adaptive_process, adaptive_quadratic
 from sgdyn.nets.scaling import PowerLaw, power_law
 from sgdyn.nets.schemes import SGD, SGLD, SVAG, GaussianNoise
+from sgdyn.nets.sloppy_spectra import Sloppiness, sloppiness
+from sgdyn.nets.sloppy_spectrum import SloppySpectrum
 from sgdyn.nets.sources import LabelNoise
 from sgdyn.nets.subspace import Subspace, local_model, subspace
 from sgdyn.nets.tails import simsekli_index
@@ -44,6 +47,8 @@ __all__ = [
     "PowerLaw",
     "Recording",
     "SignalToNoise",
+    "Sloppiness",
+    "SloppySpectrum",
     "Spectrum",
     "StateDependence",
     "Subspace",
@@ -53,6 +58,7 @@ __all__ = [
     "aligned",
     "curvature_alignment",
     "fisher_of",
+    "isotropic_network",
     "label_noise",
     "local_model",
     "minimize",
@@ -60,6 +66,7 @@ __all__ = [
     "power_law",
     "signal_to_noise",
     "simsekli_index",
+    "sloppiness",
     "state_dependence",
     "subspace",
     "torch_potential",
