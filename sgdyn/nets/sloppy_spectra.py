@@ -76,7 +76,7 @@ class Sloppiness(Printed):
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
     def plot(self, ax: Any = None) -> Any:
-        """All spectra relative to their largest eigenvalues, against rank (see `sgdyn.plot`)."""
+        """All spectra relative to their largest eigenvalues, against rank over rows (see `sgdyn.plot`)."""
         from sgdyn import plot
 
         return plot.figure(self, ax=ax)
