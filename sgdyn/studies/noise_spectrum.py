@@ -1,4 +1,4 @@
-"""The noise D and the curvature H of networks while they are trained: D shrinks by orders of magnitude, its spectrum keeps its shape, and its rank is what one takes for zero.
+"""The noise D and the curvature H of networks while they are trained: D shrinks and turns, the shape of its spectrum changes less, and its rank is what one takes for zero.
 
 A softmax classifier and a network with one hidden layer learn handwritten digits by SGD. At the start and after `times` of the training: all
 eigenvalues of D and H. Chaudhari and Soatto (arXiv:1710.11029, Figs. 1 and 2) report ranks of D below 2 % with the threshold p eps lambda_1 in
@@ -160,10 +160,11 @@ def summary(config: Config, arrays: dict[str, Any]) -> str:
     parts = []
     for name in MODELS:
         D, p = arrays[f"{name} D"], arrays[f"{name} D"].shape[1]
-        shape, ranks = arrays[f"{name} shape cosine"], arrays[f"{name} ranks"][-1]
+        shape, whole = arrays[f"{name} shape cosine"], arrays[f"{name} matrix cosine"]
+        ranks = arrays[f"{name} ranks"][-1]
         double = float(rank_curve(D[-1], np.array([p * np.finfo(float).eps]))[0])
         parts.append(
-            f"{name} (p = {p}): tr D {D[0].sum():.3g} at the start, {D[-1].sum():.3g} at the end; cosine of the spectra {shape[1, 2]:.2f} (20 to 40 %), {shape[2, 3]:.2f} (40 to 100 %); "
+            f"{name} (p = {p}): tr D {D[0].sum():.3g} at the start, {D[-1].sum():.3g} at the end; cosine of its spectra at 20 and 100 % {shape[1, 3]:.2f}, of the matrices {whole[1, 3]:.2f}; "
             f"rank at the end {ranks[2] / p:.1%} by single precision's threshold, {double:.0%} by double precision's; participation {ranks[0]:.0f}"
         )
     return "; ".join(parts)
@@ -187,8 +188,9 @@ def _draw_noise(arrays: dict[str, Any], name: str, ax: Any) -> None:
     i = np.arange(1, D.shape[1] + 1)
     for k, color in enumerate(COLORS):
         ax.loglog(i, np.where(D[k] > floor[k], D[k], np.nan), color=color, label=f"{TIMES[k]:.0%}")
-    shape = arrays[f"{name} shape cosine"]
-    ax.set(xlabel="rank", ylabel="eigenvalue of D", title=f"{name}, p = {len(i)}: spectra's cosine\n{shape[1, 2]:.2f} (20 to 40 %), {shape[2, 3]:.2f} (40 to 100 %)")  # fmt: skip
+    shape, whole = arrays[f"{name} shape cosine"], arrays[f"{name} matrix cosine"]
+    said = f"from 20 to 100 % the spectra's cosine is {shape[1, 3]:.2f},\nthat of the matrices {whole[1, 3]:.2f}"
+    ax.set(xlabel="rank", ylabel="eigenvalue of D", title=f"{name}, p = {len(i)}: {said}")  # fmt: skip
 
 
 def _draw_curvature(arrays: dict[str, Any], name: str, ax: Any) -> None:
@@ -199,7 +201,7 @@ def _draw_curvature(arrays: dict[str, Any], name: str, ax: Any) -> None:
         ax.loglog(np.arange(1, len(down) + 1), down, color=color, ls=":")
     ax.plot([], [], color="black", ls=":", label="negative, modulus")
     ax.set(xlabel="rank", ylabel="eigenvalue of H", title="the Hessian", ylim=(1e-12, None))
-    ax.legend(frameon=False, fontsize=8, loc="lower left")
+    ax.legend(frameon=True, framealpha=1, edgecolor="none", fontsize=8, loc="lower left")
 
 
 def _draw_ranks(arrays: dict[str, Any], name: str, ax: Any) -> None:
@@ -210,4 +212,4 @@ def _draw_ranks(arrays: dict[str, Any], name: str, ax: Any) -> None:
     for eps, words, style in ((FLOAT32, "p eps in single precision", "--"), (np.finfo(float).eps, "p eps in double precision", ":")):  # fmt: skip
         ax.axvline(p * eps, color="black", ls=style, lw=1, label=words)
     ax.set(xlabel="threshold / largest eigenvalue", ylabel="rank of D / p", ylim=(0, 1.02), title="the rank is what one takes for zero")  # fmt: skip
-    ax.legend(frameon=False, fontsize=8, loc="lower left")
+    ax.legend(frameon=True, framealpha=1, edgecolor="none", fontsize=8, loc="lower left")
