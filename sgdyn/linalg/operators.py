@@ -279,6 +279,7 @@ class SymmetricOperator(LinearOperator):  # type: ignore[misc]
         """How many eigenvalues matter (options: those of `density`).
 
         rule: "participation" tr(A)²/tr(A²), "intrinsic" tr(A)/lambda_1, "stable" tr(A²)/lambda_1², "entropy" exp(-sum q log q) of
-        q = lambda/tr(A), positive eigenvalues only (Roy and Vetterli 2007), or a number: how many exceed it.
+        q = lambda/tr(A), positive eigenvalues only (Roy and Vetterli 2007), "float32" how many exceed p eps lambda_1 with the eps of
+        single precision (the rank of Chaudhari and Soatto, arXiv:1710.11029), or a number: how many exceed it.
         """
         return effective_rank(self.density(**options), rule)

@@ -11,6 +11,7 @@ from sgdyn.nets.gauss_newton import GaussNewton
 from sgdyn.nets.gaussianity import NoiseTails, noise_tails
 from sgdyn.nets.gradient_noise import GradientNoise
 from sgdyn.nets.hessian import Hessian
+from sgdyn.nets.isotropic import isotropic_network
 from sgdyn.nets.jacobian import Jacobian
 from sgdyn.nets.labels import LabelNoiseCovariance, label_noise
 from sgdyn.nets.low_rank import FullModel, full_model
@@ -22,6 +23,8 @@ from sgdyn.nets.preconditioning import AdaptiveProcess, AdaptiveRule, adaptive_p
 from sgdyn.nets.scaling import PowerLaw, power_law
 from sgdyn.nets.schemes import SGD, SGLD, SVAG, GaussianNoise
 from sgdyn.nets.sharded import ShardedNetwork, distributed
+from sgdyn.nets.sloppy_spectra import Sloppiness, sloppiness
+from sgdyn.nets.sloppy_spectrum import SloppySpectrum
 from sgdyn.nets.sources import LabelNoise
 from sgdyn.nets.subspace import Subspace, local_model, subspace
 from sgdyn.nets.tails import simsekli_index
@@ -53,6 +56,8 @@ __all__ = [
     "Recording",
     "ShardedNetwork",
     "SignalToNoise",
+    "Sloppiness",
+    "SloppySpectrum",
     "Spectrum",
     "StateDependence",
     "Subspace",
@@ -64,6 +69,7 @@ __all__ = [
     "distributed",
     "fisher_of",
     "full_model",
+    "isotropic_network",
     "label_noise",
     "local_model",
     "minimize",
@@ -71,6 +77,7 @@ __all__ = [
     "power_law",
     "signal_to_noise",
     "simsekli_index",
+    "sloppiness",
     "state_dependence",
     "subspace",
     "torch_potential",

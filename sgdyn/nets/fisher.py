@@ -35,7 +35,7 @@ class MonteCarloFisher(SecondMoments):
         _refuse_other_losses(network)
         checks.count("draws", draws)
         rng = np.random.default_rng(checks.seed_sequence(seed))
-        self.labels = torch.cat([_drawn(network, rng) for _ in range(draws)])
+        self.labels = torch.cat([drawn_labels(network, rng) for _ in range(draws)])
         x = mapped(lambda part: part.repeat(draws, *[1] * (part.ndim - 1)), network.x)
         super().__init__(network.over(x, self.labels), **options)
 
@@ -101,7 +101,7 @@ def _refuse_other_losses(network: Network) -> None:
         raise ValueError("got class probabilities as targets, expected class numbers; type gauss_newton()")
 
 
-def _drawn(network: Network, rng: np.random.Generator) -> Tensor:
+def drawn_labels(network: Network, rng: np.random.Generator) -> Tensor:
     """One label for each sample from the model's own distribution."""
     with torch.no_grad():
         z = network.gathered(torch.cat([outputs(network, network.weights, x) for x, _ in network.batches()]))

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from sgdyn.nets.low_rank import FullModel
     from sgdyn.nets.phases import SignalToNoise
     from sgdyn.nets.preconditioning import AdaptiveProcess
+    from sgdyn.nets.sloppy_spectra import Sloppiness
     from sgdyn.nets.subspace import Subspace
     from sgdyn.problem import Langevin, Momentum
 
@@ -271,6 +272,12 @@ class Network:
         from sgdyn.nets.phases import signal_to_noise
 
         return signal_to_noise(self, points, **options)
+
+    def sloppiness(self, **options: Any) -> Sloppiness:
+        """Spectra of data, activations, Jacobians, curvature and noise on equal footing (see `sgdyn.nets.sloppiness`)."""
+        from sgdyn.nets.sloppy_spectra import sloppiness
+
+        return sloppiness(self, **options)
 
     def adaptive_process(self, k: int = 20, *, lr: float, batch: int, **options: Any) -> AdaptiveProcess:
         """Adam near the weights as a process (see `sgdyn.nets.adaptive_process`)."""

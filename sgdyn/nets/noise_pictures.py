@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 
 from sgdyn.estimate import Estimate
 
@@ -105,7 +106,44 @@ def adaptive_process(found: Any, ax: Any) -> None:
     ax.legend()
 
 
+def sloppy_spectrum(found: Any, ax: Any) -> None:
+    """Eigenvalues above the floor, and the line of the tail."""
+    _against_rank(ax, found, BLUE, found.name, 1)
+    ax.axhline(found.floor / found.values[0], color=GREY, ls="--", lw=0.8, label="numerical floor")
+    ax.set(xlabel="rank", ylabel="eigenvalue / largest", yscale="log")
+    ax.legend()
+
+
+def sloppiness(found: Any, ax: Any) -> None:
+    """All spectra relative to the largest eigenvalues, against rank over rows, with the lines of their tails; dashed grey those on isotropic data."""
+    colors = colormaps["viridis"](np.linspace(0, 0.92, len(found.spectra)))
+    for color, (name, each) in zip(colors, found.spectra.items(), strict=True):
+        _against_rank(ax, each, color, name, each.size)
+    for each in {} if found.null is None else found.null.spectra.values():
+        _curve(ax, each, each.size, color=GREY, lw=0.6, ls="--")
+    if found.null is not None:
+        ax.plot([], [], color=GREY, lw=0.6, ls="--", label="the same on isotropic data")
+    ax.set(xlabel="rank / rows", ylabel="eigenvalue / largest", yscale="log", title=f"{found.n} samples")
+    ax.legend(fontsize=6)
+
+
+def _against_rank(ax: Any, found: Any, color: Any, label: str, unit: int) -> None:
+    """Resolved eigenvalues and the line of the tail against rank over a unit."""
+    _curve(ax, found, unit, color=color, lw=1.2, label=label)
+    first, end = found.tail
+    if end:
+        i = np.arange(first, end)
+        line = np.exp(np.log(found.values[first:end]).mean() + found.slope.value * (i - i.mean()))
+        ax.plot((i + 1) / unit, line / found.values[0], color="black", lw=0.7, ls=":")
+
+
+def _curve(ax: Any, found: Any, unit: int, **style: Any) -> None:
+    values = found.resolved
+    ax.plot(np.arange(1, len(values) + 1) / unit, values / found.values[0], **style)
+
+
 NOISE: dict[str, Callable[[Any, Any], None]] = {
     "PowerLaw": power_law, "StateDependence": state_dependence, "CurvatureAlignment": curvature_alignment,
     "NoiseTails": noise_tails, "AdaptiveProcess": adaptive_process, "SignalToNoise": signal_to_noise,
+    "SloppySpectrum": sloppy_spectrum, "Sloppiness": sloppiness,
 }  # fmt: skip
