@@ -12,7 +12,7 @@ from scipy.linalg import cholesky_banded, solve_banded
 from scipy.optimize import minimize
 
 from sgdyn.pathspace.coefficients import Coefficients
-from sgdyn.pathspace.criticality import BAND_LIMIT
+from sgdyn.pathspace.criticality import by_newton
 from sgdyn.pathspace.functional import Action
 from sgdyn.pathspace.geometric import lengths, weights
 from sgdyn.pathspace.paths import Path, at_equal_distances
@@ -260,9 +260,4 @@ def relaxed(curve: Curve, work: Work) -> Curve:
     """The curve of least action next to one, by the method its dimension and derivatives allow; in one dimension there is but one."""
     if curve.x.shape[1] == 1 or len(curve.x) < 3 or work.interrupted:
         return curve
-    return newton(curve, work) if by_newton(curve) else quasi_newton(curve, work)
-
-
-def by_newton(curve: Curve) -> bool:
-    """Whether there are second derivatives, in few enough dimensions."""
-    return curve.coefficients.dim <= BAND_LIMIT and curve.coefficients.smooth
+    return newton(curve, work) if by_newton(curve.functional) else quasi_newton(curve, work)

@@ -87,7 +87,8 @@ def _zero(curve: Curve, near: Floats) -> Floats | None:
         x = root(lambda y: c.drift(y), near, jac=(lambda y: c.jacobian(y)) if c.smooth else None, tol=1e-13).x
     else:
         try:
-            x = newton_krylov(lambda y: c.drift(y), near, f_tol=1e-9 * size, maxiter=KRYLOV_STEPS)
+            with np.errstate(all="ignore"):  # SciPy divides by the size of a point that may be 0
+                x = newton_krylov(lambda y: c.drift(y), near, f_tol=1e-9 * size, maxiter=KRYLOV_STEPS)
         except (NoConvergence, ValueError):
             return None
     left = np.abs(c.drift(x)).max()

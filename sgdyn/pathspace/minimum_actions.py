@@ -13,8 +13,8 @@ from sgdyn import checks
 from sgdyn.errors import NotConvergedError
 from sgdyn.estimate import Estimate
 from sgdyn.pathspace.coefficients import coefficients, equilibrium
-from sgdyn.pathspace.criticality import BAND_LIMIT
-from sgdyn.pathspace.curves import Curve, Work, by_newton, relaxed
+from sgdyn.pathspace.criticality import BAND_LIMIT, by_newton
+from sgdyn.pathspace.curves import Curve, Work, relaxed
 from sgdyn.pathspace.functional import Action
 from sgdyn.pathspace.geometric import Geometric
 from sgdyn.pathspace.paths import Path, curve_from, ends
@@ -180,7 +180,7 @@ def _distinct(curves: list[Curve], work: Work) -> list[Curve]:
         raise NotConvergedError(
             f"no path of finite action was reached from {len(curves)} starts; type start=... nearer to one"
         )
-    return [c for c in found if not by_newton(c) or c.stable()] or found[:1]
+    return [c for c in found if not by_newton(c.functional) or c.stable()] or found[:1]
 
 
 def _same(one: Curve, other: Curve) -> bool:

@@ -20,10 +20,11 @@ SAFETY = 4.0
 
 @dataclass(frozen=True, eq=False)
 class Refined:
-    """The pieces of a path at n segments, the actions at n/4, n/2 and n, and by how much another division was cheaper."""
+    """The pieces of a path at n segments, the actions at n/4, n/2 and n, the spline's cost at n/2, and by how much another division was cheaper."""
 
     pieces: list[Curve]
     values: list[float]
+    coarse: float
     excess: float = 0.0
 
     @cached_property
@@ -31,20 +32,27 @@ class Refined:
         return cost(self.pieces)
 
     @property
+    def moved(self) -> float:
+        """What the last level changed in the spline's cost: what its points are off, whatever the order of the rule."""
+        return abs(self.spline.value - self.coarse)
+
+    @property
     def slack(self) -> float:
         """What the spline's cost may be off: it is least at the path, so that errors of points count by their squares."""
         size = max(abs(self.spline.value), 1e-300)
-        return SAFETY * (self.spline.value - self.values[-1]) ** 2 / size + 1e-12 * size
+        return SAFETY * (self.spline.value - self.values[-1]) ** 2 / size + self.moved / SAFETY + 1e-12 * size
 
     def action(self) -> Estimate:
         """Extrapolated; where a kink is left inside a segment, no rule has an order, and the spline's cost is the value."""
         n = sum(len(one.x) - 1 for one in self.pieces)
         found = extrapolated(self.values, n)
-        if self.spline.kinked and np.isfinite(self.spline.value):
-            value = self.spline.value
-            error = abs(value - self.values[-1]) + abs(value - found.value)
-            found = Estimate(value, error, f"geometric action, {n} segments, spline")
-        return Estimate(found.value, found.error + self.excess, found.method)
+        if not np.isfinite(self.moved):
+            return found
+        error = self.excess + self.moved + abs(self.spline.value - found.value)
+        if self.spline.kinked:
+            error += abs(self.spline.value - self.values[-1])
+            return Estimate(self.spline.value, error, f"geometric action, {n} segments, spline")
+        return Estimate(found.value, found.error + error, found.method)
 
 
 def refined(curve: Curve, work: Work, share: tuple[float, float]) -> Refined:
@@ -87,17 +95,17 @@ def _needed(whole: Curve, parts: Refined, found: list[Halt], work: Work) -> list
 
 
 def _levels(pieces: list[Curve], work: Work, share: tuple[float, float]) -> Refined:
-    values = [sum(one.value for one in pieces)]
+    values, coarse = [sum(one.value for one in pieces)], np.inf
     for level in range(2):
         if work.interrupted:
             break
-        finer = []
+        finer, coarse = [], cost(pieces).value
         for k, one in enumerate(pieces):
             work.stage(level * len(pieces) + k, 2 * len(pieces), share)
             finer.append(relaxed(one.spread(2 * (len(one.x) - 1)), work))
         pieces = finer
         values.append(sum(one.value for one in pieces))
-    return Refined(pieces, values)
+    return Refined(pieces, values, coarse)
 
 
 def extrapolated(values: list[float], n: int) -> Estimate:
