@@ -101,3 +101,29 @@ def test_two_dozen_dimensions_without_third_derivatives():
     follows = np.concatenate([found.path.x[:, :1], b[1:] * found.path.x[:, :1] ** 2], -1)
     along = sg.action(found.problem, sg.Path(follows, found.path.t))
     assert 2.5 < float(found.action) < float(along)
+
+
+def test_fluctuations_and_soft_modes_draw_and_print_themselves():
+    for problem, a, b in (
+        (sg.landscapes.double_well_2d().problem(0.3), [-1, 0], [1, 0]),
+        (sg.landscapes.double_well().problem(0.3), [-1], [1]),
+    ):
+        found = sg.fluctuations(sg.instanton(problem, a, b, t=1, n=40, starts=0))
+        assert len(found.plot().lines) == 3 and "prefactor" in found.plot().get_title()
+        assert len(found.soft.plot().lines) == len(a)
+        assert len(repr(found)) < 600 and "displacement" not in repr(found.soft)
+
+
+def test_arguments_of_the_wrong_kind_are_named():
+    problem = sg.landscapes.double_well().problem()
+    with pytest.raises(TypeError, match="rule='midpoint', expected a discretisation"):
+        sg.instanton(problem, [-1], [1], t=2, rule="midpoint")
+    with pytest.raises(TypeError, match=r"type sg.Path\(x, t\)"):
+        sg.action(problem, None)
+    with pytest.raises(TypeError, match="expected an Instanton"):
+        sg.fluctuations(None)
+    region = lambda x: x[0] > 0.9
+    with pytest.raises(ValueError, match="got back=5"):
+        sg.reach(problem, [-1], region, t=1, back=5)
+    with pytest.raises(TypeError, match=r"type methods=\['Laplace'\]"):
+        sg.reach(problem, [-1], region, t=1, methods="Laplace")
