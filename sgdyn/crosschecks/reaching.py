@@ -215,6 +215,10 @@ def reach(
     Raises ValueError for x0 in the region, unknown methods, and where no method applies. Sources: Freidlin and Wentzell, Random Perturbations of
     Dynamical Systems (1998); Girsanov, Theory Probab. Appl. 5, 285 (1960); for the layer before the boundary `pathspace/boundaries.py`.
     """
+    if isinstance(methods, str):
+        raise TypeError(f"got methods={methods!r}, expected a list of names; type methods=[{methods!r}]")
+    if back is not None and not (isinstance(back, tuple | list) and len(back) == 2):
+        raise ValueError(f"got back={back!r}, expected a start and a region; type back=(y0, lambda x: x[0] < -0.9)")
     unknown = [name for name in methods if name not in METHODS]
     if unknown or not len(methods):
         raise ValueError(f"got methods={list(methods)!r}, expected some of {', '.join(METHODS)}")

@@ -47,10 +47,15 @@ def relative_gradient(functional: Functional, path: Path) -> float:
     return float(np.abs(functional.gradient(path)[1:-1]).max() / max(functional.scale(path), 1e-300))
 
 
+def by_newton(functional: Action) -> bool:
+    """Whether there are second derivatives, in few enough dimensions."""
+    return functional.dim <= BAND_LIMIT and functional.lagrangian.coefficients.smooth
+
+
 def critical_path(functional: Functional, start: Path, *, descend: bool) -> Path | None:
     """A critical path near the start, by descent to a minimum or by Newton's method alone (saddles too); None where none is reached."""
     try:
-        if isinstance(functional, Action) and functional.dim > BAND_LIMIT:
+        if isinstance(functional, Action) and not by_newton(functional):
             path = quasi_newton(functional, start)
         else:
             path = newton(functional, descent(functional, start) if descend else start)
@@ -133,4 +138,6 @@ def refuse(functional: Action, starts: int) -> NotConvergedError:
     """What is said where no start has led to a critical path."""
     large = functional.lagrangian.coefficients.dim > TENSORS
     advice = "a larger n" if large else "a larger n or more starts=..."
+    if not by_newton(functional) and not large:
+        advice = f"a larger n, or the potential in NumPy for @sg.potential, whose second derivatives are then known in {functional.dim} dimensions"
     return NotConvergedError(f"no critical path was reached from {starts} starts; type {advice}")

@@ -30,6 +30,7 @@ from sgdyn.pathspace.instantons import Instanton
 from sgdyn.pathspace.paths import Path
 from sgdyn.pathspace.rules import FreidlinWentzell
 from sgdyn.pathspace.soft_modes import SoftMode, soft_mode
+from sgdyn.printing import Printed
 from sgdyn.problem import Langevin, Momentum
 
 Floats = NDArray[np.float64]
@@ -40,8 +41,8 @@ CERTAIN = 1e-13
 """Relative rounding of the extrapolated logarithms."""
 
 
-@dataclass(frozen=True, eq=False)
-class Fluctuations:
+@dataclass(frozen=True, eq=False, repr=False)
+class Fluctuations(Printed):
     """Gaussian fluctuations around a critical path of the action.
 
     log_van_vleck: log det(-d²S/da db); log_divergence: -∫ W dt; determinant: det J(t) of the Jacobi fields J(0) = 0, J'(0) = 1 in the
@@ -53,6 +54,12 @@ class Fluctuations:
     log_divergence: Estimate
     determinant: Estimate
     soft: SoftMode | None = None
+
+    def plot(self, ax: Any = None) -> Any:
+        """The path, and what one standard deviation of its softest mode makes of it (see `sgdyn.plot`)."""
+        from sgdyn import plot
+
+        return plot.figure(self, ax=ax)
 
     @property
     def log_prefactor(self) -> Estimate:
@@ -93,6 +100,8 @@ def fluctuations(found: Instanton, *, method: str = "pivots") -> Fluctuations:
 
 def refuse_saddle(found: Instanton) -> None:
     """Raise ValueError for a path that has no Gaussian fluctuations of Freidlin and Wentzell's action."""
+    if not isinstance(found, Instanton):
+        raise TypeError(f"got a {type(found).__name__}, expected an Instanton; type sg.instanton(problem, a, b, t=...)")
     if not isinstance(found.rule, FreidlinWentzell):
         raise ValueError(
             f"got a path of the rule {found.rule}, expected FreidlinWentzell(): only its path gives the leading order in T with one prefactor; "

@@ -34,6 +34,12 @@ class Action:
     problem: Langevin | Momentum
     rule: Rule = field(default_factory=FreidlinWentzell)
 
+    def __post_init__(self) -> None:
+        if not hasattr(self.rule, "steps") or isinstance(self.rule, type):
+            raise TypeError(
+                f"got rule={self.rule!r}, expected a discretisation; type rule=sg.Midpoint() or another of how-to-choose"
+            )
+
     @cached_property
     def steps(self) -> Steps:
         return self.rule.steps(self.problem)
@@ -133,6 +139,10 @@ def action(problem: Langevin | Momentum, path: Path, *, rule: Rule | None = None
 
     Raises ValueError for paths of another dimension. Source: Onsager and Machlup, Phys. Rev. 91, 1505 (1953); Freidlin and Wentzell (1998).
     """
+    if not isinstance(path, Path):
+        raise TypeError(
+            f"got a path of type {type(path).__name__}, expected a Path; type sg.Path(x, t) with points (n + 1, dim) and times"
+        )
     if isinstance(problem, Momentum) and path.dim == problem.U.dim:
         return _with_error(lambda p: configuration_action(problem, p), path, "Freidlin-Wentzell, three-point rule")
     functional = Action(problem, FreidlinWentzell() if rule is None else rule)

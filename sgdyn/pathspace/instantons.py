@@ -14,7 +14,7 @@ from sgdyn import checks
 from sgdyn.estimate import Estimate
 from sgdyn.pathspace.coefficients import coefficients
 from sgdyn.pathspace.constrained import hamiltonian_path
-from sgdyn.pathspace.criticality import BAND_LIMIT, critical_path, refuse, relative_gradient
+from sgdyn.pathspace.criticality import BAND_LIMIT, by_newton, critical_path, refuse, relative_gradient
 from sgdyn.pathspace.functional import Action
 from sgdyn.pathspace.inertia import InertialAction, forces, of_ends, positions, with_velocities
 from sgdyn.pathspace.paths import Path, ends, straight
@@ -72,8 +72,8 @@ def instanton(
     """The path of least action from a to b (dim,) in the time t, among all critical paths found from several starts.
 
     The action is discretised first (n steps, a multiple of 4), then made stationary: Newton's method with the banded second derivatives,
-    from a straight path by descent and from `starts` bent ones with and without; above 24 dimensions L-BFGS preconditioned by the
-    kinetic part. rule: `FreidlinWentzell()`, whose critical path does not know T, or one of Onsager and Machlup's. For a D without full
+    from a straight path by descent and from `starts` bent ones with and without; above 24 dimensions, and above 8 where second derivatives of the drift are not known,
+    L-BFGS preconditioned by the kinetic part. rule: `FreidlinWentzell()`, whose critical path does not know T, or one of Onsager and Machlup's. For a D without full
     rank Hamilton's equations are solved, so that the path keeps x' - b in the range of D; for `Momentum` (points (x, v)) from a critical
     path of the positions, found in the same way.
 
@@ -91,7 +91,7 @@ def instanton(
     coarse = straight(first, last, t=t, n=n // 4)
     finder = _finder(functional)
     found: list[list[Path]] = []
-    plan = list(_starts(coarse, checks.count("starts", starts, least=0), seed, dim))
+    plan = list(_starts(coarse, checks.count("starts", starts, least=0), seed, dim, finder.newton))
     with progress("critical paths", shown) as bar:
         for k, (start, descend) in enumerate(plan):
             bar(k / len(plan))
@@ -133,7 +133,7 @@ def _mirrored(path: Path) -> list[Path]:
     return [] if _same(image, path) else [image]
 
 
-def _starts(coarse: Path, count: int, seed: int, dim: int) -> Iterator[tuple[Path, bool]]:
+def _starts(coarse: Path, count: int, seed: int, dim: int, newton: bool) -> Iterator[tuple[Path, bool]]:
     """The straight path, early and late ones, then randomly bent ones; each by descent and (in few dimensions) without."""
     s = np.linspace(0, 1, coarse.n + 1)[:, None]
     size = np.linalg.norm(coarse.x[-1] - coarse.x[0]) or 1.0
@@ -147,7 +147,7 @@ def _starts(coarse: Path, count: int, seed: int, dim: int) -> Iterator[tuple[Pat
         paths.append(Path(coarse.x + bend, coarse.t))
     for path in paths:
         yield path, True
-        if dim <= BAND_LIMIT:
+        if newton:
             yield path, False
 
 
@@ -156,6 +156,11 @@ class _Free:
     """Critical paths for D of full rank."""
 
     functional: Action
+
+    @property
+    def newton(self) -> bool:
+        """Whether saddles of the action can be found, by Newton's method."""
+        return by_newton(self.functional)
 
     def critical(self, start: Path, descend: bool) -> Path | None:
         return critical_path(self.functional, start, descend=descend)
@@ -183,7 +188,7 @@ class _Free:
         return self.functional.energies(path)
 
     def conjugate_points(self, path: Path) -> Floats | None:
-        if path.dim > BAND_LIMIT:
+        if not by_newton(self.functional):
             return None
         return np.repeat(path.t[2:], self.functional.hessian(path).negative)
 
@@ -202,6 +207,10 @@ class _Constrained(_Free):
     """Critical paths for D without full rank, whose momenta are unknowns of their own."""
 
     known: dict[Path, Floats] = field(default_factory=dict)
+
+    @property
+    def newton(self) -> bool:
+        return self.functional.dim <= BAND_LIMIT
 
     def _solved(self, start: Path, p: Floats | None = None) -> Path | None:
         found = hamiltonian_path(coefficients(self.functional.problem, noiseless=True), start, p)

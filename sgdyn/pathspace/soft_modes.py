@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sgdyn.pathspace.criticality import Functional
 from sgdyn.pathspace.paths import Path
+from sgdyn.printing import Printed
 
 Floats = NDArray[np.float64]
 
@@ -17,11 +19,11 @@ LATE = 0.3
 """A path that one standard deviation of its softest mode shifts by this share of the time that its way takes may begin it when it will."""
 
 
-@dataclass(frozen=True, eq=False)
-class SoftMode:
+@dataclass(frozen=True, eq=False, repr=False)
+class SoftMode(Printed):
     """The fluctuation with the least curvature of the action, one standard deviation large.
 
-    displacement (n + 1, dim); curvature: its eigenvalue of the second derivatives in the metric ∫ |dx|² dt; time_shift: by how much it
+    displacement (n + 1, dim) at the times t (n + 1,); curvature: its eigenvalue of the second derivatives in the metric ∫ |dx|² dt; time_shift: by how much it
     moves the path in time; excess: how far, for this displacement to either side, the action rises beside the 1/2 of a Gaussian.
     """
 
@@ -29,6 +31,13 @@ class SoftMode:
     curvature: float
     time_shift: float
     excess: float
+    t: Floats = field(repr=False)
+
+    def plot(self, ax: Any = None) -> Any:
+        """The displacement against time (see `sgdyn.plot`)."""
+        from sgdyn import plot
+
+        return plot.figure(self, ax=ax)
 
     def is_quasi_zero(self, path: Path) -> bool:
         """Whether the mode shifts the path in time by much of the time that the way itself takes, length over greatest speed."""
@@ -54,4 +63,4 @@ def soft_mode(functional: Functional, path: Path) -> SoftMode:
     displacement[1:-1] = mode
     rises = [functional.value(Path(path.x + sign * displacement, path.t)) for sign in (1, -1)]
     excess = [rise - functional.value(path) - 0.5 for rise in rises]
-    return SoftMode(displacement, value, shift, float(max(excess, key=abs)))
+    return SoftMode(displacement, value, shift, float(max(excess, key=abs)), path.t)

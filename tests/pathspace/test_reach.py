@@ -23,6 +23,7 @@ def test_brownian_paths_before_a_plane_are_exact():
     (one,) = found.arrivals
     np.testing.assert_allclose(one.path.x[-1], n, atol=1e-9)
     assert np.isclose(one.energy, one.action / t) and np.isclose(one.speed, 1 / t)
+    assert len(one.plot().lines) == 1 and len(repr(one)) < 300
     grid = sg.fokker_planck(sg.Langevin.from_drift(lambda x: 0 * x, T, dim=1), sg.Grid(((-4, 2, 400),)))
     assert grid.reached(lambda x: x[0] > 1, t, [0.0]).agrees(exact, 1.0)
 
