@@ -159,10 +159,15 @@ def of_levels(
     """
     varying = coefficients(problem, noiseless=False).varying
     rule = Midpoint() if varying else MidpointJacobian()
-    found = [
-        weighed(Actions(Action(problem, rule), level[0].mean.t).log_density, level, samples, seed)
-        for level in (fine, coarse)
-    ]
+    try:
+        found = [
+            weighed(Actions(Action(problem, rule), level[0].mean.t).log_density, level, samples, seed)
+            for level in (fine, coarse)
+        ]
+    except (ValueError, np.linalg.LinAlgError) as reason:
+        raise NotConvergedError(
+            f"paths around the critical ones could not be weighed ({reason}): the next order in T is not known; type a shorter t, a lower T or a larger n"
+        ) from reason
     return _with_steps(found, 1.0 if varying else 3.0, fine, samples)
 
 

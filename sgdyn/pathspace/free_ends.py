@@ -17,6 +17,7 @@ from sgdyn.pathspace.paths import Path
 Floats = NDArray[np.float64]
 
 PROJECTIONS = 8
+SAME_END = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,9 +85,12 @@ class FreeEnd:
     def log_density(self, x: Floats) -> Floats:
         shift = x[:, -1] - self.mean.x[-1]
         y = shift @ self._tangents
+        # ends on another piece of the boundary are none that this component draws
+        own = np.abs(self._on_boundary(y) - x[:, -1]).max(1) <= SAME_END * (1e-300 + np.abs(x).max((1, 2)))
         inner = (x - self.mean.x)[:, 1:-1] - np.einsum("nij,cj->cni", self._response, shift)
         slope = np.asarray(self.arrival.gap.gradient()(x[:, -1]))
         tilt = np.abs(slope @ self.arrival.normal) / np.linalg.norm(slope, axis=-1)  # dy over the area
         ends = 0.5 * np.linalg.slogdet(self._spread)[1] - 0.5 * y.shape[1] * np.log(2 * np.pi)
         ends = ends - 0.5 * np.einsum("ci,ij,cj->c", y, self._spread, y)
-        return np.asarray(ends + np.log(np.maximum(tilt, 1e-300)) + self._inner.log_density(inner))
+        found = ends + np.log(np.maximum(tilt, 1e-300)) + self._inner.log_density(inner)
+        return np.where(own, found, -np.inf)

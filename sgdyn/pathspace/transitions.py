@@ -27,6 +27,8 @@ FAR = 0.5
 """The next order in T, relative, from which Laplace's method is refused."""
 KEEPS = 1e-8
 """div(c exp(-U/T)) exp(U/T) relative to |c . grad U|/T + |div c| below which a curl is taken to keep exp(-U/T)."""
+ENDLESS = 30.0
+"""So many times its size a fluctuation moves a path that a symmetry may turn."""
 NEGLIGIBLE = 40.0
 """Critical paths whose action exceeds the least by so much contribute nothing."""
 
@@ -101,6 +103,8 @@ def transition_density(
     found = instanton(problem, a, b, t=t, n=n, starts=starts, seed=seed, shown=shown)
     minima = relevant(found)
     paths = tuple(fluctuations(one) for one in minima)
+    for one in paths:
+        refuse_family(one)
     logs = np.array([float(one.log_density) for one in paths])
     steps = sum(float(np.exp(log)) * one.log_density.error for log, one in zip(logs, paths, strict=True))
     value = float(np.exp(logs).sum())
@@ -132,6 +136,19 @@ def relevant(found: Instanton) -> tuple[Instanton, ...]:
         )
     least = min(float(one.action) for one in minima)
     return tuple(one for one in minima if float(one.action) < least + NEGLIGIBLE)
+
+
+def refuse_family(path: Fluctuations) -> None:
+    """Raise NotConvergedError for one of a continuous family of critical paths, whose softest fluctuation knows no bounds."""
+    if path.soft is None:
+        return
+    x = path.instanton.path.x
+    reach = np.abs(path.soft.displacement).max()
+    if reach > ENDLESS * (np.ptp(x, axis=0).max() + np.abs(x).max()):
+        raise NotConvergedError(
+            f"the softest fluctuation of a critical path has the size {reach:.2g}: the path is one of a continuous family of equal action, as where the "
+            "process is symmetric about the line through both ends; type ends off the axis of symmetry, or sg.fokker_planck(problem, grid).evolve(a, t)"
+        )
 
 
 def next_order(paths: tuple[Fluctuations, ...], *, samples: int, seed: int) -> Estimate:
@@ -177,7 +194,11 @@ def half_log_ratio(problem: Langevin | Momentum, a: Floats, b: Floats) -> float 
         known = equilibrium(problem)
         if known is not None:
             factor = known[1]
-        if U is not None and (known is not None or (problem.is_gibbs and _keeps_gibbs(problem, a, b))):
+        elif U is not None and not problem.is_gibbs and isinstance(problem.D, Diagonal) and problem.D.isotropic:
+            factor = 1 / problem.D.isotropic
+        elif not problem.is_gibbs:
+            U = None
+        if U is not None and (known is not None or _keeps_gibbs(problem, a, b, factor)):
             return float(-factor * (U(b) - U(a)) / (2 * problem.T))
     if not is_linear(problem):
         return None
@@ -190,13 +211,17 @@ def half_log_ratio(problem: Langevin | Momentum, a: Floats, b: Floats) -> float 
     return float(-0.25 * (u @ P @ u - v @ P @ v))
 
 
-def _keeps_gibbs(problem: Langevin, a: Floats, b: Floats) -> bool:
-    """Whether div(c exp(-U/T)) = 0, looked at on the way and beside it."""
+def _keeps_gibbs(problem: Langevin, a: Floats, b: Floats, factor: float) -> bool:
+    """Whether div(c exp(-factor U/T)) = 0, looked at on the way and beside it."""
     if problem.curl is None:
         return True
     assert problem.U is not None
     rng = np.random.default_rng(0)
-    x = a + rng.uniform(-0.5, 1.5, size=(32, 1)) * (b - a) + 0.2 * np.linalg.norm(b - a) * rng.normal(size=(32, len(a)))
+    x = (
+        a
+        + rng.uniform(-0.5, 1.5, size=(32, 1)) * (b - a)
+        + 0.2 * (np.linalg.norm(b - a) + np.sqrt(problem.T)) * rng.normal(size=(32, len(a)))
+    )
     spread = problem.curl.gradient().trace()(x)
-    along = np.einsum("ni,ni->n", problem.curl(x), problem.U.grad(x)) / problem.T
+    along = np.einsum("ni,ni->n", problem.curl(x), problem.U.grad(x)) * factor / problem.T
     return bool(np.all(np.abs(spread - along) <= KEEPS * (np.abs(spread) + np.abs(along) + 1e-300) + 1e-12))

@@ -160,6 +160,24 @@ def test_asymmetry_of_two_directions():
         _ = sg.reach(problem, [0.0], right, t=0.6, n=64, methods=["Laplace"]).asymmetry
 
 
+@pytest.mark.parametrize("start", [0.0, 0.05])
+def test_ways_out_of_a_strip_on_both_sides(start):
+    """Each component of Gaussian paths ends on its own side alone; |x| of the fast direction does not matter."""
+    problem = sg.Langevin(sg.quadratic([[1.0, 0], [0, 2.0]]), 0.05)
+    found = sg.reach(problem, [start, 0.0], lambda x: x[0] ** 2 > 1, t=1.0, n=64, methods=["Laplace"])
+    grid = sg.fokker_planck(sg.Langevin(sg.quadratic([[1.0]]), 0.05), sg.Grid(((-1.3, 1.3, 1300),)))
+    exact = grid.reached(lambda x: x[0] ** 2 > 1, 1.0, [start])
+    assert len(found.arrivals) == 2 and found.value.error < 0.05 * float(found)
+    assert found.value.agrees(exact, 2.0)
+
+
+def test_what_a_method_refused_is_said_where_it_is_asked_for():
+    found = sg.reach(WELL.problem(0.05), [0.2], lambda x: x[0] > 0.5, t=2, n=64, n_paths=500, dt=0.02, methods=["Laplace", "simulation"])  # fmt: skip
+    with pytest.raises(KeyError, match="no rare event"):
+        found["Laplace"]
+    assert "one theory alone" in str(found)
+
+
 def test_bad_questions_are_refused():
     problem = WELL.problem(0.05)
     with pytest.raises(ValueError, match="inside the region"):

@@ -1,5 +1,7 @@
 """Transition densities: closed forms, detailed balance, another solver, refusals."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.interpolate import CubicSpline, RectBivariateSpline
@@ -7,6 +9,7 @@ from scipy.linalg import expm
 
 import sgdyn as sg
 from sgdyn.pathspace.corrections import tail_index
+from sgdyn.pathspace.transitions import half_log_ratio, relevant
 
 WELL = sg.landscapes.double_well()
 
@@ -132,6 +135,63 @@ def test_the_mirror_image_of_a_path_is_looked_for():
     assert abs(float(found.corrected) - exact) < 2 * found.corrected.error + 0.02 * exact
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_both_ways_around_a_steep_hill_are_found_whatever_the_seed(seed):
+    """The way straight over the hill is a minimum too; what falls beside the saddles between leads to the others."""
+    problem = sg.Langevin(sg.potential(dim=2)(lambda x: 2 * hill(x) - (x[0] ** 2 + x[1] ** 2) / 2), 0.05)
+    found = sg.instanton(problem, [1, 0], [-1, 0], t=1.0, n=160, seed=seed)
+    minima = [one for one in found.critical_paths if one.is_minimum]
+    assert len(minima) == 3 and [one.index for one in found.critical_paths[3:]] == [1, 1]
+    np.testing.assert_allclose(minima[0].path.x, minima[1].path.x * [1, -1], atol=1e-8)
+
+
+def test_three_ways_around_a_hill_that_a_third_of_a_turn_brings_into_each_other():
+    def U(x):
+        r = x[0] ** 2 + x[1] ** 2 + x[2] ** 2
+        return 2 * np.exp(-4 * r) + r / 2 + 0.3 * (x[1] ** 3 - 3 * x[1] * x[2] ** 2)
+
+    found = sg.instanton(sg.Langevin(sg.potential(dim=3)(U), 0.05), [1, 0, 0], [-1, 0, 0], t=1.0, n=80)
+    equal = [one for one in found.critical_paths if abs(float(one.action) - float(found.action)) < 1e-6]
+    middles = np.array([one.path.x[40, 1:] for one in equal])
+    assert len(equal) == 3 and np.allclose(middles.sum(0), 0, atol=1e-8)
+
+
+def test_a_continuous_family_of_paths_is_refused():
+    def U(x):
+        r = x[0] ** 2 + x[1] ** 2 + x[2] ** 2
+        return 2 * np.exp(-4 * r) + r / 2
+
+    with pytest.raises(sg.NotConvergedError, match="continuous family"):
+        sg.transition_density(sg.Langevin(sg.potential(dim=3)(U), 0.05), [1, 0, 0], [-1, 0, 0], 1.0, n=40)
+
+
+def test_densities_of_return():
+    """The value of the linear Hamiltonian flow along the constant path; a Brownian path returns with (4 pi T t)^{-dim/2}."""
+    problem = WELL.problem(0.05)
+    found = sg.transition_density(problem, [-1], [-1], 1.0, n=64)
+    (one,) = found.critical_paths
+    assert float(found.static) == 1 and 0 < found.value.error < 0.02 * float(found)
+    assert np.isclose(np.log(float(found)), float(sg.fluctuations(one.instanton, method="flow").log_density), atol=1e-7)
+    minimum = np.sort(np.roots([4, 0, -4, 0.1]).real)[0]  # where the drift is not 0 but of the size of rounding
+    tilted = sg.Langevin(sg.landscapes.double_well_2d(0.1).U, 0.05)
+    assert len(sg.transition_density(tilted, [minimum, 0], [minimum, 0], 1.0, n=64).critical_paths) == 1
+    free = sg.Langevin.from_drift(lambda x: 0 * x, 0.1, dim=2)
+    assert np.isclose(float(sg.transition_density(free, [0.3, 0], [0.3, 0], 1.0, n=64)), 1 / (4 * np.pi * 0.1))
+
+
+def test_static_factors_of_known_stationary_densities():
+    """exp(-H/2T) of `Momentum` in a double well; a curl along the lines of equal height with D = 1 keeps exp(-U/T)."""
+    moving = sg.Momentum(WELL.U, 0.1, friction=1.0)
+    a, b = np.array([-1.0, 0.0]), np.array([-0.6, 0.3])
+    rise = float(WELL.U(b[:1]) - WELL.U(a[:1])) + 0.045
+    assert np.isclose(np.exp(half_log_ratio(moving, a, b)), np.exp(-rise / 0.2))
+    swirl = sg.Langevin(sg.quadratic([[1, 0], [0, 2.0]]), 0.1, 2.0, curl=lambda x: np.array([-2 * x[1], x[0]]))
+    a, b = np.array([0.5, 0.1]), np.array([0.8, 0.2])
+    assert np.isclose(half_log_ratio(swirl, a, b), -(swirl.U(b) - swirl.U(a)) / (4 * 0.1))
+    other = sg.Langevin(sg.quadratic([[1, 0], [0, 2.0]]), 0.1, curl=lambda x: np.array([-x[1], x[0] ** 3]))
+    assert half_log_ratio(other, a, b) is None
+
+
 def test_near_a_caustic_the_error_covers_or_nothing_is_returned():
     """A straight way over the hill, next to two that part from it: one Gaussian says nothing of them, and its weights' tail tells."""
     problem = sg.Langevin(sg.potential(dim=2)(hill), 0.1)
@@ -153,8 +213,12 @@ def test_long_times_are_refused_with_the_quasi_zero_mode():
 
 def test_the_path_along_an_unstable_ridge_is_refused():
     """Beyond alpha = 4 the way of Maier and Stein's process leads beside the axis."""
+    problem = sg.landscapes.maier_stein(10).problem(0.05)
+    found = sg.instanton(problem, [-1, 0], [0, 0], t=8.0, n=200, starts=0)
+    saddle = next(one for one in found.critical_paths if one.index)
+    assert np.abs(saddle.path.x[:, 1]).max() < 1e-8 and found.index == 0 and found.action.value < saddle.action.value
     with pytest.raises(sg.NotConvergedError, match="conjugate point"):
-        sg.transition_density(sg.landscapes.maier_stein(10).problem(0.05), [-1, 0], [0, 0], 8.0, n=200, starts=0)
+        relevant(replace(saddle, critical_paths=(saddle,)))
 
 
 def test_it_draws_its_paths():
