@@ -91,7 +91,7 @@ def instanton(
     coarse = straight(first, last, t=t, n=n // 4)
     finder, width = _finder(functional), functional.width(coarse)
     found: list[list[Path]] = []
-    plan = list(_starts(coarse, checks.count("starts", starts, least=0), seed, dim, width))
+    plan = list(bent_starts(coarse, checks.count("starts", starts, least=0), seed, dim, width))
     with progress("critical paths", shown) as bar:
         for k, (start, descend) in enumerate(plan):
             bar(k / len(plan))
@@ -134,7 +134,7 @@ def _mirrored(path: Path, width: float) -> list[Path]:
     return [] if _same(image, path, width) else [image]
 
 
-def _starts(coarse: Path, count: int, seed: int, dim: int, width: float) -> Iterator[tuple[Path, bool]]:
+def bent_starts(coarse: Path, count: int, seed: int, dim: int, width: float) -> Iterator[tuple[Path, bool]]:
     """The straight path, early and late ones, then randomly bent ones; each by descent and (in few dimensions) without."""
     s = np.linspace(0, 1, coarse.n + 1)[:, None]
     size = np.linalg.norm(coarse.x[-1] - coarse.x[0]) or width

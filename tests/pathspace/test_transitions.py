@@ -192,6 +192,24 @@ def test_static_factors_of_known_stationary_densities():
     assert half_log_ratio(other, a, b) is None
 
 
+@pytest.mark.parametrize(("T", "allowed"), [(0.08, 0.02), (0.01, 0.015)])
+def test_next_order_of_a_lognormal_process(T, allowed):
+    """dX_i = beta_i X_i dt + noise of X_i X_j C_ij: log X is a Brownian motion with drift beta_i - T C_ii."""
+    C, beta, t, a, b = np.array([[1, 0.5], [0.5, 0.8]]), np.array([0.3, -0.2]), 0.9, np.array([1, 0.7]), np.array([1.6, 0.9])  # fmt: skip
+
+    def D(x):
+        return np.array([[x[0] ** 2, 0.5 * x[0] * x[1]], [0.5 * x[0] * x[1], 0.8 * x[1] ** 2]])
+
+    u, S = np.log(b / a) - t * (beta - T * np.diag(C)), 2 * T * t * C
+    exact = np.exp(-0.5 * u @ np.linalg.solve(S, u)) / np.sqrt(np.linalg.det(2 * np.pi * S)) / b.prod()
+    problem = sg.Langevin.from_drift(lambda x: np.array([0.3 * x[0], -0.2 * x[1]]), T, D, dim=2)
+    found = sg.transition_density(problem, a, b, t, n=200, starts=2)
+    assert abs(float(found) - exact) < 1.5 * found.value.error and found.value.error < 0.05 * exact
+    assert found.corrected.error < 0.01 * exact and abs(float(found.corrected) - exact) < min(
+        3 * found.corrected.error, allowed * exact
+    )
+
+
 def test_near_a_caustic_the_error_covers_or_nothing_is_returned():
     """A straight way over the hill, next to two that part from it: one Gaussian says nothing of them, and its weights' tail tells."""
     problem = sg.Langevin(sg.potential(dim=2)(hill), 0.1)
