@@ -17,6 +17,7 @@ from sgdyn.escape.surfaces import Surface, surface
 from sgdyn.estimate import Estimate
 from sgdyn.pathspace.metrics import Metric, metric_of
 from sgdyn.pathspace.paths import Path, at_equal_distances, curve_from, ends
+from sgdyn.pathspace.restarts import Restarts
 from sgdyn.printing import Printed
 from sgdyn.progress import progress
 
@@ -141,6 +142,7 @@ class _Chain:
     steepness: float
     """The largest eigenvalue of D Hess U that was met."""
     first: Floats
+    restarts: Restarts = field(default_factory=Restarts)
     accelerated: bool = True
     """False after acceleration made the string swing ever wider, as where it goes through a narrow gate: it then begins anew with plain steps."""
 
@@ -186,12 +188,15 @@ class _Chain:
             raise NotConvergedError("the string left the finite numbers; type start=... with points nearer to the path")
         new = y.copy()
         new[1:-1] -= push
+        stepped = (new - state.x)[1:-1]
         new = self.spread(new, state)
         moved = np.sqrt(self.metric.squares(y[1:-1], (new - y)[1:-1]).max())
-        against = not self.accelerated or float(np.einsum("ni,ni->", across(push, y), (new - state.x)[1:-1])) > 0
-        return replace(
-            state, x=new, before=state.x, age=0 if against else state.age + 1, moved=float(moved / max(largest, 1e-300))
+        moved = float(moved / max(largest, 1e-300))
+        early = not (exact or state.climbing or state.held)
+        against = not self.accelerated or self.restarts.due(
+            push, y, stepped if early else None, (new - state.x)[1:-1], moved
         )
+        return replace(state, x=new, before=state.x, age=0 if against else state.age + 1, moved=moved)
 
     def flow(self, y: Floats, first: Floats, state: _State) -> Floats:
         """The way down in the same time by the classical Runge-Kutta method.
@@ -236,13 +241,6 @@ class _Chain:
                 x[k] = saddle
                 held.append(k)
         return _State(x, x, 0, np.inf, (), tuple(held))
-
-
-def across(push: Floats, x: Floats) -> Floats:
-    """What of vectors at the inner images is orthogonal to the string (n - 1, dim)."""
-    t = x[2:] - x[:-2]
-    share = np.einsum("ni,ni->n", push, t) / np.maximum(np.einsum("ni,ni->n", t, t), 1e-300)
-    return np.asarray(push - share[:, None] * t)
 
 
 def runaway(state: _State, rested: _State) -> bool:

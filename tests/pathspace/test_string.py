@@ -181,3 +181,23 @@ def test_bad_input():
         sg.string(sg.Momentum(landscape.U), a, b)
     with pytest.raises(TypeError, match="expected a Potential"):
         sg.string(lambda x: x, a, b)
+
+
+def test_strongly_bent_strings_are_accelerated(monkeypatch):
+    """A kink wider than the images are apart turns the string by a right angle at each: 915 steps where only plain ones are taken."""
+    taken, step = [], strings._Chain.step
+    monkeypatch.setattr(strings._Chain, "step", lambda *a, **k: taken.append(0) or step(*a, **k))
+    dim, stiffness = 250, 60.0
+
+    def grad(x):
+        pull = stiffness * np.diff(x, axis=-1)
+        none = np.zeros_like(x[..., :1])
+        return x**3 - x + np.concatenate([none, pull], -1) - np.concatenate([pull, none], -1)
+
+    U = sg.Potential.from_functions(
+        lambda x: ((x**2 - 1) ** 2).sum(-1) / 4 + stiffness / 2 * (np.diff(x, axis=-1) ** 2).sum(-1), grad, dim=dim
+    )
+    width = np.sqrt(2 * stiffness)
+    front = np.tanh(((dim + 4 * width) * np.linspace(0, 1, 60)[:, None] - 2 * width - np.arange(dim)) / width)
+    found = sg.string(U, -np.ones(dim), np.ones(dim), n=32, start=front, tolerance=1e-3)
+    assert np.isclose(float(found.barrier), 4 / 3 * np.sqrt(stiffness / 2), rtol=1e-3) and len(taken) < 450
