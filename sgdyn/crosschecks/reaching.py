@@ -120,6 +120,10 @@ class _Question:
             worth, tail = effective(found.samples), tail_index(found.samples)
             if worth >= FEW and tail < HEAVY:
                 return found
+        if not float(found) > 0:
+            raise DoesNotApply(
+                f"no weight of {MORE * walks} walks is a number of double precision above 0; type a larger n_paths or T"
+            )
         raise DoesNotApply(
             f"{worth:.0f} of {MORE * walks} walks carry the weight of all, whose tail has the index {tail:.2g}: their mean {float(found):.2g} has no error; "
             "paths of another kind than the critical ones count; type a larger n_paths, or the method Fokker-Planck"
@@ -196,6 +200,10 @@ class Reach:
     def asymmetry(self) -> Estimate:
         """log of the probability of this way over that of the way back."""
         forth, back = self.value, self.returning.value
+        if not (float(forth) > 0 and float(back) > 0):
+            raise ValueError(
+                f"got the probabilities {float(forth):.3g} and {float(back):.3g}, expected numbers above 0; type a longer t"
+            )
         value = float(np.log(float(forth) / float(back)))
         error = float(np.hypot(forth.error / float(forth), back.error / float(back)))
         return Estimate(value, error, f"{self.table.best.theory} and {self.returning.table.best.theory}")

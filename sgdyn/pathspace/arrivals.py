@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.integrate import simpson
 from scipy.interpolate import CubicSpline
+from scipy.special import logsumexp
 
 from sgdyn.errors import NotConvergedError
 from sgdyn.estimate import Estimate
@@ -35,6 +36,8 @@ REMOTE = 25.0
 """Arrivals so much less likely, in powers of e, than those at the end do not count."""
 FAR = 0.5
 """The next order in T, relative, from which Laplace's method is refused."""
+SMALLEST = -700.0
+"""Logarithms of probabilities that are numbers in double precision."""
 LEAST = 1.0
 """The action below which arrivals are no rare event."""
 SAME = 1e-4
@@ -132,16 +135,24 @@ def laplace_reach(
             f"boundary: Laplace's method does not hold (t={t:g} may be long beside the relaxation); type the method Fokker-Planck, simulation or splitting"
         )
     logs = np.array([_log_probability(one) for one in _told("arrivals before", kept)])
-    value, steps = float(np.exp(logs[:, 0]).sum()), float((np.exp(logs[:, 0]) * logs[:, 1]).sum())
+    log = float(logsumexp(logs[:, 0]))
+    relative = float(np.exp(logs[:, 0] - log) @ logs[:, 1]) + far
+    if log < SMALLEST:
+        raise NotConvergedError(
+            f"the probability is exp({log:.8g} ± {relative:.2g}), below the smallest number of double precision"
+        )
+    value = float(np.exp(log))
     plural = "s" if len(kept) > 1 else ""
     name = f"{len(kept)} critical path{plural}, n={n}; error from the next order in T"
-    return LaplaceReach(Estimate(value, value * far + steps, name), kept)
+    return LaplaceReach(Estimate(value, value * relative, name), kept)
 
 
 def next_order(problem: Langevin, kept: tuple[Arrival, ...], samples: int, seed: int) -> Estimate:
     """The density integrated over the ends, over its Laplace approximation."""
     levels = [list(kept)]
-    while levels[-1][0].path.n > CORRECTED or len(levels) < depth(problem):
+    n = kept[0].path.n
+    while (n > CORRECTED and n % 2 == 0) or len(levels) < depth(problem):
+        n //= 2
         halves = [arrival(one.functional, one.gap, one.path.coarser()) for one in levels[-1]]
         if any(one is None for one in halves):
             raise NotConvergedError(

@@ -63,13 +63,17 @@ class Sampler(Protocol):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Bridges(Printed):
-    """Sampled bridges: paths (chain, record, n + 1, dim) at the times t (n + 1,), and the share of moves that were accepted."""
+    """Sampled bridges: paths (chain, record, n + 1, dim) at the times t (n + 1,), and the share of moves that were accepted.
+
+    interrupted: the iteration at which Ctrl-C ended the chains, None where they are complete.
+    """
 
     t: Floats
     paths: Floats
     acceptance: float
     method: Any
     problem: Langevin | Momentum = field(repr=False)
+    interrupted: int | None = None
 
     def mean(self, f: Any = None) -> Estimate:
         """The mean of f(x) of paths x (..., n + 1, dim), of the points themselves by default, with the error from autocorrelations."""
@@ -83,7 +87,9 @@ class Bridges(Printed):
         mean = values.mean(axis=(0, 1))
         error = spread / np.sqrt(np.maximum(worth, 1.0))
         name = f"{self.method}, {np.min(worth):.0f} effective of {values.shape[0] * values.shape[1]} paths"
-        doubts = ("fewer than 50 effective paths: the error is a guess",) if np.min(worth) < 50 else ()
+        doubts: tuple[str, ...] = ("fewer than 50 effective paths: the error is a guess",) if np.min(worth) < 50 else ()
+        if self.interrupted is not None:
+            doubts += (f"interrupted by Ctrl-C at iteration {self.interrupted}",)
         if mean.ndim:
             return Estimate(mean, error, name, warnings=doubts)
         return Estimate(float(mean), float(error), name, warnings=doubts)
@@ -128,7 +134,7 @@ def bridges(
     `GuidedProposals()`, for D(x) too. Their acceptance does not fall with n. Recorded are the last 4/5 of the iterations. The
     density of the discretised paths is that of `StaticKernel` for gradient systems (error dt²), else `MidpointJacobian`.
 
-    Ctrl-C returns what is done. Raises ValueError for D that the method does not take and ends of another shape.
+    Ctrl-C returns what is done, with `.interrupted`. Raises ValueError for D that the method does not take and ends of another shape.
     """
     from sgdyn.pathspace.samplers import PreconditionedCrankNicolson
 
@@ -141,7 +147,7 @@ def bridges(
     start = straight(first, last, t=t, n=checks.count("n", n, least=2))
     rng = np.random.default_rng(seed)
     count, most = checks.count("chains", chains), checks.count("iterations", iterations, least=10)
-    kept, accepted = [], []
+    kept, accepted, interrupted = [], [], None
     chain = sampler.chain(problem, start, count, rng)
     with progress("bridges", shown) as bar:
         try:
@@ -154,7 +160,8 @@ def bridges(
         except KeyboardInterrupt:
             if len(kept) < 10:
                 raise
-    return Bridges(chain.t, np.stack(kept, 1), float(np.mean(accepted)), sampler, problem)
+            interrupted = k
+    return Bridges(chain.t, np.stack(kept, 1), float(np.mean(accepted)), sampler, problem, interrupted)
 
 
 def target(problem: Langevin, start: Path) -> Target:

@@ -165,14 +165,22 @@ def correction(problem: Langevin | Momentum, paths: Sequence[Path], *, samples: 
     if isinstance(problem, Momentum):
         return _of_positions(problem, paths, samples, seed)
     functional = Action(problem, FreidlinWentzell())
-    paths = [[coarse(functional, path, STEPS) for path in paths]]
-    while len(paths) < depth(problem):
-        paths.append([coarse(functional, path, path.n // 2) for path in paths[-1]])
+    steps = fine_steps(paths[0].n, depth(problem))
+    by_level = [[coarse(functional, path, steps) for path in paths]]
+    while len(by_level) < depth(problem):
+        by_level.append([coarse(functional, path, path.n // 2) for path in by_level[-1]])
     if coefficients(problem, noiseless=False).varying:
-        scaled = [[ScaledEnds.of(problem, path, k) for path in level] for k, level in enumerate(paths)]
+        scaled = [[ScaledEnds.of(problem, path, k) for path in level] for k, level in enumerate(by_level)]
         return of_levels(problem, scaled, samples=samples, seed=seed)
-    levels = [[FixedEnds.of(problem, path) for path in level] for level in paths]
+    levels = [[FixedEnds.of(problem, path) for path in level] for level in by_level]
     return of_levels(problem, levels, samples=samples, seed=seed)
+
+
+def fine_steps(n: int, levels: int) -> int:
+    """At most `STEPS`, or the least number to which n can be halved and still be halved to so many levels."""
+    while n > STEPS and n % 2**levels == 0:
+        n //= 2
+    return n
 
 
 def depth(problem: Langevin | Momentum) -> int:
@@ -182,7 +190,7 @@ def depth(problem: Langevin | Momentum) -> int:
 
 def _of_positions(problem: Momentum, paths: Sequence[Path], samples: int, seed: int) -> Estimate:
     functional = of_ends(problem, paths[0].x[0], paths[0].x[-1])
-    fine = [coarse(functional, positions(path), STEPS) for path in paths]
+    fine = [coarse(functional, positions(path), fine_steps(paths[0].n, 2)) for path in paths]
     halves = [coarse(functional, path, path.n // 2) for path in fine]
     levels = [[Positions.of(functional, path) for path in level] for level in (fine, halves)]
     found = [

@@ -68,7 +68,7 @@ def landed(functional: Action, gap: Formula, path: Path) -> Arrival | None:
         settled = critical_path(functional, path, descend=True)
         if settled is None:
             return None
-        now = Arrival(functional, gap, settled)
+        path, now = settled, Arrival(functional, gap, settled)
         tangents = null_space(now.slope[None])
         slope = tangents.T @ now.momentum
         if np.abs(slope).max(initial=0.0) <= ALONG * (np.abs(now.momentum).max() + 1e-300):
@@ -77,7 +77,7 @@ def landed(functional: Action, gap: Formula, path: Path) -> Arrival | None:
         if moved is None:
             return None
         path = moved
-    return arrival(functional, gap, settled)
+    return arrival(functional, gap, path)
 
 
 def _slid(now: Arrival, tangents: Floats, slope: Floats) -> Path | None:

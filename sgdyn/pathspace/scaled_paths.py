@@ -44,17 +44,18 @@ class ScaledPaths:
     @cached_property
     def _pull(self) -> Floats:
         """-P_k^-1 B_{k-1}' (m - 1, d, d)."""
-        return -np.linalg.solve(self._pivots[1:], np.swapaxes(self.precision.upper, 1, 2))
+        return np.asarray(-np.linalg.solve(self._pivots[1:], np.swapaxes(self.precision.upper, 1, 2)))
 
     @cached_property
     def _noise(self) -> Floats:
         """A root of P_k^-1, with L(mean_{k-1})^-1 before it (m, d, d)."""
-        return np.linalg.solve(self._root(self.mean.x[:-2]), np.linalg.cholesky(np.linalg.inv(self._pivots)))
+        roots = np.linalg.cholesky(np.linalg.inv(self._pivots))
+        return np.asarray(np.linalg.solve(self._root(self.mean.x[:-2]), roots))
 
     def _root(self, x: Floats) -> Floats:
         """L of D = L L' at points (..., d)."""
         d = x.shape[-1]
-        return np.linalg.cholesky(np.reshape(self.coefficients.D(x.reshape(-1, d)), (*x.shape, d)))
+        return np.asarray(np.linalg.cholesky(np.reshape(self.coefficients.D(x.reshape(-1, d)), (*x.shape, d))))
 
     def normals(self, rng: np.random.Generator, count: int) -> Floats:
         """(n, count, d)"""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import logsumexp
 
 from sgdyn import checks
 from sgdyn.errors import NotConvergedError
@@ -29,6 +30,8 @@ KEEPS = 1e-8
 """div(c exp(-U/T)) exp(U/T) relative to |c . grad U|/T + |div c| below which a curl is taken to keep exp(-U/T)."""
 ENDLESS = 30.0
 """So many times its size a fluctuation moves a path that a symmetry may turn."""
+SMALLEST = -700.0
+"""Logarithms of what is a number in double precision."""
 NEGLIGIBLE = 40.0
 """Critical paths whose action exceeds the least by so much contribute nothing."""
 
@@ -37,7 +40,7 @@ NEGLIGIBLE = 40.0
 class TransitionDensity:
     """p(b, t | a) by Laplace's method: `value`, the sum over `critical_paths`, with the next order in T as its error.
 
-    corrected: the same with all orders in T, by weighing Gaussian paths around the critical ones (error: standard error of the mean and of
+    log_value: its logarithm, also where it is no number of double precision. corrected: the same with all orders in T, by weighing Gaussian paths around the critical ones (error: standard error of the mean and of
     the steps); None where there is no need (linear processes) or no density of paths (D without full rank, other than that of `Momentum`).
     """
 
@@ -48,6 +51,7 @@ class TransitionDensity:
     value: Estimate
     corrected: Estimate | None
     critical_paths: tuple[Fluctuations, ...]
+    log_value: Estimate
 
     def __float__(self) -> float:
         return float(self.value)
@@ -63,20 +67,24 @@ class TransitionDensity:
 
         Where rho is not known in closed form, sqrt(p(b, t | a)/p(a, t | b)), which is the same in detailed balance.
         """
+        return _exponential(self._log_static, self._log_static.method)
+
+    @cached_property
+    def _log_static(self) -> Estimate:
         known = half_log_ratio(self.problem, self.a, self.b)
         if known is not None:
-            return Estimate(float(np.exp(known)), 0.0, "stationary density")
+            return Estimate(known, 0.0, "stationary density")
         back = transition_density(self.problem, self.b, self.a, self.t, n=self.critical_paths[0].instanton.path.n)
-        value = float(np.sqrt(float(self.value) / float(back.value)))
-        error = 0.5 * value * np.hypot(self.value.error / float(self.value), back.value.error / float(back.value))
-        return Estimate(value, float(error), "both directions, by Laplace's method")
+        error = 0.5 * float(np.hypot(self.log_value.error, back.log_value.error))
+        half = 0.5 * (float(self.log_value) - float(back.log_value))
+        return Estimate(half, error, "both directions, by Laplace's method")
 
     @cached_property
     def reachability(self) -> Estimate:
         """p(b, t | a)/static: what depends on the roads. In detailed balance the same from b to a, of `Momentum` with velocities reversed."""
-        value = float(self.value) / float(self.static)
-        relative = np.hypot(self.value.error / float(self.value), self.static.error / float(self.static))
-        return Estimate(value, float(value * relative), self.value.method)
+        half = self._log_static
+        log = Estimate(float(self.log_value) - float(half), float(np.hypot(self.log_value.error, half.error)), "")
+        return _exponential(log, self.value.method)
 
     def plot(self, ax: Any = None) -> Any:
         """The critical paths (see `sgdyn.plot`)."""
@@ -106,23 +114,40 @@ def transition_density(
     for one in paths:
         refuse_family(one)
     logs = np.array([float(one.log_density) for one in paths])
-    steps = sum(float(np.exp(log)) * one.log_density.error for log, one in zip(logs, paths, strict=True))
-    value = float(np.exp(logs).sum())
+    log = float(logsumexp(logs))
+    steps = float(sum(np.exp(one - log) * path.log_density.error for one, path in zip(logs, paths, strict=True)))
     first, last, time = found.path.x[0], found.path.x[-1], checks.positive("t", t)
     name = f"Laplace's method, {len(paths)} critical path{'s' if len(paths) > 1 else ''}"
+
+    def answer(
+        relative: float, corrected: Estimate | None, how: str, warnings: tuple[str, ...] = ()
+    ) -> TransitionDensity:
+        plain = Estimate(log, relative, f"logarithm by {name}{how}", warnings=warnings)
+        return TransitionDensity(
+            problem, first, last, time, _exponential(plain, f"{name}{how}"), corrected, paths, plain
+        )
+
     if is_linear(problem):
-        return TransitionDensity(problem, first, last, time, Estimate(value, steps, f"{name}, exact"), None, paths)
+        return answer(steps, None, ", exact")
     if paths[0].soft is None:
-        note = "D has no full rank: the next order in T is not known"
-        plain = Estimate(value, steps, f"{name}; error of the steps alone", warnings=(note,))
-        return TransitionDensity(problem, first, last, time, plain, None, paths)
+        return answer(
+            steps, None, "; error of the steps alone", ("D has no full rank: the next order in T is not known",)
+        )
     ratio = next_order(paths, samples=samples, seed=seed)
-    far = abs(float(ratio) - 1) + ratio.error
-    plain = Estimate(value, value * far + steps, f"{name}; error from the next order in T", warnings=ratio.warnings)
-    corrected = Estimate(
-        value * float(ratio), value * ratio.error + steps, f"{name}, {ratio.method}", ratio.samples, ratio.warnings
+    far, value = abs(float(ratio) - 1) + ratio.error, float(np.exp(log))
+    weighed = Estimate(
+        value * float(ratio), value * (ratio.error + steps), f"{name}, {ratio.method}", ratio.samples, ratio.warnings
     )
-    return TransitionDensity(problem, first, last, time, plain, corrected, paths)
+    return answer(far + steps, weighed, "; error from the next order in T", ratio.warnings)
+
+
+def _exponential(log: Estimate, name: str) -> Estimate:
+    """exp(log); where that is no number of double precision 0, with a note."""
+    value = float(np.exp(float(log)))
+    if float(log) > SMALLEST:
+        return Estimate(value, value * log.error, name, warnings=log.warnings)
+    note = f"exp({float(log):.10g} ± {log.error:.2g}) is below the smallest number of double precision; type .log_value"
+    return Estimate(0.0, float(np.exp(SMALLEST)), name, warnings=(*log.warnings, note))
 
 
 def relevant(found: Instanton) -> tuple[Instanton, ...]:

@@ -203,6 +203,12 @@ def test_walks_that_few_carry_are_refused():
         found.question.guided()
 
 
+def test_probabilities_that_are_no_numbers_are_refused_with_their_logarithm():
+    problem = sg.Langevin(sg.quadratic([[1.0]]), 5e-4)
+    with pytest.raises(ValueError, match=r"exp\(-1585.6.*no weight of"):
+        sg.reach(problem, [0.0], lambda x: x[0] > 1, t=0.5, n=64, n_paths=500, methods=["Laplace", "guided walks"])
+
+
 def test_what_a_method_refused_is_said_where_it_is_asked_for():
     grid = sg.Grid(((-1.8, 0.8, 100),))
     found = sg.reach(WELL.problem(0.05), [0.2], lambda x: x[0] > 0.5, t=2, n=64, grid=grid, methods=["Laplace", "Fokker-Planck"])  # fmt: skip

@@ -210,6 +210,28 @@ def test_next_order_of_a_lognormal_process(T, allowed):
     )
 
 
+def test_logarithms_where_densities_are_no_numbers_of_double_precision():
+    """By the covariance of the linear process, with Van Loan's matrix exponential."""
+    F, T, t, a, b = np.array([[1, 5.0], [0, 1]]), 1e-4, 1.0, np.array([0.5, 0.3]), np.array([1.1, 0.2])
+    whole, G = expm(t * np.block([[F, 2 * T * np.eye(2)], [np.zeros((2, 2)), -F.T]])), expm(-t * F)
+    u, C = b - G @ a, G @ whole[:2, 2:]
+    exact = -0.5 * u @ np.linalg.solve(C, u) - 0.5 * np.linalg.slogdet(2 * np.pi * C)[1]
+    found = sg.transition_density(sg.Langevin.linear(F, T, np.eye(2)), a, b, t)
+    assert found.log_value.agrees(exact) and found.log_value.error < 1e-6
+    assert float(found) == 0 < found.value.error and "log_value" in str(found)
+    assert float(found.reachability) == 0 < float(found.static)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_errors_of_exact_densities_cover_rounding(seed):
+    rng = np.random.default_rng(seed)
+    k, T, t, (a, b) = 1.2, 0.05, rng.uniform(0.3, 2), rng.normal(size=2)
+    C = T / k * (1 - np.exp(-2 * k * t))
+    exact = -0.5 * (b - a * np.exp(-k * t)) ** 2 / C - 0.5 * np.log(2 * np.pi * C)
+    found = sg.transition_density(sg.Langevin(sg.quadratic([[k]]), T), [a], [b], t, n=800, starts=0)
+    assert found.log_value.agrees(exact, 3) and found.log_value.error < 1e-9
+
+
 def test_near_a_caustic_the_error_covers_or_nothing_is_returned():
     """A straight way over the hill, next to two that part from it: one Gaussian says nothing of them, and its weights' tail tells."""
     problem = sg.Langevin(sg.potential(dim=2)(hill), 0.1)
