@@ -160,6 +160,12 @@ def relevant(found: Instanton) -> tuple[Instanton, ...]:
             "action to start from; type more starts=..., a shorter t, or sg.fokker_planck(problem, grid).evolve(a, t)"
         )
     least = min(float(one.action) for one in minima)
+    lowest = min(found.critical_paths, key=lambda one: float(one.action))
+    if lowest.index and float(lowest.action) < least - lowest.action.error - 1e-6 * abs(least):
+        raise NotConvergedError(
+            f"a saddle of the action has {float(lowest.action):.6g}, less than the {least:.6g} of the least minimum found: from it the action falls to a path "
+            "that is missing; type more starts=... or another seed=..."
+        )
     return tuple(one for one in minima if float(one.action) < least + NEGLIGIBLE)
 
 

@@ -259,6 +259,9 @@ def test_the_path_along_an_unstable_ridge_is_refused():
     assert np.abs(saddle.path.x[:, 1]).max() < 1e-8 and found.index == 0 and found.action.value < saddle.action.value
     with pytest.raises(sg.NotConvergedError, match="conjugate point"):
         relevant(replace(saddle, critical_paths=(saddle,)))
+    worse = replace(found, action=replace(found.action, value=saddle.action.value + 1))
+    with pytest.raises(sg.NotConvergedError, match="path that is missing"):
+        relevant(replace(saddle, critical_paths=(saddle, worse)))
 
 
 def test_it_draws_its_paths():
