@@ -41,6 +41,7 @@ SMALLEST = -700.0
 LEAST = 1.0
 """The action below which arrivals are no rare event."""
 SAME = 1e-4
+MOST = 20
 NEAR = 1e-9
 """The gap at which the image of a path ends on the boundary too."""
 CORRECTED = 100
@@ -62,7 +63,8 @@ def arrivals(problem: Langevin, x0: Floats, region: Region, *, t: float, n: int,
         if one is None or not one.is_minimum or any(_same(one, known) for known in rough):
             continue
         rough.append(one)
-        plan += [(gap, image) for image in images(one.path, x0) if abs(float(gap(image.x[-1]))) < NEAR]
+        if len(rough) < MOST:  # a continuous family has no end of images
+            plan += [(gap, image) for image in images(one.path, x0) if abs(float(gap(image.x[-1]))) < NEAR]
     found: list[Arrival] = []
     for one in (_refined(one, n) for one in rough):
         if one is None or not one.is_minimum or not _enters_last(one, region):

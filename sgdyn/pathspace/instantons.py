@@ -27,6 +27,8 @@ Floats = NDArray[np.float64]
 
 SAME = 1e-3
 """Two paths that come this close everywhere, relative to their size, are one."""
+MOST = 20
+"""From so many paths other ones are looked for beside them."""
 MODES = 3
 """Random starts bend with so many half waves."""
 
@@ -90,14 +92,17 @@ def instanton(
         )
     coarse = straight(first, last, t=t, n=n // 4)
     finder, width = _finder(functional), functional.width(coarse)
+    seen: list[Path] = []
     found: list[list[Path]] = []
     plan = list(bent_starts(coarse, checks.count("starts", starts, least=0), seed, dim, width))
     with progress("critical paths", shown) as bar:
         for k, (start, descend) in enumerate(plan):
             bar(k / len(plan))
             path = finder.critical(start, descend)
-            if path is not None and not any(_same(path, known[0], width) for known in found):
-                plan += [(other, True) for other in [*_mirrored(path, width), *finder.beside(path)]]
+            if path is not None and not any(_same(path, known, width) for known in seen):
+                seen.append(path)
+                if len(seen) < MOST:  # a continuous family has no end of others
+                    plan += [(other, True) for other in [*_mirrored(path, width), *finder.beside(path)]]
                 levels = finder.refined(path)
                 if levels is not None and not any(_same(levels[-1], known[-1], width) for known in found):
                     found.append(levels)

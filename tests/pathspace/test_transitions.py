@@ -109,6 +109,14 @@ def test_densities_change_with_coordinates_as_they_must():
     assert np.isclose(float(first), float(second) * abs(np.linalg.det(A)), rtol=1e-7)
 
 
+@pytest.mark.parametrize("seed", [2, 9])
+def test_the_search_ends_where_a_path_of_few_steps_has_none_of_many_beside_it(seed):
+    U = sg.potential(dim=2)(lambda x: 3 * np.exp(-4 * (x[0] ** 2 + x[1] ** 2)) + (x[0] ** 2 + x[1] ** 2) / 2)
+    found = sg.instanton(sg.Langevin(U, 0.1), [-0.8, 0], [0.8, 0], t=1.5, n=100, starts=4, seed=seed)
+    first, second = (one.path.x for one in found.critical_paths[:2])
+    np.testing.assert_allclose(first, second * [1, -1], atol=1e-6)
+
+
 @pytest.mark.slow
 def test_mirror_paths_add():
     """Around a hill on the axis two paths lead from one side to the other."""
