@@ -65,7 +65,7 @@ class Sampler(Protocol):
 class Bridges(Printed):
     """Sampled bridges: paths (chain, record, n + 1, dim) at the times t (n + 1,), and the share of moves that were accepted.
 
-    `complete` is False if Ctrl-C ended the sampling early.
+    interrupted: the iteration at which Ctrl-C ended the chains, None where they are complete.
     """
 
     t: Floats
@@ -73,7 +73,12 @@ class Bridges(Printed):
     acceptance: float
     method: Any
     problem: Langevin | Momentum = field(repr=False)
-    complete: bool = True
+    interrupted: int | None = None
+
+    @property
+    def complete(self) -> bool:
+        """False if Ctrl-C ended the sampling early."""
+        return self.interrupted is None
 
     def mean(self, f: Any = None) -> Estimate:
         """The mean of f(x) of paths x (..., n + 1, dim), of the points themselves by default, with the error from autocorrelations."""
@@ -88,8 +93,10 @@ class Bridges(Printed):
         error = spread / np.sqrt(np.maximum(worth, 1.0))
         name = f"{self.method}, {np.min(worth):.0f} effective of {values.shape[0] * values.shape[1]} paths"
         doubts: tuple[str, ...] = ("fewer than 50 effective paths: the error is a guess",) if np.min(worth) < 50 else ()
-        if not self.complete:
-            doubts += ("Ctrl-C ended the sampling early: fewer moves than asked for, more of them from the start",)
+        if self.interrupted is not None:
+            doubts += (
+                f"interrupted by Ctrl-C at iteration {self.interrupted}: fewer moves than asked for, more of them from the start",
+            )
         if mean.ndim:
             return Estimate(mean, error, name, warnings=doubts)
         return Estimate(float(mean), float(error), name, warnings=doubts)
@@ -134,7 +141,7 @@ def bridges(
     action; `GuidedProposals()`, for D(x) too. Their acceptance does not fall with n. Recorded are the last 4/5 of the iterations. The
     density of the discretised paths is that of `StaticKernel` for gradient systems (error dt²), else `MidpointJacobian`.
 
-    Ctrl-C returns what is done. Raises ValueError for D that the method does not take and ends of another shape.
+    Ctrl-C returns what is done, with `.interrupted`. Raises ValueError for D that the method does not take and ends of another shape.
     """
     from sgdyn.pathspace.samplers import PathHMC
 
@@ -149,7 +156,7 @@ def bridges(
     start = straight(first, last, t=t, n=checks.count("n", n, least=2))
     rng = np.random.default_rng(seed)
     count, most = checks.count("chains", chains), checks.count("iterations", iterations, least=10)
-    kept, accepted, complete = [], [], True
+    kept, accepted, interrupted = [], [], None
     chain = sampler.chain(problem, start, count, rng)
     with progress("bridges", shown) as bar:
         try:
@@ -160,10 +167,10 @@ def bridges(
                     accepted.append(moved)
                 bar(k / most)
         except KeyboardInterrupt:
-            complete = False
             if len(kept) < 10:
                 raise
-    return Bridges(chain.t, np.stack(kept, 1), float(np.mean(accepted)), sampler, problem, complete)
+            interrupted = k
+    return Bridges(chain.t, np.stack(kept, 1), float(np.mean(accepted)), sampler, problem, interrupted)
 
 
 def target(problem: Langevin, start: Path) -> Target:

@@ -19,6 +19,7 @@ Floats = NDArray[np.float64]
 DESCENT_STEPS, NEWTON_STEPS = 60, 40
 ROUNDING, ACCEPTED = 1e-13, 1e-8
 """The gradient relative to the momenta at which Newton's method stops, and below which a path counts as critical."""
+BENT = 0.2
 BAND_LIMIT = 24
 """Up to so many dimensions steps are made with the banded matrix of second derivatives, beyond with L-BFGS."""
 
@@ -40,6 +41,12 @@ def moved(path: Path, inner: Floats) -> Path:
     x = path.x.copy()
     x[1:-1] = inner
     return Path(x, path.t)
+
+
+def deflected(path: Path, mode: Floats) -> list[Path]:
+    """The path bent along a displacement of its points between the ends to both sides, by a fifth of its size."""
+    size = BENT * float(np.ptp(path.x, axis=0).max()) / np.abs(mode).max()
+    return [moved(path, path.x[1:-1] + sign * size * mode) for sign in (1, -1)]
 
 
 def relative_gradient(functional: Functional, path: Path) -> float:

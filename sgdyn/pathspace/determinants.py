@@ -37,8 +37,8 @@ Floats = NDArray[np.float64]
 
 ROUNDING = 1e-16
 """Third differences of positions lose so much, times the cube of their number."""
-CERTAIN = 1e-13
-"""Relative rounding of the extrapolated logarithms."""
+CERTAIN = 4e-16
+"""Rounding of extrapolated logarithms, relative to their size, and of each of the n pivots, which have lost n^{1/2} times as much."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -120,7 +120,7 @@ def refuse_saddle(found: Instanton) -> None:
 def _by_pivots(found: Instanton) -> Fluctuations:
     functional = Action(found.problem, found.rule)
     values = np.array([_level(functional, path) for path in _levels(functional, found.path)])
-    vleck, weight = (_extrapolated(column, f"pivots, n={found.path.n}") for column in values.T)
+    vleck, weight = (_extrapolated(column, found.path.n, "pivots") for column in values.T)
     return _result(found, vleck, weight, soft_mode(functional, found.path))
 
 
@@ -140,7 +140,7 @@ def _by_positions(found: Instanton) -> Fluctuations:
     for level in levels:
         prefactor = functional.leading_log_density(level) + functional.value(level)
         values.append(2 * (prefactor - weight) + path.dim * np.log(2 * np.pi))
-    vleck = _extrapolated(np.array(values), f"pivots of positions, n={path.n}")
+    vleck = _extrapolated(np.array(values), path.n, "pivots of positions")
     vleck = replace(vleck, error=vleck.error + ROUNDING * path.n**3)
     return _result(found, vleck, Estimate(weight, 0.0, "div b is constant"), soft_mode(functional, levels[-1]))
 
@@ -205,8 +205,9 @@ def _result(found: Instanton, vleck: Estimate, weight: Estimate, soft: SoftMode 
     return Fluctuations(found, vleck, weight, Estimate(determinant, determinant * vleck.error, vleck.method), soft)
 
 
-def _extrapolated(values: Any, name: str) -> Estimate:
+def _extrapolated(values: Any, n: int, name: str) -> Estimate:
     """Richardson's extrapolation of errors dt², dt⁴ from steps in the ratio 4:2:1."""
     first, second = ((4 * fine - coarse) / 3 for coarse, fine in pairwise(values))
     value = float((16 * second - first) / 15)
-    return Estimate(value, abs(value - float(second)) + CERTAIN * (1 + abs(value)), name)
+    rounding = CERTAIN * (n**1.5 + abs(value))
+    return Estimate(value, abs(value - float(second)) + rounding, f"{name}, n={n}")

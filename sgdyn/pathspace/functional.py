@@ -84,10 +84,16 @@ class Action:
         return BlockTridiagonal(stiffness[:-1] + stiffness[1:], -stiffness[1:-1])
 
     def scale(self, path: Path) -> float:
-        """The largest momentum |x'|/2TD or |b|/2TD that the gradient is the difference of."""
+        """The largest momentum |x'|/2TD or |b|/2TD that the gradient is the difference of, and that of a fluctuation, (2TD t)^{-1/2}."""
         c = self.lagrangian.coefficients
         b = c.drift(self.steps.place(path.x[:-1], path.x[1:]))
-        return float(np.abs(self.momenta(path)).max() + np.abs(c.lower(path.x[:-1], b)).max() / (2 * c.T))
+        found = np.abs(self.momenta(path)).max() + np.abs(c.lower(path.x[:-1], b)).max() / (2 * c.T)
+        return float(found + 1 / self.width(path))
+
+    def width(self, path: Path) -> float:
+        """How far noise alone spreads paths in its time, (2 T t tr D/dim)^{1/2}."""
+        c = self.lagrangian.coefficients
+        return float(np.sqrt(2 * c.T * path.duration * np.trace(np.reshape(c.D(path.x[0]), (c.dim, c.dim))) / c.dim))
 
     def momenta(self, path: Path) -> Floats:
         """p = D^-1 (x' - b)/2T in the middle of each step (n, dim): the gradient of the quasipotential over T along a critical path."""

@@ -135,3 +135,28 @@ def test_what_cannot_be_bridged_is_refused():
     with pytest.raises(ValueError, match="expected a value for each path"):
         found.mean(lambda x: x[0])
     assert found.plot() is not None
+
+
+class Stopped:
+    """A sampler that is interrupted in its 40th move."""
+
+    def chain(self, problem, start, count, rng):
+        chain, moves = sg.PreconditionedCrankNicolson().chain(problem, start, count, rng), iter(range(39))
+        move = chain.next
+
+        def next_move():
+            if next(moves, None) is None:
+                raise KeyboardInterrupt
+            return move()
+
+        chain.next = next_move
+        return chain
+
+
+def test_interrupted_chains_say_so():
+    problem = sg.Langevin(sg.quadratic([[1.0]]), 0.1)
+    found = sg.bridges(problem, [0], [1], t=1.0, n=16, chains=4, iterations=100, method=Stopped())
+    assert found.interrupted == 39 and found.paths.shape[1] == 19
+    assert any("iteration 39" in note for note in found.mean(lambda x: x[..., 8, 0]).warnings)
+    whole = sg.bridges(problem, [0], [1], t=1.0, n=16, chains=4, iterations=20)
+    assert whole.interrupted is None and not any("Ctrl-C" in note for note in whole.mean().warnings)
