@@ -189,8 +189,9 @@ def _draw_noise(arrays: dict[str, Any], name: str, ax: Any) -> None:
     for k, color in enumerate(COLORS):
         ax.loglog(i, np.where(D[k] > floor[k], D[k], np.nan), color=color, label=f"{TIMES[k]:.0%}")
     shape, whole = arrays[f"{name} shape cosine"], arrays[f"{name} matrix cosine"]
-    said = f"from 20 to 100 % the spectra's cosine is {shape[1, 3]:.2f},\nthat of the matrices {whole[1, 3]:.2f}"
-    ax.set(xlabel="rank", ylabel="eigenvalue of D", title=f"{name}, p = {len(i)}: {said}")  # fmt: skip
+    said = f"cosines, 20 to 100 %: {shape[1, 3]:.2f} of spectra, {whole[1, 3]:.2f} of D"
+    ax.set(xlabel="rank", ylabel="eigenvalue of D", title=f"{name}, p = {len(i)}\n{said}")
+    ax.title.set_fontsize(10)
 
 
 def _draw_curvature(arrays: dict[str, Any], name: str, ax: Any) -> None:
@@ -211,5 +212,5 @@ def _draw_ranks(arrays: dict[str, Any], name: str, ax: Any) -> None:
         ax.semilogx(t, rank_curve(D[k], t), color=color)
     for eps, words, style in ((FLOAT32, "p eps in single precision", "--"), (np.finfo(float).eps, "p eps in double precision", ":")):  # fmt: skip
         ax.axvline(p * eps, color="black", ls=style, lw=1, label=words)
-    ax.set(xlabel="threshold / largest eigenvalue", ylabel="rank of D / p", ylim=(0, 1.02), title="the rank is what one takes for zero")  # fmt: skip
-    ax.legend(frameon=True, framealpha=1, edgecolor="none", fontsize=8, loc="lower left")
+    ax.set(xlabel="threshold / largest eigenvalue", ylabel="rank of D / p", ylim=(0, 1.2), title="the rank is what one takes for zero")  # fmt: skip
+    ax.legend(frameon=True, framealpha=1, edgecolor="none", fontsize=8, loc="upper right")

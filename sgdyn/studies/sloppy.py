@@ -169,5 +169,5 @@ def _draw_errors(arrays: dict[str, Any], ax: Any) -> None:
         spread = values.std(1, ddof=1) / math.sqrt(values.shape[1]) if values.shape[1] > 1 else None
         ax.errorbar(arrays["slopes"], values.mean(1), spread, fmt="o-", color=color, capsize=2, label=key.replace("train", "training"))  # fmt: skip
     ax.set(xlabel="slope of the inputs' log variances, per direction", ylabel="share of wrong labels", ylim=(0, None),
-           title="a student of a random teacher: sloppy inputs are learnt from few samples")  # fmt: skip
+           title="sloppy inputs are learnt from fewer samples")  # fmt: skip
     ax.legend(frameon=False)
