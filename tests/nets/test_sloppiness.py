@@ -193,6 +193,7 @@ def test_large_networks_get_their_top_eigenvalues(monkeypatch):
     for name, operator in (("Hessian", bare.hessian()), ("noise", bare.noise()), ("Gauss-Newton", bare.gauss_newton()), ("logits", bare.jacobian().normal())):  # fmt: skip
         np.testing.assert_allclose(found[name].values, descending(operator.dense())[:5], rtol=1e-6)
         assert not found[name].complete
+    assert "Hessian, top 5" in str(found)
     with pytest.raises(ValueError, match="top 5"):
         found["noise"].effective_rank()
     with pytest.raises(ValueError, match="larger k="):
