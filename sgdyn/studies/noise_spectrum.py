@@ -1,4 +1,4 @@
-"""The noise D and the curvature H of networks while they are trained: D shrinks and turns, the shape of its spectrum changes less, and its rank is what one takes for zero.
+"""The noise D and the curvature H of networks while they are trained: D changes its size and turns, the shape of its spectrum changes less, and its rank is what one takes for zero.
 
 A softmax classifier and a network with one hidden layer learn handwritten digits by SGD. At the start and after `times` of the training: all
 eigenvalues of D and H. Chaudhari and Soatto (arXiv:1710.11029, Figs. 1 and 2) report ranks of D below 2 % with the threshold p eps lambda_1 in
@@ -143,14 +143,14 @@ def table(config: Config, arrays: dict[str, Any]) -> str:
         lines += [
             f"{name}, p = {p}",
             f"{'training':>9}{'loss':>10}{'error':>8}{'tr D':>10}{'D: mean ± std':>20}{'top':>10}{'rank f32':>10}{'rank f64':>10}"
-            f"{'participation':>14}{'H: top':>9}{'lowest':>10}{f'|h| < {SMALL:g}':>12}{'cos to end':>12}{'shape':>8}",
+            f"{'participation':>14}{'H: top':>9}{'lowest':>10}{f'|h| < {SMALL:g}':>14}{'cos to end':>12}{'shape':>8}",
         ]
         for k, time in enumerate(TIMES):
             d, h, ranks = D[k], H[k], dict(zip(RULES, arrays[f"{name} ranks"][k], strict=True))
             lines.append(
                 f"{time:>9.0%}{arrays[f'{name} loss'][k]:>10.3g}{arrays[f'{name} wrong'][k]:>8.2%}{d.sum():>10.3g}{f'{d.mean():.2g} ± {d.std():.2g}':>20}{d.max():>10.3g}"
                 f"{ranks['float32'] / p:>10.2%}{float(rank_curve(d, np.array([p * np.finfo(float).eps]))[0]):>10.1%}{ranks['participation']:>14.1f}"
-                f"{h.max():>9.3g}{h.min():>10.2g}{np.mean(np.abs(h) < SMALL):>12.0%}{arrays[f'{name} matrix cosine'][k, -1]:>12.3f}{arrays[f'{name} shape cosine'][k, -1]:>8.3f}"
+                f"{h.max():>9.3g}{h.min():>10.2g}{np.mean(np.abs(h) < SMALL):>14.0%}{arrays[f'{name} matrix cosine'][k, -1]:>12.3f}{arrays[f'{name} shape cosine'][k, -1]:>8.3f}"
             )
     return "\n".join(lines)
 
