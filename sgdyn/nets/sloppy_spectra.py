@@ -83,7 +83,7 @@ class Sloppiness(Printed):
 
 
 def sloppiness(
-    network: Network, of: Sequence[str] = KINDS, *, outputs: Sequence[int] = (0,), null: str | None = "gaussian", groups: int = 8,
+    network: Network, of: str | Sequence[str] = KINDS, *, outputs: Sequence[int] = (0,), null: str | None = "gaussian", groups: int = 8,
     k: int = 100, seed: int = 0, show_progress: bool | None = None,
 ) -> Sloppiness:  # fmt: skip
     """Eigenvalues of data, activations, Jacobians, curvature and noise, their slopes and effective ranks, beside those on isotropic data.
@@ -93,6 +93,7 @@ def sloppiness(
     out in turn for the errors. All eigenvalues, of matrices up to 4096 rows or from up to 10,000 inner products; of larger ones the k
     top ones. Ctrl-C returns what is done. Raises ValueError for unknown kinds, and for samples fewer than groups.
     """
+    of = (of,) if isinstance(of, str) else of
     unknown = [name for name in of if name not in KINDS]
     if unknown or not of:
         raise ValueError(f"got of={tuple(of)}, expected some of {', '.join(map(repr, KINDS))}")
@@ -103,14 +104,19 @@ def sloppiness(
     bare.weight_decay = 0.0
     other = None if null is None else isotropic_network(bare, null, seed)
     members = np.random.default_rng(checks.seed_sequence(seed)).permutation(np.arange(network.n) % groups)
-    found, notes = _all(bare, of, outputs, members, k, show_progress)
-    against = None if other is None else Sloppiness(_all(other, of, outputs, members, k, show_progress)[0], network.n)
+    found, notes, done = _all(bare, of, outputs, members, k, show_progress)
+    if not (found or done):
+        raise KeyboardInterrupt
+    against = None
+    if other is not None and done:
+        against = Sloppiness(_all(other, of, outputs, members, k, show_progress)[0], network.n)
     return Sloppiness(found, network.n, against, notes)
 
 
 def _all(
     network: Network, of: Sequence[str], which: Sequence[int], groups: Groups, k: int, shown: bool | None
-) -> tuple[dict[str, SloppySpectrum], tuple[str, ...]]:
+) -> tuple[dict[str, SloppySpectrum], tuple[str, ...], bool]:
+    """Spectra, notes, and whether that is all of them."""
     found: dict[str, SloppySpectrum] = {}
     notes: list[str] = []
     work = list(_jobs(network, of, which, groups, checks.count("k", k), notes))
@@ -120,10 +126,8 @@ def _all(
                 found[name] = spectrum_of(name, mean(), int(groups.max()) + 1)
                 tell((done + 1) / len(work))
         except KeyboardInterrupt:
-            if not found:
-                raise
             warnings.warn(f"interrupted after {len(found)} of {len(work)} spectra", stacklevel=3)
-    return found, tuple(notes)
+    return found, tuple(notes), len(found) == len(work)
 
 
 def _jobs(

@@ -74,7 +74,7 @@ class SloppySpectrum(Printed):
         said = f"least squares over ranks {first + 1} to {end}, jackknife over {len(self.left)} groups of samples"
         if end == 0:
             return Estimate(math.nan, math.nan, "no tail", warnings=("no 6 eigenvalues on a line",))
-        notes = []
+        notes = [] if self.complete else [f"of the top {len(self.values)} of {self.size} eigenvalues"]
         if end - first < (len(self.resolved) + 1) // 2:
             notes.append("the tail is less than half of the resolved eigenvalues")
         if self.bend > BENT:
@@ -152,8 +152,9 @@ class SloppySpectrum(Printed):
         rank = self.effective_rank() if self.complete else None
         shown = "-" if rank is None else rounded(float(rank), float(rank.error))
         ranks, decades = (f"{first + 1}-{end}", f"{float(self.decades):.2g}") if end else ("-", "-")
+        name = self.name if self.complete else f"{self.name}, top {len(self.values)}"
         return (
-            self.name, str(self.size), str(len(self.resolved)), ranks, slope, decades, shown,
+            name, str(self.size), str(len(self.resolved)), ranks, slope, decades, shown,
             f"{self.values[0]:.2g}", f"{self.floor / self.values[0]:.0e}",
         )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""The noise D and the curvature H of networks while they are trained: D shrinks and turns, the shape of its spectrum changes less, and its rank is what one takes for zero.
+"""The noise D and the curvature H of networks while they are trained: D changes its size and turns, the shape of its spectrum changes less, and its rank is what one takes for zero.
 
 A softmax classifier and a network with one hidden layer learn handwritten digits by SGD. At the start and after `times` of the training: all
 eigenvalues of D and H. Chaudhari and Soatto (arXiv:1710.11029, Figs. 1 and 2) report ranks of D below 2 % with the threshold p eps lambda_1 in
@@ -143,14 +143,14 @@ def table(config: Config, arrays: dict[str, Any]) -> str:
         lines += [
             f"{name}, p = {p}",
             f"{'training':>9}{'loss':>10}{'error':>8}{'tr D':>10}{'D: mean ± std':>20}{'top':>10}{'rank f32':>10}{'rank f64':>10}"
-            f"{'participation':>14}{'H: top':>9}{'lowest':>10}{f'|h| < {SMALL:g}':>12}{'cos to end':>12}{'shape':>8}",
+            f"{'participation':>14}{'H: top':>9}{'lowest':>10}{f'|h| < {SMALL:g}':>14}{'cos to end':>12}{'shape':>8}",
         ]
         for k, time in enumerate(TIMES):
             d, h, ranks = D[k], H[k], dict(zip(RULES, arrays[f"{name} ranks"][k], strict=True))
             lines.append(
                 f"{time:>9.0%}{arrays[f'{name} loss'][k]:>10.3g}{arrays[f'{name} wrong'][k]:>8.2%}{d.sum():>10.3g}{f'{d.mean():.2g} ± {d.std():.2g}':>20}{d.max():>10.3g}"
                 f"{ranks['float32'] / p:>10.2%}{float(rank_curve(d, np.array([p * np.finfo(float).eps]))[0]):>10.1%}{ranks['participation']:>14.1f}"
-                f"{h.max():>9.3g}{h.min():>10.2g}{np.mean(np.abs(h) < SMALL):>12.0%}{arrays[f'{name} matrix cosine'][k, -1]:>12.3f}{arrays[f'{name} shape cosine'][k, -1]:>8.3f}"
+                f"{h.max():>9.3g}{h.min():>10.2g}{np.mean(np.abs(h) < SMALL):>14.0%}{arrays[f'{name} matrix cosine'][k, -1]:>12.3f}{arrays[f'{name} shape cosine'][k, -1]:>8.3f}"
             )
     return "\n".join(lines)
 
@@ -189,8 +189,9 @@ def _draw_noise(arrays: dict[str, Any], name: str, ax: Any) -> None:
     for k, color in enumerate(COLORS):
         ax.loglog(i, np.where(D[k] > floor[k], D[k], np.nan), color=color, label=f"{TIMES[k]:.0%}")
     shape, whole = arrays[f"{name} shape cosine"], arrays[f"{name} matrix cosine"]
-    said = f"from 20 to 100 % the spectra's cosine is {shape[1, 3]:.2f},\nthat of the matrices {whole[1, 3]:.2f}"
-    ax.set(xlabel="rank", ylabel="eigenvalue of D", title=f"{name}, p = {len(i)}: {said}")  # fmt: skip
+    said = f"cosines, 20 to 100 %: {shape[1, 3]:.2f} of spectra, {whole[1, 3]:.2f} of D"
+    ax.set(xlabel="rank", ylabel="eigenvalue of D", title=f"{name}, p = {len(i)}\n{said}")
+    ax.title.set_fontsize(10)
 
 
 def _draw_curvature(arrays: dict[str, Any], name: str, ax: Any) -> None:
@@ -211,5 +212,5 @@ def _draw_ranks(arrays: dict[str, Any], name: str, ax: Any) -> None:
         ax.semilogx(t, rank_curve(D[k], t), color=color)
     for eps, words, style in ((FLOAT32, "p eps in single precision", "--"), (np.finfo(float).eps, "p eps in double precision", ":")):  # fmt: skip
         ax.axvline(p * eps, color="black", ls=style, lw=1, label=words)
-    ax.set(xlabel="threshold / largest eigenvalue", ylabel="rank of D / p", ylim=(0, 1.02), title="the rank is what one takes for zero")  # fmt: skip
-    ax.legend(frameon=True, framealpha=1, edgecolor="none", fontsize=8, loc="lower left")
+    ax.set(xlabel="threshold / largest eigenvalue", ylabel="rank of D / p", ylim=(0, 1.2), title="the rank is what one takes for zero")  # fmt: skip
+    ax.legend(frameon=True, framealpha=1, edgecolor="none", fontsize=8, loc="upper right")

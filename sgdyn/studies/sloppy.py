@@ -22,14 +22,13 @@ import sgdyn as sg
 
 @dataclass(frozen=True)
 class Config:
-    """`samples` for training, `tests` for testing; `hidden` units; `steps` of SGD with `batch` and a rate that falls from `lr` to nothing; `slope` of the sloppy inputs, slopes up to `steepest`, `repeats` of each; `groups` of samples for the errors."""
+    """`samples` for training, `tests` for testing; `hidden` units; minima of the loss with `weight_decay` to `tolerance`; `slope` of the sloppy inputs, slopes up to `steepest`, `repeats` of each; `groups` of samples for the errors."""
 
     samples: int = 1000
     tests: int = 4000
     hidden: int = 12
-    steps: int = 4000
-    batch: int = 50
-    lr: float = 0.3
+    weight_decay: float = 1e-4
+    tolerance: float = 1e-3
     slope: float = 0.1
     steepest: float = 0.3
     slopes: int = 6
@@ -66,16 +65,12 @@ def teacher(config: Config, slope: float, count: int, repeat: int) -> tuple[Any,
 
 
 def student(config: Config, x: Any, y: Any, seed: int) -> sg.nets.Network:
-    """A trained network."""
+    """A network at a minimum of its loss."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = nn.Sequential(nn.Linear(DIM, config.hidden), nn.Tanh(), nn.Linear(config.hidden, CLASSES)).double()
-    start = sg.nets.Network(model, nn.CrossEntropyLoss(), (torch.tensor(x), torch.tensor(y)))
-    rates = config.lr * np.cos(0.5 * np.pi * np.arange(config.steps) / config.steps) ** 2 + 1e-6
-    made = sg.nets.train(
-        start, steps=config.steps, lr=rates, batch=config.batch, sampler="epoch", every=config.steps, seed=seed, show_progress=False
-    )  # fmt: skip
-    return start.at(made.weights[0])
+    start = sg.nets.Network(model, nn.CrossEntropyLoss(), (torch.tensor(x), torch.tensor(y)), config.weight_decay)
+    return start.minimize(tolerance=config.tolerance)
 
 
 def wrong(network: sg.nets.Network, x: Any, y: Any) -> float:
@@ -174,5 +169,5 @@ def _draw_errors(arrays: dict[str, Any], ax: Any) -> None:
         spread = values.std(1, ddof=1) / math.sqrt(values.shape[1]) if values.shape[1] > 1 else None
         ax.errorbar(arrays["slopes"], values.mean(1), spread, fmt="o-", color=color, capsize=2, label=key.replace("train", "training"))  # fmt: skip
     ax.set(xlabel="slope of the inputs' log variances, per direction", ylabel="share of wrong labels", ylim=(0, None),
-           title="a student of a random teacher: sloppy inputs are learnt from few samples")  # fmt: skip
+           title="sloppy inputs are learnt from fewer samples")  # fmt: skip
     ax.legend(frameon=False)

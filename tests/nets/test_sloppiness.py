@@ -193,10 +193,42 @@ def test_large_networks_get_their_top_eigenvalues(monkeypatch):
     for name, operator in (("Hessian", bare.hessian()), ("noise", bare.noise()), ("Gauss-Newton", bare.gauss_newton()), ("logits", bare.jacobian().normal())):  # fmt: skip
         np.testing.assert_allclose(found[name].values, descending(operator.dense())[:5], rtol=1e-6)
         assert not found[name].complete
+    assert "Hessian, top 5" in str(found)
     with pytest.raises(ValueError, match="top 5"):
         found["noise"].effective_rank()
     with pytest.raises(ValueError, match="larger k="):
         found["noise"].count(0.5 * found["noise"].values[-1])
+
+
+def test_eigenvalues_of_a_layer_are_bounded_by_those_of_its_inputs():
+    """F = E dd' x hh' <= sup |d|² (1 x E hh'): lambda_i(F) <= sup |d|² lambda_(i/m rounded up)(E hh') for a layer with m outputs."""
+    model, (x, y) = mlp(), data()
+    h = nets.sloppiness(network(model), "activations", null=None, show_progress=False)["activations 2"].values
+    d = (torch.softmax(model(x), 1) - nn.functional.one_hot(y, 3)).detach()
+    F = network(model, params=["2.weight"]).fisher("empirical").density().known
+    bound = float(d.square().sum(1).max()) * np.repeat(h, 3)
+    assert len(F) == len(bound) == 21 and np.all(F <= bound * (1 + 1e-12))
+    assert F[0] > 0.1 * bound[0]
+
+
+def test_an_interrupt_returns_what_is_done(monkeypatch):
+    calls = []
+
+    def interrupted(*arguments):
+        calls.append(arguments[0])
+        if len(calls) == stop:
+            raise KeyboardInterrupt
+        return spectrum_of(*arguments)
+
+    monkeypatch.setattr("sgdyn.nets.sloppy_spectra.spectrum_of", interrupted)
+    stop = 3
+    with pytest.warns(UserWarning, match="interrupted after 2 of 3 spectra"):
+        found = nets.sloppiness(network(), ("data", "Hessian", "noise"), groups=2, show_progress=False)
+    assert list(found.spectra) == ["data", "Hessian"] and found.null is None
+    calls.clear()
+    stop = 1
+    with pytest.warns(UserWarning, match="after 0"), pytest.raises(KeyboardInterrupt):
+        nets.sloppiness(network(), "data", groups=2, show_progress=False)
 
 
 def test_sloppiness_prints_a_table_and_draws_itself():
