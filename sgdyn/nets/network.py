@@ -210,13 +210,15 @@ class Network:
         return minimize(self, **options)
 
     def subspace(self, k: int = 20, **options: Any) -> Subspace:
-        """H and D in the span of the k top eigenvectors of H, or of `basis=` (see `sgdyn.nets.subspace`)."""
+        """H and D in the span of the k top eigenvectors of H, or of other `directions=` (see `sgdyn.nets.subspace`)."""
         from sgdyn.nets.subspace import subspace
 
         return subspace(self, k, **options)
 
     def local_model(
-        self, k: int = 20, *, lr: float, batch: int, momentum: float = 0.0, sampler: str = "replacement"
-    ) -> Langevin | Momentum:
-        """SGD near the weights as a process in the span of the k top Hessian directions: `subspace(k).local_model(...)`."""
-        return self.subspace(k).local_model(lr=lr, batch=batch, momentum=momentum, sampler=sampler)
+        self, k: int = 20, *, lr: float, batch: int, momentum: float = 0.0, sampler: str = "replacement",
+        directions: str | ArrayLike = "hessian", cubic: bool = False, noise: str = "constant",
+    ) -> Langevin | Momentum:  # fmt: skip
+        """SGD near the weights as a process in the span of the k top Hessian directions: `subspace(k, directions=...).local_model(...)`."""
+        space = self.subspace(k, directions=directions)
+        return space.local_model(lr=lr, batch=batch, momentum=momentum, sampler=sampler, cubic=cubic, noise=noise)
