@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from sgdyn import checks
 from sgdyn.nets.expansion import Cubic, linear_noise, third_derivatives
-from sgdyn.nets.hessian import Hessian
 from sgdyn.nets.network import Network
 from sgdyn.nets.processes import process, restriction
 from sgdyn.nets.vectors import numpy_of
@@ -159,11 +158,13 @@ def subspace(
     directions: "hessian" or "noise", the k top eigenvectors of the Hessian or of D, or columns (p, k) to be made orthonormal (also as `basis`).
     Raises ValueError for other names, and for columns that are not of full rank.
     """
-    hessian, given = network.hessian(), directions if basis is None else basis
+    given = directions if basis is None else basis
     if isinstance(given, str):
-        V, lowest = _top(network, hessian, k, given, tolerance)
+        V, lowest = directions_of(network, k, given, tolerance)
     else:
-        V, lowest = _orthonormal(checks.finite("basis", given), network.dim), hessian.lowest()[0]
+        V, lowest = _orthonormal(checks.finite("basis", given), network.dim), float("nan")
+    hessian = network.hessian()
+    lowest = hessian.lowest()[0] if np.isnan(lowest) else lowest
     HV = hessian.matmat(V)
     H = V.T @ HV
     samples = network.noise().coordinates(V)
@@ -173,14 +174,14 @@ def subspace(
     return Subspace(numpy_of(network.weights), V, 0.5 * (H + H.T), D, samples, leakage, slope, lowest, network)
 
 
-def _top(network: Network, hessian: Hessian, k: int, name: str, tolerance: float) -> tuple[Floats, float]:
-    """The top eigenvectors (p, k) of H or D, and the lowest eigenvalue of H that was seen."""
+def directions_of(network: Network, k: int, name: str, tolerance: float = 1e-8) -> tuple[Floats, float]:
+    """The k top eigenvectors (p, k) of the Hessian or of D, and the lowest eigenvalue of the Hessian that was seen (NaN: none)."""
     if name not in DIRECTIONS:
         raise ValueError(f"got directions={name!r}, expected {' or '.join(map(repr, DIRECTIONS))}, or an array (p, k)")
-    spectrum = (hessian if name == "hessian" else network.noise()).top(k, tolerance=tolerance)
+    spectrum = (network.hessian() if name == "hessian" else network.noise()).top(k, tolerance=tolerance)
     V = spectrum.vectors
     V = V * np.where(V[np.argmax(np.abs(V), axis=0), range(V.shape[1])] < 0, -1.0, 1.0)  # one sign everywhere
-    return V, spectrum.lowest if name == "hessian" else hessian.lowest()[0]
+    return V, spectrum.lowest if name == "hessian" else float("nan")
 
 
 def _orthonormal(basis: Floats, dim: int) -> Floats:
