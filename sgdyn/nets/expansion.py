@@ -9,10 +9,8 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from sgdyn.nets.directional import projected, third, with_third
 from sgdyn.nets.restriction import Restriction
 from sgdyn.nets.vectors import numpy_of
 from sgdyn.noise import Noise, as_noise, noise_from_functions
@@ -76,18 +74,8 @@ class Cubic(Printed):
 
 
 def third_derivatives(here: Restriction) -> tuple[Floats, float]:
-    """C_ijl = sum over weights of d³U v_i v_j v_l at the center (k, k, k), and the largest asymmetry as computed.
-
-    By automatic differentiation, forward twice over reverse mode: one pass for each pair of directions. Weight decay has none.
-    """
-    net, k = with_third(here.network, here.basis), here.dim
-    C = np.zeros((k, k, k))
-    for i, j in itertools.combinations_with_replacement(range(k), 2):
-        total = torch.zeros(k, dtype=torch.float64, device=net.weights.device)
-        for x, y in net.batches():
-            found = third(net.derivatives, net.of_weights(x, y), net.weights, here.basis[i], here.basis[j])
-            total += projected(found, here.basis)
-        C[i, j] = C[j, i] = numpy_of(total) / net.n
+    """d³U/dx_i dx_j dx_l at the center (k, k, k), and its largest asymmetry as computed (see `Restriction.third`)."""
+    C = here.third(np.zeros(here.dim))
     permuted = [C.transpose(order) for order in itertools.permutations(range(3))]
     mean = sum(permuted, np.zeros_like(C)) / len(permuted)
     return mean, float(np.abs(C - mean).max())

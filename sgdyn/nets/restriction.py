@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -13,8 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from sgdyn import checks
+from sgdyn.fields import Opaque
 from sgdyn.nets.derivatives import slope_of
-from sgdyn.nets.directional import Together, first, projected, second, with_second
+from sgdyn.nets.directional import Together, first, projected, second, third, with_second, with_third
 from sgdyn.nets.graphs import graph_bytes
 from sgdyn.nets.network import Network
 from sgdyn.nets.second_moments import ROW_BYTES
@@ -53,6 +56,11 @@ class Restriction:
         return graph_bytes(self.network.over(x, y)) + 4.0 * self.network.dim * self.network.weights.element_size()
 
     @cached_property
+    def _thrice(self) -> Network:
+        """The network, differentiated so that third derivatives are right."""
+        return with_third(self.network, self.basis)
+
+    @cached_property
     def _twice(self) -> Network:
         """The network, differentiated so that second derivatives of single samples are right."""
         return with_second(self.network, self.basis)
@@ -66,13 +74,13 @@ class Restriction:
             yield self.network.weights + part @ self.basis
 
     def _summed(
-        self, name: str, x: ArrayLike, of: Callable[[Any], Callable[[Tensor], Tensor]], columns: float = 0.0
-    ) -> Floats:
+        self, name: str, x: ArrayLike, of: Callable[[Any], Callable[[Tensor], Tensor]], columns: float = 0.0, network: Network | None = None
+    ) -> Floats:  # fmt: skip
         """The mean over samples of a function of weights (p,) that `of` makes of the losses of a batch, at points x (n, k)."""
-        found = []
+        found, net = [], network or self.network
         with ALONE:
             for W in self._blocks(np.asarray(x), columns):
-                parts = [self.together(name, of(self.network.of_weights(a, b)), W) for a, b in self.network.batches()]
+                parts = [self.together(name, of(net.of_weights(a, b)), W) for a, b in net.batches()]
                 found.append(torch.stack([self._reduced(part) for part in parts]).sum(0) / self.network.n)
         return numpy_of(torch.cat(found))
 
@@ -110,6 +118,26 @@ class Restriction:
         H = 0.5 * (mean + np.swapaxes(mean, -1, -2)) + self.network.weight_decay * self._decay[2]
         return np.asarray(H.reshape((*points.shape, self.dim)))
 
+    def third(self, x: ArrayLike) -> Floats:
+        """d³U/dx_i dx_j dx_l (..., k, k, k) at points x (..., k), symmetric to rounding; weight decay has none.
+
+        By automatic differentiation, forward twice over reverse mode: one pass for each pair of directions. Raises ValueError for layers whose
+        third derivatives torch has not or gets wrong.
+        """
+        points, net, k = checks.points(x, self.dim), self._thrice, self.dim
+
+        def contracted(losses: Any) -> Callable[[Tensor], Tensor]:
+            return lambda w: torch.stack(
+                [third(net.derivatives, losses, w, self.basis[i], self.basis[j]) for i, j in pairs]
+            )
+
+        pairs = list(itertools.combinations_with_replacement(range(k), 2))
+        found = self._summed("third", points.reshape(-1, k), contracted, 2.0 * len(pairs) * net.dim, net)
+        C = np.empty((len(found), k, k, k))
+        for (i, j), part in zip(pairs, found.swapaxes(0, 1), strict=True):
+            C[:, i, j] = C[:, j, i] = part
+        return C.reshape((*points.shape, k, k))
+
     def slopes(self, x: ArrayLike, order: int = 1) -> Iterator[tuple[Tensor, ...]]:
         """For blocks of points, a_i = v_i . g_s (m, N, k) of all samples s and, for order 2, its derivatives da_i/dx_j (m, N, k, k)."""
         net = self.network if order == 1 else self._twice
@@ -144,7 +172,13 @@ class Restriction:
         def loss(x: Floats) -> Floats:
             return self.value(x)
 
-        return Potential.from_functions(loss, self.gradient, self.hessian, dim=self.dim, check=False)
+        U, k = Potential.from_functions(loss, self.gradient, self.hessian, dim=self.dim, check=False), self.dim
+        hess = replace(U.hess, derivative=Opaque(self.third, k, (k, k, k), name="the third derivatives of the loss"))  # type: ignore[type-var]
+        grad = replace(U.grad, derivative=hess)  # type: ignore[type-var]
+        slope = Opaque(
+            lambda x: np.einsum("...iij->...j", self.third(x)), k, (k,), name="the slope of the Laplacian of the loss"
+        )
+        return replace(U, value=replace(U.value, derivative=grad), grad=grad, hess=hess, laplacian_grad=slope)  # type: ignore[type-var]
 
     def noise(self) -> Varying:
         """The noise on the subspace as D(x)."""
