@@ -2,12 +2,14 @@
 
 from sgdyn.linalg.spectra import Spectrum
 from sgdyn.nets.alignment import aligned
+from sgdyn.nets.expansion import Cubic
 from sgdyn.nets.fisher import EmpiricalFisher, MonteCarloFisher, TrueFisher, fisher_of
 from sgdyn.nets.functions import torch_potential
 from sgdyn.nets.gauss_newton import GaussNewton
 from sgdyn.nets.gradient_noise import GradientNoise
 from sgdyn.nets.hessian import Hessian
 from sgdyn.nets.jacobian import Jacobian
+from sgdyn.nets.low_rank import FullModel, full_model
 from sgdyn.nets.minimum import minimize
 from sgdyn.nets.network import Network
 from sgdyn.nets.schemes import SGD, SGLD, SVAG, GaussianNoise
@@ -19,7 +21,9 @@ __all__ = [
     "SGD",
     "SGLD",
     "SVAG",
+    "Cubic",
     "EmpiricalFisher",
+    "FullModel",
     "GaussNewton",
     "GaussianNoise",
     "GradientNoise",
@@ -34,6 +38,7 @@ __all__ = [
     "TrueFisher",
     "aligned",
     "fisher_of",
+    "full_model",
     "local_model",
     "minimize",
     "subspace",

@@ -170,4 +170,7 @@ def _by_rows(network: Network, path: str, module: nn.Module, ends: dict[str, sli
         raise Unsupported(
             f"{type(module).__name__} has no gradients by sample ({str(error).splitlines()[0]})"
         ) from error
-    return [Rows(place, torch.stack([call[name].flatten(1) for call in calls]).sum(0)) for name, place in ends.items()]
+    return [
+        Rows(place, torch.stack([call[name].reshape(len(call[name]), -1) for call in calls]).sum(0))
+        for name, place in ends.items()
+    ]

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sgdyn.nets.gradient_noise import GradientNoise
     from sgdyn.nets.hessian import Hessian
     from sgdyn.nets.jacobian import Jacobian
+    from sgdyn.nets.low_rank import FullModel
     from sgdyn.nets.subspace import Subspace
     from sgdyn.problem import Langevin, Momentum
 
@@ -210,13 +211,21 @@ class Network:
         return minimize(self, **options)
 
     def subspace(self, k: int = 20, **options: Any) -> Subspace:
-        """H and D in the span of the k top eigenvectors of H, or of `basis=` (see `sgdyn.nets.subspace`)."""
+        """H and D in the span of the k top eigenvectors of H, or of other `directions=` (see `sgdyn.nets.subspace`)."""
         from sgdyn.nets.subspace import subspace
 
         return subspace(self, k, **options)
 
     def local_model(
-        self, k: int = 20, *, lr: float, batch: int, momentum: float = 0.0, sampler: str = "replacement"
-    ) -> Langevin | Momentum:
-        """SGD near the weights as a process in the span of the k top Hessian directions: `subspace(k).local_model(...)`."""
-        return self.subspace(k).local_model(lr=lr, batch=batch, momentum=momentum, sampler=sampler)
+        self, k: int = 20, *, lr: float, batch: int, momentum: float = 0.0, sampler: str = "replacement",
+        directions: str | ArrayLike = "hessian", cubic: bool = False, noise: str = "constant",
+    ) -> Langevin | Momentum:  # fmt: skip
+        """SGD near the weights as a process in the span of the k top Hessian directions: `subspace(k, directions=...).local_model(...)`."""
+        space = self.subspace(k, directions=directions)
+        return space.local_model(lr=lr, batch=batch, momentum=momentum, sampler=sampler, cubic=cubic, noise=noise)
+
+    def full_model(self, k: int = 20, *, lr: float, batch: int, **options: Any) -> FullModel:
+        """SGD in the whole weight space, H and D of low rank plus floors that keep their traces (see `sgdyn.nets.full_model`)."""
+        from sgdyn.nets.low_rank import full_model
+
+        return full_model(self, k, lr=lr, batch=batch, **options)
