@@ -2,8 +2,11 @@ from .autoregression import LinearDynamics as LinearDynamics
 from .autoregression import linear as linear
 from .comparison import Comparison as Comparison
 from .comparison import compare as compare
+from .escapes import Escape as Escape
+from .escapes import escape as escape
 from .findings import Finding as Finding
 from .findings import Validity as Validity
+from .predictions import EscapeComparison as EscapeComparison
 from .reversals import Irreversibility as Irreversibility
 from .reversals import irreversibility as irreversibility
 from .spectra import Correlations as Correlations

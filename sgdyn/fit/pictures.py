@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 BLUE, ORANGE, GREY = "#0072b2", "#e69f00", "#7f7f7f"
 
@@ -78,7 +79,33 @@ def validity(found: Any, ax: Any) -> None:
     )
 
 
+def escape(found: Any, ax: Any) -> None:
+    """The part of stays that last longer than t (Kaplan and Meier), dashed as if they had no memory."""
+    for i, (name, color) in enumerate(zip(found.names, (BLUE, ORANGE, "#009e73", "#d55e00", "#cc79a7"), strict=False)):
+        stays = found.sojourns.of(i)
+        ended = stays.next >= 0
+        if not ended.any():
+            continue
+        longer = stats.ecdf(stats.CensoredData(uncensored=stays.length[ended], right=stays.length[~ended])).sf
+        ax.step(
+            longer.quantiles, longer.probabilities, where="post", color=color, label=f"{name} ({ended.sum()} ended)"
+        )
+        ax.plot(longer.quantiles, np.exp(found.generator[i, i] * longer.quantiles), color=color, ls="--", lw=0.8)
+    ax.set(xlabel="time in a basin", ylabel="part that stays longer", yscale="log", title="dashed: without memory")
+    ax.legend()
+
+
+def escapes_compared(found: Any, ax: Any) -> None:
+    """Measured over predicted rates, a line for each theory and transition."""
+    places = np.arange(len(found.rows))[::-1]
+    for place, row in zip(places, found.rows, strict=True):
+        ax.errorbar(float(row.ratio.value), place, xerr=float(row.ratio.error), fmt="o", ms=4, capsize=2, color=BLUE)
+    ax.axvline(1.0, color=GREY, lw=0.8, ls="--")
+    names = [f"{row.start} -> {row.end}, {row.theory}" for row in found.rows]
+    ax.set(yticks=places, yticklabels=names, xlabel="measured over predicted rate")
+
+
 FITS = {
     "LinearDynamics": dynamics, "Confinement": confinement, "Balance": balance, "Irreversibility": irreversibility,
-    "Correlations": correlations, "Validity": validity,
+    "Correlations": correlations, "Validity": validity, "Escape": escape, "EscapeComparison": escapes_compared,
 }  # fmt: skip
