@@ -2,6 +2,8 @@ from .autoregression import LinearDynamics as LinearDynamics
 from .autoregression import linear as linear
 from .comparison import Comparison as Comparison
 from .comparison import compare as compare
+from .energies import KineticEnergy as KineticEnergy
+from .energies import kinetic_energy as kinetic_energy
 from .escapes import Escape as Escape
 from .escapes import escape as escape
 from .findings import Finding as Finding

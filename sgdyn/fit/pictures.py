@@ -105,7 +105,19 @@ def escapes_compared(found: Any, ax: Any) -> None:
     ax.set(yticks=places, yticklabels=names, xlabel="measured over predicted rate")
 
 
+def kinetic_energy(found: Any, ax: Any) -> None:
+    """v²/2 against the fitted law, each about the means of its replica."""
+    a, b = np.nan_to_num(np.asarray(found.coefficients.value))
+    law = -(a * found.U + b * found.S)
+    law, kinetic = (part - part.mean(axis=1, keepdims=True) for part in (law, found.kinetic))
+    chosen = slice(None, None, max(1, law.size // 4000))
+    ax.plot(law.ravel()[chosen], kinetic.ravel()[chosen], ".", ms=2, color=BLUE, rasterized=True)
+    ax.axline((0, 0), slope=1, color=GREY, lw=0.8, ls="--")
+    ax.set(xlabel="$-(a U + b S)$, about its mean", ylabel="$v^2/2$, about its mean", title=f"$R^2$ = {found.R2:.3f}")
+
+
 FITS = {
     "LinearDynamics": dynamics, "Confinement": confinement, "Balance": balance, "Irreversibility": irreversibility,
     "Correlations": correlations, "Validity": validity, "Escape": escape, "EscapeComparison": escapes_compared,
+    "KineticEnergy": kinetic_energy,
 }  # fmt: skip

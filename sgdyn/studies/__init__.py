@@ -11,7 +11,16 @@ from typing import Any
 
 import numpy as np
 
-NAMES = ("anisotropy", "connectivity", "escape_time", "limit_cycles", "reachability", "sampler", "sharp_minima")
+NAMES = (
+    "anisotropy",
+    "connectivity",
+    "escape_time",
+    "limit_cycles",
+    "network_escape",
+    "reachability",
+    "sampler",
+    "sharp_minima",
+)
 
 
 def load(name: str) -> Any:
