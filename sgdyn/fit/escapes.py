@@ -191,11 +191,11 @@ def _result(names: tuple[str, ...], stays: Sojourns, confidence: float, missed: 
     with np.errstate(invalid="ignore"):
         value = np.where(off, counts / known, 0.0)
         error = np.where(off, np.sqrt(np.maximum(counts, 1)) / known, 0.0)
-    limits = (np.where(off, limit, 0.0) for limit in interval(counts, known, confidence))
+    lower, upper = (np.where(off, limit, 0.0) for limit in interval(counts, known, confidence))
     shapes = [waiting_shape(stays.of(i)) for i in range(len(names))]
-    shape = Estimate(*(np.array([getattr(each, part) for each in shapes]) for part in ("value", "error")), "Weibull's law")  # fmt: skip
+    shape = Estimate(np.array([e.value for e in shapes]), np.array([e.error for e in shapes]), "Weibull's law")
     rates = Estimate(value, error, f"{int(counts.sum())} transitions, maximum likelihood of a Markov chain")
-    bare = Escape(names, counts, exposure, rates, *limits, confidence, shape, missed, stays)
+    bare = Escape(names, counts, exposure, rates, lower, upper, confidence, shape, missed, stays)
     return replace(bare, warnings=_warnings(bare, dt))
 
 

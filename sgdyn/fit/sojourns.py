@@ -37,7 +37,7 @@ class Sojourns:
 
     def exposure(self, basins: int) -> Floats:
         """The time spent in each basin by all replicas together."""
-        return np.bincount(self.basin, weights=self.length, minlength=basins)
+        return np.asarray(np.bincount(self.basin, weights=self.length, minlength=basins), dtype=np.float64)
 
     def of(self, basin: int) -> Sojourns:
         """Those in one basin."""

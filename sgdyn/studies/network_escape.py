@@ -29,8 +29,8 @@ class Config:
     sizes: int = 4
     amplified: int = 4
     levels: int = 4
-    replicas: int = 600
-    t: float = 250.0
+    replicas: int = 500
+    t: float = 200.0
     cells: int = 60
     gain: float = 4.0
     seed: int = 0
@@ -59,7 +59,7 @@ class Unit(nn.Module):
 
 def data() -> tuple[Any, Any]:
     """Inputs (42, 1) and labels (42, 1): - below -1/2, + below 0, - below 1/2, + beyond."""
-    lines = [np.linspace(*ends, n) for *ends, n in ((-1.5, -0.5, 12), (-0.5, 0, 9), (0, 0.5, 9), (0.5, 1.5, 12))]
+    lines = [np.linspace(a, b, n) for a, b, n in ((-1.5, -0.5, 12), (-0.5, 0, 9), (0, 0.5, 9), (0.5, 1.5, 12))]
     labels = [np.full(len(line), sign) for line, sign in zip(lines, (-1.0, 1.0, -1.0, 1.0), strict=True)]
     return np.concatenate(lines)[:, None], np.concatenate(labels)[:, None]
 
