@@ -30,7 +30,7 @@ class Config:
     amplified: int = 4
     levels: int = 4
     replicas: int = 500
-    t: float = 200.0
+    t: float = 180.0
     cells: int = 60
     gain: float = 4.0
     seed: int = 0
@@ -75,15 +75,16 @@ def run(config: Config) -> dict[str, Any]:
     space = net.subspace(2, basis=np.eye(2))
     shifted = [tuple(np.subtract(side, c)) for side, c in zip(BOX, CENTER, strict=True)]
     points = sg.critical_points(space.potential(), shifted)
-    minima = space.embed(points.minima)
-    predicted = _predicted(config, space, points.minima[0], shifted)
+    wells = points.minima[np.argsort(points.minima[:, 1])]
+    minima = space.embed(wells)
+    predicted = _predicted(config, space, wells[0], shifted)
     found: dict[str, Any] = {
         "minima": minima,
         "saddle": space.embed(points.saddles[0]),
         **_landscape(space),
         **predicted,
     }
-    found["barrier"] = float(np.ptp(space.potential()(np.stack([points.minima[0], points.saddles[0]]))))
+    found["barrier"] = float(np.ptp(space.potential()(np.stack([wells[0], points.saddles[0]]))))
     batches = config.smallest * 2 ** np.arange(config.sizes)
     levels = 2 ** np.arange(1, config.levels)
     for name, scheme in zip(SCHEMES, (None, sg.nets.GaussianNoise()), strict=True):
@@ -165,7 +166,9 @@ def draw(config: Config, arrays: dict[str, Any]) -> Figure:
 
 def _draw_landscape(arrays: dict[str, Any], ax: Any) -> None:
     ax.contourf(arrays["b"], arrays["a"], arrays["loss"], levels=25, cmap="Blues_r", alpha=0.8)
-    lines = ax.contour(arrays["b"], arrays["a"], arrays["D"], levels=5, colors=sg.plot.ORANGE, linewidths=0.8)
+    lines = ax.contour(
+        arrays["b"], arrays["a"], arrays["D"], levels=[0.5, 1, 2, 4, 8, 16], colors=sg.plot.ORANGE, linewidths=0.8
+    )
     ax.clabel(lines, fontsize=6)
     ax.plot(arrays["minima"][:, 1], arrays["minima"][:, 0], "o", color=sg.plot.RED, label="minima")
     ax.plot(arrays["saddle"][1], arrays["saddle"][0], "x", color=sg.plot.RED, label="saddle")

@@ -17,7 +17,7 @@ def valley(x):
     return 0.5 * x[0] ** 2 + 0.25 * x[0] ** 4 + 0.8 * x[1] ** 2 * (1 + 0.5 * x[0] ** 2)
 
 
-def motion(force, replicas=3, times=800, dt=0.02, seed=0):
+def motion(force, replicas=3, times=500, dt=0.02, seed=0):
     """Leapfrog motion (x, v), each (replica, time, 2), whose energy is conserved to dt²."""
     rng = np.random.default_rng(seed)
     x, v = rng.normal(size=(2, replicas, 2))
@@ -73,7 +73,7 @@ def test_units_go_along():
 
 def test_a_diffusion_has_no_velocity():
     """Overdamped: v² is noise, twice as large over half the time; nothing is explained, and the linear process does as well."""
-    path = sg.simulate(sg.Langevin(valley, 0.3), np.zeros((6, 2)), t=60.0, dt=0.01, n_paths=6, save=1200, seed=1)
+    path = sg.simulate(sg.Langevin(valley, 0.3), np.zeros((6, 2)), t=30.0, dt=0.01, n_paths=6, save=600, seed=1)
     found = sg.fit.kinetic_energy(path.x, valley, dt=0.05, c=1.0, surrogates=99)
     assert not found.holds and "there is no velocity" in found.reasons[0]
     assert 1.8 < float(found.roughness) < 2.1 and found.R2 < 0.02
@@ -113,8 +113,8 @@ def test_null_models_are_calibrated():
         chances = []
         for x in several:
             motion = Motion.of(series(x, 0.1), valley, None, 1.0, None)
-            drawn = [fitted(motion.regression(y)) for y in islice(walks(motion.run, NULLS[name](motion.run), rng), 39)]
-            chances.append((1 + np.sum(np.array(drawn) >= fitted(motion.regression()))) / 40)
+            drawn = [fitted(motion.regression(y)) for y in islice(walks(motion.run, NULLS[name](motion.run), rng), 29)]
+            chances.append((1 + np.sum(np.array(drawn) >= fitted(motion.regression()))) / 30)
         assert 0.33 < np.mean(chances) < 0.67 and np.std(chances) > 0.18
         assert np.mean(np.array(chances) <= 0.1) <= 0.3
 
