@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import linalg
 
 from sgdyn import checks
 from sgdyn.estimate import Estimate, rounded
@@ -62,9 +63,7 @@ class Escape(Printed):
 
     def rate(self, start: Any, end: Any) -> Estimate:
         """From one basin to another. Where nothing was seen, its warning says below what it lies."""
-        i, j = self.index(start), self.index(end)
-        if i == j:
-            raise ValueError(f"got start = end = {self.names[i]!r}, expected two basins")
+        i, j = self._pair(start, end)
         value, error = float(self.rates.value[i, j]), float(self.rates.error[i, j])
         unseen = () if self.counts[i, j] else (self._unseen(i, j),)
         return Estimate(value, error, f"{self.counts[i, j]} transitions in {self.exposure[i]:.4g}", None, unseen)
@@ -74,9 +73,7 @@ class Escape(Printed):
 
         Raises ValueError where some basin on the way was never left.
         """
-        i, j = self.index(start), self.index(end)
-        if i == j:
-            raise ValueError(f"got start = end = {self.names[i]!r}, expected two basins")
+        i, j = self._pair(start, end)
         rest = [k for k in range(len(self.names)) if k != j and self.exposure[k] > 0]
         inner = -self.generator[np.ix_(rest, rest)]
         if i not in rest or np.linalg.matrix_rank(inner) < len(rest):
@@ -89,6 +86,32 @@ class Escape(Printed):
         slopes = visits[rest.index(i)][:, None] * (times[None, :] - times[rest][:, None])
         error = float(np.sqrt(np.nansum((slopes * np.asarray(self.rates.error)[rest] * (self.counts[rest] > 0)) ** 2)))
         return Estimate(float(times[i]), error, f"Markov chain of {int(self.counts.sum())} transitions")
+
+    def reached(self, start: Any, end: Any, t: float) -> Estimate:
+        """The probability of the chain to have been in `end` by the time t after `start`, beside `sgdyn.reach`; error to first order in those of the rates."""
+        i, j = self._pair(start, end)
+        duration, rates = checks.positive("t", t), np.nan_to_num(np.asarray(self.rates.value))
+
+        def probability(rates: Floats) -> float:
+            absorbed = np.delete(rates, j, axis=0)
+            inner = np.delete(absorbed, j, axis=1) - np.diag(absorbed.sum(axis=1))
+            return float(1 - linalg.expm(inner * duration)[i - (i > j)].sum())
+
+        value, square = probability(rates), 0.0
+        for a, b in zip(*np.nonzero(self.counts), strict=True):
+            moved = rates.copy()
+            moved[a, b] += 1e-6 * rates[a, b]
+            square += ((probability(moved) - value) / (1e-6 * rates[a, b]) * float(self.rates.error[a, b])) ** 2
+        unseen = () if self.counts[:, j].any() else (self._unseen(i, j),)
+        return Estimate(
+            value, float(np.sqrt(square)), f"Markov chain of {int(self.counts.sum())} transitions", None, unseen
+        )
+
+    def _pair(self, start: Any, end: Any) -> tuple[int, int]:
+        i, j = self.index(start), self.index(end)
+        if i == j:
+            raise ValueError(f"got start = end = {self.names[i]!r}, expected two basins")
+        return i, j
 
     def compare(self, predictions: Mapping[str, Any] | None = None, *, times: Mapping[str, Any] | None = None) -> EscapeComparison:  # fmt: skip
         """Rates of theories beside the measured ones, with pulls: {"Kramers": {("left", "right"): rate}}, or mean `times`, taken as 1/rate.

@@ -91,6 +91,8 @@ def test_three_basins_give_their_rates_and_mean_times(rng):
     exact = np.linalg.solve(-Q[:2, :2], np.ones(2))[0]
     assert found.time("a", "c").agrees(exact) and found.time("a", "c").error < 0.05 * exact
     np.testing.assert_allclose(found.generator.sum(axis=1), 0, atol=1e-12)
+    soon = found.reached("a", "c", 20.0)
+    assert soon.agrees(1 - linalg.expm(Q[:2, :2] * 20.0)[0].sum()) and 0 < soon.error < 0.08 * float(soon)
     # a and c are not neighbours: what is seen are double jumps between two looks
     assert float(found.rate("a", "c")) < 0.05 * Q[0, 1]
 
@@ -121,7 +123,11 @@ def test_unfinished_stays_do_not_bias(rng):
     x = chain([[-0.01, 0.01], [0.0, 0.0]], 4000, 40, 0.5, rng)
     found = sg.fit.escape(x, TWO, dt=0.5)
     finished = found.sojourns.of(0).length[found.sojourns.of(0).next >= 0]
-    assert found.rate("0", "1").agrees(0.01) and finished.mean() < 0.2 * 100
+    rate = found.rate("0", "1")
+    soon = found.reached("0", "1", 30.0)
+    assert float(soon) == pytest.approx(1 - np.exp(-30 * float(rate)), rel=1e-9)
+    assert soon.error == pytest.approx(30 * rate.error * np.exp(-30 * float(rate)), rel=1e-4)
+    assert rate.agrees(0.01) and finished.mean() < 0.2 * 100
     assert abs(found.shape.value[0] - 1) < 4 * found.shape.error[0] and found.shape.error[0] < 0.05
 
 
