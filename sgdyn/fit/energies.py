@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -18,6 +19,7 @@ from sgdyn.fit.surrogates import NULLS, shifted, walks
 from sgdyn.nets.recording import Recording
 from sgdyn.potentials import Potential
 from sgdyn.printing import Printed
+from sgdyn.progress import Progress, progress
 
 Floats = NDArray[np.float64]
 
@@ -63,7 +65,11 @@ class KineticEnergy(Printed):
         if a - CERTAIN * error <= 0:
             sign = "negative: v² is large where U is, as on steep slopes" if a + CERTAIN * error < 0 else "not positive beyond doubt"  # fmt: skip
             found.append(f"a = {rounded(a, error)} is {sign}")
-        found += [f"{name} do as well (chance {chance:.2g})" for name, chance in self.chances.items() if chance > RISK]
+        found += [
+            f"the null model {name!r} does as well (chance {chance:.2g})"
+            for name, chance in self.chances.items()
+            if chance > RISK
+        ]
         if self.R2 < EXPLAINED:
             found.append(f"it explains {max(self.R2, 0.0):.1%} of the variance of v²/2 outside of what it was fitted to")  # fmt: skip
         if np.isfinite(self.descent) and self.descent >= self.R2:
@@ -112,7 +118,8 @@ def kinetic_energy(
 
     Null models: "shifted runs" (v² against U and S at times shifted by chance, replica by replica: what slow series make of each other);
     and with a `Potential` "free diffusion" (random walks with the increments' covariance) and "linear process" (that of `fit.linear`), which
-    know nothing of the law. Raises ValueError as `fit.linear` does for bad arrays, for U and S of other shapes or not finite, fewer than 99 surrogates.
+    know nothing of the law. They take U and its Hessian `surrogates` times along the run each: for a network's own potential type fewer, or
+    `sg.tabulated` values of it. Ctrl-C returns what is done. Raises ValueError as `fit.linear` does for bad arrays, for U and S of other shapes or not finite, fewer than 99 surrogates.
     Source of the law: Achille, Mbeng, Soatto, arXiv:1810.02440v1, eq. (15, 16), with S = log|H|/d; there it has no null model.
     """
     run = series(recording, dt, momentum=True)
@@ -131,21 +138,36 @@ def kinetic_energy(
 
 
 def _nulls(motion: Motion, law: Regression, count: int, seed: int) -> tuple[dict[str, Floats], tuple[str, ...]]:
-    """R2 of the surrogates of each kind (count,), and why a kind is missing."""
+    """R2 of the surrogates of each kind (count,), and why a kind is missing. Ctrl-C leaves out those that are not complete."""
     rng = np.random.default_rng(seed)
-    drawn = {"shifted runs": np.array([fitted(r) for r in islice(shifted(law, rng), count)])}
-    if not isinstance(motion.U, Potential) or motion.S is not None:
-        return drawn, (
-            "free diffusion and linear process need U as a Potential and S of its Hessian: they were left out",
-        )
-    notes = []
-    for name, step in NULLS.items():
-        paths = walks(motion.run, step(motion.run), rng)
-        try:
-            drawn[name] = np.array([fitted(motion.regression(x)) for x in islice(paths, count)])
-        except (ValueError, FloatingPointError) as reason:
-            notes.append(f"{name} was left out: {reason}")
+    kinds: dict[str, Iterator[Regression]] = {"shifted runs": shifted(law, rng)}
+    notes: list[str] = []
+    if isinstance(motion.U, Potential) and motion.S is None:
+        kinds |= {n: map(motion.regression, walks(motion.run, step(motion.run), rng)) for n, step in NULLS.items()}
+    else:
+        notes.append("free diffusion and linear process need U as a Potential and S of its Hessian: they were left out")
+    drawn: dict[str, Floats] = {}
+    with progress("null models") as tell:
+        for number, (name, runs) in enumerate(kinds.items()):
+            tell.stage(number, len(kinds))
+            try:
+                drawn[name] = _drawn(runs, count, tell)
+            except (ValueError, FloatingPointError) as reason:
+                notes.append(f"{name} was left out: {reason}")
+            except KeyboardInterrupt:
+                if not drawn:
+                    raise
+                notes.append(f"interrupted: {' and '.join(list(kinds)[number:])} left out")
+                break
     return drawn, tuple(notes)
+
+
+def _drawn(runs: Iterator[Regression], count: int, tell: Progress) -> Floats:
+    found = []
+    for r in islice(runs, count):
+        found.append(fitted(r))
+        tell(len(found) / count)
+    return np.array(found)
 
 
 def _coefficients(law: Regression, kept: list[int], run: Series) -> tuple[Estimate, float]:
