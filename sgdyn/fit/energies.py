@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -149,9 +150,8 @@ def _nulls(motion: Motion, law: Regression, count: int, seed: int) -> tuple[dict
     drawn: dict[str, Floats] = {}
     with progress("null models") as tell:
         for number, (name, runs) in enumerate(kinds.items()):
-            tell.stage(number, len(kinds))
             try:
-                drawn[name] = _drawn(runs, count, tell)
+                drawn[name] = _drawn(runs, count, partial(_share, tell, number, len(kinds)))
             except (ValueError, FloatingPointError) as reason:
                 notes.append(f"{name} was left out: {reason}")
             except KeyboardInterrupt:
@@ -160,6 +160,10 @@ def _nulls(motion: Motion, law: Regression, count: int, seed: int) -> tuple[dict
                 notes.append(f"interrupted: {' and '.join(list(kinds)[number:])} left out")
                 break
     return drawn, tuple(notes)
+
+
+def _share(tell: Progress, number: int, kinds: int, done: float) -> None:
+    tell((number + done) / kinds)
 
 
 def _drawn(runs: Iterator[Regression], count: int, tell: Progress) -> Floats:

@@ -119,6 +119,16 @@ def test_null_models_are_calibrated():
         assert np.mean(np.array(chances) <= 0.1) <= 0.3
 
 
+def test_ctrl_c_keeps_the_null_models_that_are_done(monkeypatch, rng):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr("sgdyn.fit.energies.walks", interrupted)
+    found = sg.fit.kinetic_energy(rng.normal(size=(2, 60, 2)), valley, dt=1.0, c=1.0)
+    assert list(found.nulls) == ["shifted runs"] and any("interrupted" in note for note in found.warnings)
+
+
 def test_bad_input_is_refused(rng):
     x = rng.normal(size=(2, 60, 2))
     for options, words in (

@@ -6,7 +6,7 @@ import pytest
 import sgdyn as sg
 from sgdyn.studies import network_escape as study
 
-CONFIG = study.Config(sizes=2, levels=2, replicas=60, t=60.0, cells=40)
+CONFIG = study.Config(smallest=4, sizes=1, levels=2, replicas=60, t=60.0, cells=40)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def test_measured_rates_have_errors_and_a_picture(arrays):
     for name in ("SGD", "Gaussian noise", "SVAG"):
         rate, error, lower, upper = arrays[name][:, :4].T
         assert np.all((lower < rate) & (rate < upper) & (error > 0) & np.isfinite(error))
-    gauss = sg.Estimate(arrays["Gaussian noise"][1, 0], arrays["Gaussian noise"][1, 1], "run")
+    gauss = sg.Estimate(*arrays["Gaussian noise"][0, :2], "run")
     assert gauss.agrees(arrays["diffusion"][0])
     assert "SGD escapes" in study.summary(CONFIG, arrays)
     assert len(study.draw(CONFIG, arrays).axes) == 3
