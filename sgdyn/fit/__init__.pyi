@@ -8,6 +8,10 @@ from .escapes import Escape as Escape
 from .escapes import escape as escape
 from .findings import Finding as Finding
 from .findings import Validity as Validity
+from .forces import ForceInference as ForceInference
+from .forces import force_inference as force_inference
+from .nonparametric import KramersMoyal as KramersMoyal
+from .nonparametric import kramers_moyal as kramers_moyal
 from .predictions import EscapeComparison as EscapeComparison
 from .reversals import Irreversibility as Irreversibility
 from .reversals import irreversibility as irreversibility

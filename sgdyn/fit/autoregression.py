@@ -11,6 +11,7 @@ from scipy import linalg
 
 from sgdyn.estimate import Estimate
 from sgdyn.fit.stretches import Series, jackknife, series
+from sgdyn.fit.transitions import modes
 from sgdyn.nets.recording import Recording
 from sgdyn.noise import nearest_covariance
 from sgdyn.printing import Printed
@@ -133,17 +134,11 @@ def _regression(total: Floats) -> tuple[Floats, Floats, Floats]:
 
 
 def _dynamics(total: Floats, dt: float) -> tuple[Floats, Floats, Floats]:
-    """(F, T D, center). Sigma's modes decay at the sums of two rates."""
+    """(F, T D, center)."""
     offset, A, Sigma = _regression(total)
-    kept, V = np.linalg.eig(A)
-    _refuse_coarse(kept)
-    rates = -np.log(kept.astype(complex)) / dt
-    W = np.linalg.inv(V)
-    pairs = rates[:, None] + rates.conj()[None, :]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        strength = np.where(np.abs(pairs * dt) > 1e-12, pairs / -np.expm1(-pairs * dt), 1 / dt)
-    noise = (V @ (W @ Sigma @ W.conj().T * strength) @ V.conj().T).real / 2
-    return (V @ (rates[:, None] * W)).real, noise, linalg.lstsq(np.eye(len(A)) - A, offset)[0]
+    found = modes(A, dt)
+    _refuse_coarse(found.kept)
+    return found.function(found.rates), found.white(Sigma), linalg.lstsq(np.eye(len(A)) - A, offset)[0]
 
 
 def _refuse_coarse(kept: NDArray[Any]) -> None:

@@ -116,8 +116,42 @@ def kinetic_energy(found: Any, ax: Any) -> None:
     ax.set(xlabel="$-(a U + b S)$, about its mean", ylabel="$v^2/2$, about its mean", title=f"$R^2$ = {found.R2:.3f}")
 
 
+def kramers_moyal(found: Any, ax: Any) -> None:
+    """Drift and noise with their errors along a line; in two dimensions the drift as arrows over the trace of the noise."""
+    x, known = found.points, found.known
+    if found.dim == 1:
+        for part, color, name in ((found.drift, BLUE, "$F(x)$"), (found.noise, ORANGE, "$T D(x)$")):
+            value, error = (np.reshape(p[known], -1) for p in (part.value, part.error))
+            ax.errorbar(x[known, 0], value, error, fmt="o-", ms=3, lw=0.8, capsize=2, color=color, label=name)
+        ax.axhline(0, color=GREY, lw=0.8)
+        ax.set(xlabel="$x$", title="fitted drift and diffusion")
+        ax.legend()
+        return
+    size = np.trace(found.noise.value[known], axis1=-2, axis2=-1)
+    marks = ax.scatter(*x[known, :2].T, c=size, s=12, cmap="Blues")
+    ax.figure.colorbar(marks, ax=ax, label="tr $T D$")
+    ax.quiver(*x[known, :2].T, *found.drift.value[known, :2].T, color=GREY, width=0.004)
+    ax.set(xlabel="$x_0$", ylabel="$x_1$", title="fitted drift and diffusion")
+
+
+def force_inference(found: Any, ax: Any) -> None:
+    """Coefficients of each component's drift."""
+    value, error = found.coefficients.value, found.coefficients.error
+    places = np.arange(value.shape[1])
+    for i, (row, spread) in enumerate(zip(value, error, strict=True)):
+        ax.errorbar(places + 0.1 * i, row, spread, fmt="o", ms=3, capsize=2, label=f"$F_{{{i}}}$")
+    ax.axhline(0, color=GREY, lw=0.8)
+    ax.set(
+        xlabel="function",
+        ylabel="coefficient",
+        title=f"drift: {found.information.value:.3g} bits, {found.parameters} parameters",
+    )
+    ax.legend()
+
+
 FITS = {
     "LinearDynamics": dynamics, "Confinement": confinement, "Balance": balance, "Irreversibility": irreversibility,
-    "Correlations": correlations, "Validity": validity, "Escape": escape, "EscapeComparison": escapes_compared,
+    "Correlations": correlations, "Validity": validity,
+    "KramersMoyal": kramers_moyal, "ForceInference": force_inference, "Escape": escape, "EscapeComparison": escapes_compared,
     "KineticEnergy": kinetic_energy,
 }  # fmt: skip

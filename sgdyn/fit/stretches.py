@@ -78,14 +78,21 @@ def jackknife(whole: Floats, statistic: Callable[[Floats], tuple[Floats, ...]], 
 
     Source: Künsch, Annals of Statistics 17, 1217 (1989), of blocks of a stationary process; Efron, Stein, ibid. 9, 586 (1981).
     """
-    count = len(whole)
+    central, parts = left_out(whole, statistic)
+    return tuple(combined(value, part, len(whole), method) for value, part in zip(central, parts, strict=True))
+
+
+def left_out(
+    whole: Floats, statistic: Callable[[Floats], tuple[Floats, ...]]
+) -> tuple[tuple[Floats, ...], tuple[Floats, ...]]:
+    """The functions of the sums over all stretches, and of the sums without each stretch (stretch, ...)."""
     total = whole.sum(axis=0)
-    central = statistic(total)
     parts = list(zip(*(statistic(total - stretch) for stretch in whole), strict=True))
-    return tuple(_combined(value, np.array(part), count, method) for value, part in zip(central, parts, strict=True))
+    return statistic(total), tuple(np.array(part) for part in parts)
 
 
-def _combined(value: Floats, parts: Floats, count: int, method: str) -> Estimate:
+def combined(value: Floats, parts: Floats, count: int, method: str) -> Estimate:
+    """A value with its jackknife error, from its values without each of `count` parts."""
     mean = parts.mean(axis=0)
     error = np.sqrt((count - 1) * np.mean((parts - mean) ** 2, axis=0))
     return Estimate(value - (count - 1) * (mean - value), error, method)

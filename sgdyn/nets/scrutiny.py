@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from sgdyn.nets.network import Network
 
 
+HALF = 1e-4
+"""Rounding of half precision is larger: losses are then compared in double precision, where the model allows it."""
+COARSEST = 0.1
+"""Relative difference of losses that is still rounding, of half precision."""
 STEPS = (1e-8, 1e-6, 1e-3)
 """Lengths of the steps along which second derivatives are compared with differences, each in another direction: small ones meet no kinks, large ones
 are above the rounding of layers that insist on single precision."""
@@ -36,6 +41,10 @@ def refuse_train_mode(model: nn.Module) -> None:
                 raise ValueError(
                     f"got {where} without running statistics: a sample's loss then depends on its batch, in evaluation mode too; type track_running_stats=True and train it, or nn.GroupNorm"
                 )
+        if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.scale_grad_by_freq:
+            raise ValueError(
+                f"got {where} with scale_grad_by_freq: a sample's gradient then depends on its batch; type module.scale_grad_by_freq = False"
+            )
         if module.training and isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0:
             raise ValueError(
                 f"got {where} in train mode: losses are random; type dropout='eval' (or model.eval()), or dropout=0 for one fixed mask by that seed"
@@ -52,22 +61,37 @@ def inspect(network: Network) -> Derivatives:
 
     Raises ValueError for models or losses that fail, that are random, that change their buffers, or that mix samples.
     """
-    refuse_ignored(network.loss, network.y)
+    if network.unit == "sample":
+        refuse_ignored(network.loss, network.y)
+    _warn_of_short_products(network)
     rows = spread(network.n, network.chunk).to(network.weights.device)
     x, y = take(network.x, rows), network.y[rows]
     with torch.no_grad():
         before = random_states(rows.device)
         output = _fixed_output(network, x)
-        check_shapes(network.loss, logits_of(output), y)
-        losses = _attempt(network, lambda: network.losses(network.weights, x, y))
+        if network.unit == "sample":
+            check_shapes(network.loss, logits_of(output), y)
+        losses: Tensor = _attempt(network, lambda: network.loss_of(output, y))
         _check_values(losses, len(y))
         if random_states(rows.device) != before or not torch.equal(losses, network.losses(network.weights, x, y)):
             raise ValueError(
                 "got a model that is random (different losses for the same weights and samples), expected a deterministic model; type model.eval()"
             )
         _check_independence(network, x, y, losses)
-        _check_mean(network.loss, output, y, losses)
+        if network.unit == "sample":
+            _check_mean(network.loss, output, y, losses)
     return _ways(network, take(x, slice(2)), y[:2])
+
+
+def _warn_of_short_products(network: Network) -> None:
+    """A GPU's convolutions of single precision have 10 bits, unless torch is told otherwise."""
+    convolutions = any(isinstance(module, nn.modules.conv._ConvNd) for module in network.model.modules())
+    short = network.weights.is_cuda and network.weights.dtype == torch.float32
+    if convolutions and short and torch.backends.cudnn.allow_tf32:
+        warnings.warn(
+            "got convolutions in TF32, which has 10 bits: products have three digits; type torch.backends.cudnn.allow_tf32 = False for seven",
+            stacklevel=5,
+        )
 
 
 def _attempt(network: Network, evaluate: Callable[[], Tensor]) -> Tensor:
@@ -113,8 +137,16 @@ def _check_values(losses: Tensor, count: int) -> None:
 
 def _check_independence(network: Network, x: Tree, y: Tensor, losses: Tensor) -> None:
     """Each half of the samples, and the first and the last alone, must have the losses they have among all."""
-    for part in (slice(0, None, 2), slice(1, None, 2), slice(0, 1), slice(len(y) - 1, None)):
-        found = _attempt(network, partial(network.losses, network.weights, take(x, part), y[part]))
+    parts = (slice(0, None, 2), slice(1, None, 2), slice(0, 1), slice(len(y) - 1, None))
+    wide = _in_double(network, x, y) if torch.finfo(losses.dtype).eps > HALF else None
+    losses = losses if wide is None else wide(network.weights.double())
+    for part in parts:
+        own = None if wide is None else _in_double(network, take(x, part), y[part])
+        found = (
+            own(network.weights.double())
+            if own is not None
+            else _attempt(network, partial(network.losses, network.weights, take(x, part), y[part]))
+        )
         if found.shape != losses[part].shape or not _close(found, losses[part], losses):
             raise ValueError(
                 "got a loss that depends on the other samples of the batch, expected independent samples; type model.eval() if it holds batch norm, and give outputs and targets one shape"
@@ -134,7 +166,7 @@ def _check_mean(loss: Any, output: Tensor, y: Tensor, losses: Tensor) -> None:
 
 def _close(one: Tensor, other: Tensor, scale: Tensor) -> bool:
     """Equal to rounding, which grows with the number of terms."""
-    tolerance = 10 * float(torch.finfo(scale.dtype).eps) ** 0.5
+    tolerance = min(COARSEST, 10 * float(torch.finfo(scale.dtype).eps) ** 0.5)
     return torch.allclose(one, other, rtol=tolerance, atol=tolerance * float(scale.abs().max()))
 
 
@@ -145,11 +177,26 @@ def _ways(network: Network, x: Tree, y: Tensor) -> Derivatives:
 
     def attempt(ways: Derivatives) -> None:
         network.derivatives = ways
-        ways.along(network.of_weights(x, y), w, w)
+        _check_slope(network, ways, x, y)
         ways.curvature(network.of_weights(x, y), w, w)
         _check_curvature(network, ways, x, y)
 
     return choose(attempt)
+
+
+def _check_slope(network: Network, ways: Derivatives, x: Tree, y: Tensor) -> None:
+    """Raise RuntimeError if the derivative along a vector is not the product with the gradient, as where a model stops gradients (`detach`)."""
+    losses, w = network.of_weights(x, y), network.weights
+    slope = slope_of(losses)(w).double()
+    v = torch.randn(len(w), generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(slope)
+    v = v / v.norm() + slope / (slope.norm() + 1e-300)
+    along, exact = float(ways.along(losses, w, v.to(w)).double().sum()), float(slope @ v)
+    eps = float(torch.finfo(w.dtype).eps)
+    allowed = max(1e-3 if ways.difference else 1e-6, min(0.1, 100 * eps**0.5))
+    if abs(along - exact) > allowed * float(slope.norm()) + 1e-12:
+        raise RuntimeError(
+            "its derivatives along a vector are not those of its gradient: it stops gradients somewhere, as detach() does"
+        )
 
 
 def _check_curvature(network: Network, ways: Derivatives, x: Tree, y: Tensor) -> None:
@@ -174,7 +221,7 @@ def _check_curvature(network: Network, ways: Derivatives, x: Tree, y: Tensor) ->
 
 def _in_double(network: Network, x: Tree, y: Tensor) -> Function | None:
     """The losses of these samples in double precision, None if the model insists on its own."""
-    fixed = {**dict(network.model.named_parameters()), **network.fixed, **dict(network.buffers())}
+    fixed = {**dict(network.model.named_parameters(remove_duplicate=False)), **network.fixed, **dict(network.buffers())}
     wide = {name: _double(part.detach()) for name, part in fixed.items()}
     buffers = {name: wide[name] for name, _ in network.buffers()} | {name: wide[name] for name in network.fixed}
     a, b = mapped(_double, x), _double(y)

@@ -192,6 +192,7 @@ def test_critical_points_and_escape_on_the_real_loss(wells):
     np.testing.assert_allclose(weights[0, 0], -weights[1, 0], rtol=1e-8)
     assert space.embed(points.saddles)[0, 0] == pytest.approx(0.0, abs=1e-8)
     barrier = U(points.saddles[0]) - U(points.minima[0])
+    assert float(sg.string(U, *points.minima).barrier) == pytest.approx(barrier, rel=1e-6)
     time = sg.kramers_time(sg.Langevin(U, barrier / 8), points.minima[0], points.saddles[0])
     h, s = U.hess(points.minima[0]), U.hess(points.saddles[0])
     lowest = np.linalg.eigvalsh(s)[0]
