@@ -2,12 +2,17 @@ from .autoregression import LinearDynamics as LinearDynamics
 from .autoregression import linear as linear
 from .comparison import Comparison as Comparison
 from .comparison import compare as compare
+from .energies import KineticEnergy as KineticEnergy
+from .energies import kinetic_energy as kinetic_energy
+from .escapes import Escape as Escape
+from .escapes import escape as escape
 from .findings import Finding as Finding
 from .findings import Validity as Validity
 from .forces import ForceInference as ForceInference
 from .forces import force_inference as force_inference
 from .nonparametric import KramersMoyal as KramersMoyal
 from .nonparametric import kramers_moyal as kramers_moyal
+from .predictions import EscapeComparison as EscapeComparison
 from .reversals import Irreversibility as Irreversibility
 from .reversals import irreversibility as irreversibility
 from .spectra import Correlations as Correlations

@@ -105,6 +105,20 @@ def _stationary(F: Floats, noise: Floats) -> Floats:
     return np.asarray(linalg.solve_continuous_lyapunov(F, 2 * noise))
 
 
+@dataclass(frozen=True, eq=False)
+class Transition:
+    """x(t + dt) = offset + matrix x(t) + noise of the covariance `noise`."""
+
+    offset: Floats
+    matrix: Floats
+    noise: Floats
+
+
+def transition(run: Series) -> Transition:
+    """That of greatest likelihood between two recorded times, whether or not a process in continuous time has it."""
+    return Transition(*_regression(np.sum([_sums(x) for x in run.x], axis=0)))
+
+
 def _sums(x: Floats) -> Floats:
     """Sums of products of (1, x(t), x(t + dt)) over a stretch (1 + 2k, 1 + 2k)."""
     z = np.concatenate([np.ones((len(x) - 1, 1)), x[:-1], x[1:]], axis=1)

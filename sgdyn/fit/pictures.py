@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 BLUE, ORANGE, GREY = "#0072b2", "#e69f00", "#7f7f7f"
 
@@ -78,6 +79,43 @@ def validity(found: Any, ax: Any) -> None:
     )
 
 
+def escape(found: Any, ax: Any) -> None:
+    """The part of stays that last longer than t (Kaplan and Meier), dashed as if they had no memory."""
+    for i, (name, color) in enumerate(zip(found.names, (BLUE, ORANGE, "#009e73", "#d55e00", "#cc79a7"), strict=False)):
+        stays = found.sojourns.of(i)
+        ended = stays.next >= 0
+        if not ended.any():
+            continue
+        longer = stats.ecdf(stats.CensoredData(uncensored=stays.length[ended], right=stays.length[~ended])).sf
+        ax.step(
+            longer.quantiles, longer.probabilities, where="post", color=color, label=f"{name} ({ended.sum()} ended)"
+        )
+        ax.plot(longer.quantiles, np.exp(found.generator[i, i] * longer.quantiles), color=color, ls="--", lw=0.8)
+    ax.set(xlabel="time in a basin", ylabel="part that stays longer", yscale="log", title="dashed: without memory")
+    ax.legend()
+
+
+def escapes_compared(found: Any, ax: Any) -> None:
+    """Measured over predicted rates, a line for each theory and transition."""
+    places = np.arange(len(found.rows))[::-1]
+    for place, row in zip(places, found.rows, strict=True):
+        ax.errorbar(float(row.ratio.value), place, xerr=float(row.ratio.error), fmt="o", ms=4, capsize=2, color=BLUE)
+    ax.axvline(1.0, color=GREY, lw=0.8, ls="--")
+    names = [f"{row.start} -> {row.end}, {row.theory}" for row in found.rows]
+    ax.set(yticks=places, yticklabels=names, xlabel="measured over predicted rate")
+
+
+def kinetic_energy(found: Any, ax: Any) -> None:
+    """v²/2 against the fitted law, each about the means of its replica."""
+    a, b = np.nan_to_num(np.asarray(found.coefficients.value))
+    law = -(a * found.U + b * found.S)
+    law, kinetic = (part - part.mean(axis=1, keepdims=True) for part in (law, found.kinetic))
+    chosen = slice(None, None, max(1, law.size // 4000))
+    ax.plot(law.ravel()[chosen], kinetic.ravel()[chosen], ".", ms=2, color=BLUE, rasterized=True)
+    ax.axline((0, 0), slope=1, color=GREY, lw=0.8, ls="--")
+    ax.set(xlabel="$-(a U + b S)$, about its mean", ylabel="$v^2/2$, about its mean", title=f"$R^2$ = {found.R2:.3f}")
+
+
 def kramers_moyal(found: Any, ax: Any) -> None:
     """Drift and noise with their errors along a line; in two dimensions the drift as arrows over the trace of the noise."""
     x, known = found.points, found.known
@@ -114,5 +152,6 @@ def force_inference(found: Any, ax: Any) -> None:
 FITS = {
     "LinearDynamics": dynamics, "Confinement": confinement, "Balance": balance, "Irreversibility": irreversibility,
     "Correlations": correlations, "Validity": validity,
-    "KramersMoyal": kramers_moyal, "ForceInference": force_inference,
+    "KramersMoyal": kramers_moyal, "ForceInference": force_inference, "Escape": escape, "EscapeComparison": escapes_compared,
+    "KineticEnergy": kinetic_energy,
 }  # fmt: skip

@@ -17,6 +17,7 @@ NAMES = (
     "escape_time",
     "limit_cycles",
     "linear_scaling",
+    "network_escape",
     "noise_spectrum",
     "reachability",
     "sampler",
