@@ -2,6 +2,8 @@ from .autoregression import LinearDynamics as LinearDynamics
 from .autoregression import linear as linear
 from .comparison import Comparison as Comparison
 from .comparison import compare as compare
+from .examinations import Examination as Examination
+from .examinations import examine as examine
 from .findings import Finding as Finding
 from .findings import Validity as Validity
 from .forces import ForceInference as ForceInference

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import importlib
 import json
-import platform
 import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from sgdyn import datasets
-from sgdyn.fit import preflight
+from sgdyn.fit import minima, pages, preflight
 from sgdyn.fit.comparison import Comparison, compare
 from sgdyn.fit.evidence import evidence
 from sgdyn.nets import Network, Subspace, train
@@ -30,7 +28,6 @@ MEASURED = ("variance", "correlation_time", "Q")
 EXACT = (
     "discrete", "diffusion", "correlation_time_discrete", "correlation_time_diffusion", "Q_discrete", "Q_diffusion", "kurtosis_discrete", "memory", "noisy",
 )  # fmt: skip
-PACKAGES = ("sgdyn", "numpy", "scipy", "numba", "sympy", "torch")
 
 
 CLEAR = (ValueError, TypeError, RuntimeError)
@@ -162,8 +159,9 @@ def run_case(case: Case, folder: Path | None = None, show_progress: bool | None 
     clock = _Stopwatch(seconds)
     network = build(case)
     directions = preflight.check_network(case, network)
+    place = None if folder is None else folder / _slug(case.name)
     if case.minimize:
-        network = network.minimize()
+        network = minima.found(case, network, place)
     clock("minimum")
     subspace = network.subspace(directions)
     preflight.check_step(case, subspace)
@@ -171,7 +169,7 @@ def run_case(case: Case, folder: Path | None = None, show_progress: bool | None 
     settle, steps, every = schedule(case, subspace)
     recording = train(
         network, steps=steps, lr=case.lr, batch=case.batch, sampler=case.sampler, momentum=case.momentum, replicas=case.replicas, record=subspace,
-        every=every, seed=case.seed, checkpoint_path=None if folder is None else folder / _slug(case.name), show_progress=show_progress,
+        every=every, seed=case.seed, checkpoint_path=place, show_progress=show_progress,
     )  # fmt: skip
     if not recording.complete:
         raise KeyboardInterrupt
@@ -209,7 +207,7 @@ def run_all(
         outcomes.append(outcome)
         tell(outcome)
     np.savez_compressed(folder / "result.npz", **arrays(outcomes))
-    (folder / "manifest.json").write_text(json.dumps(manifest(outcomes), indent=1), encoding="utf-8")
+    pages.write(folder / "manifest.json", json.dumps(manifest(outcomes), indent=1))
     write_report(outcomes, folder / "report.html")
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return outcomes
@@ -246,8 +244,7 @@ def manifest(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "verdicts": {o.case.name: str(o.comparison.verdict) for o in outcomes},
         "evidence": {o.case.name: evidence(o.comparison) for o in outcomes},
         "seconds": {o.case.name: o.seconds for o in outcomes},
-        "versions": {name: metadata.version(name) for name in PACKAGES} | {"python": platform.python_version()},
-        "machine": f"{platform.system()} {platform.machine()}",
+        "versions": pages.versions(),
         "data": datasets.CITATION
         if any(o.case.data == "digits" for o in outcomes)
         else [o.case.data for o in outcomes],
