@@ -187,6 +187,33 @@ def test_a_data_loader_and_fewer_parameters_than_directions_will_do(mine):
     assert run_case(case).subspace.k == 10
 
 
+def test_a_run_of_ones_own_is_examined(tmp_path):
+    x = np.random.default_rng(0).normal(size=(8, 60, 4))
+    np.savez(tmp_path / "mine.npz", x=x, dt=0.5)
+    done = run("fit", "--recording", tmp_path / "mine.npz", "--skip", 10, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert "8 replicas, 50 times 0.5 apart" in done.output and "The arrow of time:" in done.output
+    assert {"report.html", "result.npz", "manifest.json"} == {p.name for p in (tmp_path / "out").iterdir()}
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["name"] == "mine.npz"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--recording", "x.npz", "--lr", 0.1, "--model", "mlp"), "got --model, --lr with --recording"),
+        (("--dt", 0.1), "--dt or --skip without --recording"), (("--skip", 3), "without --recording"),
+    ],
+)  # fmt: skip
+def test_options_that_do_not_go_together_are_refused(words, says):
+    done = run("fit", *words)
+    assert done.exit_code == 2 and says in done.output
+
+
+def test_a_file_that_holds_no_run_is_one_line(tmp_path, monkeypatch, capsys):
+    (tmp_path / "run.npz").write_bytes(b"nothing")
+    assert "np.savez" in failure(monkeypatch, capsys, "fit", "--recording", tmp_path / "run.npz")
+
+
 def test_a_study_refuses_before_it_computes(monkeypatch, capsys, tmp_path):
     from sgdyn.studies import sampler
 

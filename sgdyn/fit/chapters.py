@@ -129,7 +129,8 @@ def arrow_of_time(run: RunFile, seed: int) -> Section:
         (pages.svg(lambda ax: plot.figure(found.correlations, ax)), "Power spectra, beside those of the reversible process with the same covariance."),
     )  # fmt: skip
     arrays = numbers_of(lags=found.lags, antisymmetric=found.antisymmetric, area_rate=found.area_rate, chance=found.chance, least_entropy_production=found.least_entropy_production, entropy_production=found.entropy_production)  # fmt: skip
-    lines = tuple(line for line in rest if not line.startswith("note: "))
+    said = (line.removeprefix("entropy production ") for line in rest if not line.startswith("note: "))
+    lines = tuple(f"entropy production {line}" for line in said)
     return Section("irreversibility", "The arrow of time", first, None, lines, (), figures, found.warnings, arrays)
 
 

@@ -126,7 +126,9 @@ def _written(sections: tuple[Section, ...], identity: dict[str, Any], seconds: d
     np.savez_compressed(folder / "result.npz", allow_pickle=False, **arrays)
     facts = {**identity, "verdicts": {s.name: s.verdict for s in sections}, "warnings": {s.name: s.warnings for s in sections}}  # fmt: skip
     pages.write(folder / "manifest.json", json.dumps({**facts, "seconds": seconds, "versions": pages.versions()}, indent=1))  # fmt: skip
-    pages.write(folder / "report.html", pages.page(f"The dynamics of {identity['name']}", _body(sections, identity)))
+    pages.write(
+        folder / "report.html", pages.page(f"What dynamics does {identity['name']} follow?", _body(sections, identity))
+    )
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return Examination(sections, folder)
 

@@ -22,15 +22,15 @@ h1 { font-size: 1.6rem; } h2 { font-size: 1.25rem; border-bottom: 1px solid #ddd
 .verdict.no { background: #fdf1e7; border-color: #d55e00; } .verdict.open { background: #f4f4f4; border-color: #7f7f7f; }
 .figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(24rem, 100%), 1fr)); gap: 1rem .8rem; }
 figure { margin: 0; break-inside: avoid; } figure svg { width: 100%; height: auto; display: block; }
-figcaption, caption { color: #333; font-size: .85rem; text-align: left; } caption { padding: .6rem 0 .3rem; }
+figcaption, .caption { color: #333; font-size: .85rem; } .caption { margin: 1rem 0 .3rem; break-after: avoid; }
 table { border-collapse: collapse; font-size: .82rem; font-variant-numeric: tabular-nums; break-inside: avoid; }
 td, th { padding: .15rem .5rem; text-align: right; white-space: nowrap; border-bottom: 1px solid #eee; } th { vertical-align: bottom; border-bottom-color: #999; }
 table.words td, table.words th { text-align: left; white-space: normal; vertical-align: top; } table.words td:first-child { white-space: nowrap; }
 .wide { overflow-x: auto; } .quiet { color: #555; font-size: .88rem; } .note { color: #8a3d00; } pre { font-size: .8rem; white-space: pre-wrap; background: #f7f7f7; padding: .6rem; }
 @page { size: A4; margin: 16mm 14mm; }
 @media print {
-  body { max-width: none; margin: 0; padding: 0; font-size: 9.5pt; line-height: 1.35; } h2 { break-after: avoid; } .verdict { border: 1px solid; border-left-width: 4px; }
-  .figures { grid-template-columns: 1fr 1fr; gap: .4rem; } .wide { overflow: visible; } table { font-size: 7.5pt; } td, th { padding: .1rem .3rem; }
+  html { font-size: 9.5pt; } body { max-width: none; margin: 0; padding: 0; font-size: 9.5pt; line-height: 1.35; } h2 { break-after: avoid; }
+  .verdict { print-color-adjust: exact; } .figures { grid-template-columns: 1fr 1fr; gap: .4rem; } .wide { overflow: visible; } table { font-size: 7.5pt; } td, th { padding: .1rem .3rem; }
 }
 """
 
@@ -68,8 +68,8 @@ class Numbers:
             "<tr>" + "".join(f"<td>{escape(_together(cell))}</td>" for cell in row) + "</tr>" for row in rows
         )
         return (
-            f"<div class='wide'><table{' class=words' if words else ''}><caption><b>{self.next('Table')}.</b> {escape(caption)}</caption>"
-            f"<tr>{top}</tr>{body}</table></div>"
+            f"<p class='caption'><b>{self.next('Table')}.</b> {escape(caption)}</p>"
+            f"<div class='wide'><table{' class=words' if words else ''}><tr>{top}</tr>{body}</table></div>"
         )
 
 

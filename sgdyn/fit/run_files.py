@@ -57,7 +57,7 @@ def load_run(path: str | Path, *, dt: float | None = None, skip: int = 0) -> Run
 def of_source(source: Any, dt: float | None = None) -> RunFile:
     """A run that is in memory."""
     kept = source if isinstance(source, Recording) else checks.real("x", source)
-    return RunFile(kept, dt, "array" if isinstance(kept, np.ndarray) else "recording")
+    return RunFile(kept, dt, "this run")
 
 
 def _read(place: Path, dt: float | None) -> RunFile:

@@ -16,7 +16,7 @@ addEventListener("load", () => {
   const found = {
     figures: [...document.querySelectorAll("svg")].map(s => ({...box(s), marks: [...s.querySelectorAll("path, use")].filter(p => { const b = p.getBoundingClientRect(); return b.width + b.height > 0; }).length})),
     images: [...document.querySelectorAll("img")].map(i => i.naturalWidth),
-    captions: [...document.querySelectorAll("figcaption, caption")].map(c => c.textContent),
+    captions: [...document.querySelectorAll("figcaption, .caption")].map(c => c.textContent),
     tables: [...document.querySelectorAll("table")].map(t => ({...box(t), room: t.parentElement.clientWidth})),
     requests: performance.getEntriesByType("resource").map(r => r.name).filter(n => !n.startsWith("data:")),
     width: document.documentElement.scrollWidth, window: innerWidth, background: getComputedStyle(document.body).backgroundColor,
