@@ -127,9 +127,9 @@ def svg(draw: Callable[[Any], Any], title: str | None = None, size: tuple[float,
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    from sgdyn.plot import STYLE as LOOKS
+    from sgdyn.plot import looks
 
-    with rc_context(LOOKS | {"svg.hashsalt": "sgdyn"}):
+    with looks(), rc_context({"svg.hashsalt": "sgdyn"}):
         figure = Figure(figsize=size, layout="constrained")
         ax = figure.add_subplot()
         draw(ax)
