@@ -147,7 +147,8 @@ class Opaque:
         )
 
     def negated(self) -> Opaque:
-        return Opaque(lambda x: -self(x), self.dim, self.shape, name=self.name)
+        derivative = None if self.derivative is None else self.derivative.negated()
+        return Opaque(lambda x: -self(x), self.dim, self.shape, derivative, self.name)
 
 
 def is_field(value: Any) -> bool:

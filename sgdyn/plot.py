@@ -38,7 +38,7 @@ def looks() -> Iterator[None]:
 
 def figure(result: Any, ax: Axes | None = None) -> Axes:
     """Draw a result on axes (new ones by default) and return them. Raises TypeError for what has no picture."""
-    draw = _PICTURES.get(type(result).__name__)
+    draw = _PICTURES.get(type(result).__name__) or _of_networks(result)
     if draw is None:
         raise TypeError(f"got a {type(result).__name__}, expected one of {', '.join(sorted(_PICTURES))}")
     with looks():
@@ -47,6 +47,15 @@ def figure(result: Any, ax: Axes | None = None) -> Axes:
         draw(result, ax)
         _whole_ticks(ax)
     return ax
+
+
+def _of_networks(result: Any) -> Callable[[Any, Axes], None] | None:
+    """The picture of what comes from `sgdyn.nets`, which is loaded already where there is such a result (and torch with it)."""
+    if not type(result).__module__.startswith("sgdyn.nets."):
+        return None
+    from sgdyn.nets.noise_pictures import NOISE
+
+    return NOISE.get(type(result).__name__)
 
 
 def panels(results: dict[str, Any]) -> list[Axes]:

@@ -20,6 +20,7 @@ from sgdyn.estimate import Estimate
 from sgdyn.pathspace.arrivals import arrivals, earlier, laplace_reach
 from sgdyn.pathspace.boundaries import Arrival
 from sgdyn.pathspace.coefficients import coefficients
+from sgdyn.pathspace.corrections import tail_index
 from sgdyn.pathspace.guided_walks import Guide, effective, guided_reach
 from sgdyn.problem import Langevin, Momentum
 from sgdyn.progress import progress
@@ -33,7 +34,11 @@ SOONER = (0.8, 0.6, 0.4, 0.25, 0.15)
 """Walks are also guided along the ways that arrive after these shares of the time."""
 FUTILE, LEAST_SHARE = 4.0, 0.1
 FEW = 50
-"""Guided walks worth fewer equal weights than this have an error that is a guess."""
+"""Guided walks worth fewer equal weights than this say nothing of their error."""
+MORE = 4
+"""So many times as many are tried then."""
+HEAVY = 0.7
+"""Means of weights whose tail has a larger index are unreliable, see `tail_index`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,14 +113,21 @@ class _Question:
             Guide(way.path, way.functional.momenta(way.path), float(share))
             for way, share in zip(ways, shares / shares.sum(), strict=True)
         ]
-        found = guided_reach(
-            self._overdamped, self.x0, self.region, guides, t=self.t, walks=max(self.n_paths // 5, 100), seed=self.seed
+        walks, problem = max(self.n_paths // 5, 100), self._overdamped
+        for more in (1, MORE):
+            found = guided_reach(problem, self.x0, self.region, guides, t=self.t, walks=more * walks, seed=self.seed)
+            assert found.samples is not None
+            worth, tail = effective(found.samples), tail_index(found.samples)
+            if worth >= FEW and tail < HEAVY:
+                return found
+        if not float(found) > 0:
+            raise DoesNotApply(
+                f"no weight of {MORE * walks} walks is a number of double precision above 0; type a larger n_paths or T"
+            )
+        raise DoesNotApply(
+            f"{worth:.0f} of {MORE * walks} walks carry the weight of all, whose tail has the index {tail:.2g}: their mean {float(found):.2g} has no error; "
+            "paths of another kind than the critical ones count; type a larger n_paths, or the method Fokker-Planck"
         )
-        assert found.samples is not None
-        worth = effective(found.samples)
-        if worth >= FEW:
-            return found
-        return replace(found, warnings=(f"{worth:.0f} walks carry the weight of all: the error is a guess",))
 
     def split(self) -> Estimate:
         from sgdyn.escape.deadlines import probability_before
@@ -188,6 +200,10 @@ class Reach:
     def asymmetry(self) -> Estimate:
         """log of the probability of this way over that of the way back."""
         forth, back = self.value, self.returning.value
+        if not (float(forth) > 0 and float(back) > 0):
+            raise ValueError(
+                f"got the probabilities {float(forth):.3g} and {float(back):.3g}, expected numbers above 0; type a longer t"
+            )
         value = float(np.log(float(forth) / float(back)))
         error = float(np.hypot(forth.error / float(forth), back.error / float(back)))
         return Estimate(value, error, f"{self.table.best.theory} and {self.returning.table.best.theory}")
@@ -208,13 +224,17 @@ def reach(
 
     methods: "Laplace", the sum over critical paths of n steps to the boundary, its error the next order in T; "Fokker-Planck", the backward
     equation on the `grid`; "simulation", n_paths paths with the step dt (t/500 by default); "guided walks", n_paths/5 of them, pushed along
-    the critical paths and weighed by Girsanov's theorem, right however small the probability; and, where asked for, "splitting"
+    the critical paths and weighed by Girsanov's theorem, however small the probability (refused where few carry the weight of all); and, where asked for, "splitting"
     (adaptive multilevel splitting in space and time). What fails is listed with its reason. back: start and region (y0, region) of the
     way back, for `.asymmetry`. shown: the progress bar over the methods. Ctrl-C returns the table of those that are done.
 
     Raises ValueError for x0 in the region, unknown methods, and where no method applies. Sources: Freidlin and Wentzell, Random Perturbations of
     Dynamical Systems (1998); Girsanov, Theory Probab. Appl. 5, 285 (1960); for the layer before the boundary `pathspace/boundaries.py`.
     """
+    if isinstance(methods, str):
+        raise TypeError(f"got methods={methods!r}, expected a list of names; type methods=[{methods!r}]")
+    if back is not None and not (isinstance(back, tuple | list) and len(back) == 2):
+        raise ValueError(f"got back={back!r}, expected a start and a region; type back=(y0, lambda x: x[0] < -0.9)")
     unknown = [name for name in methods if name not in METHODS]
     if unknown or not len(methods):
         raise ValueError(f"got methods={list(methods)!r}, expected some of {', '.join(METHODS)}")

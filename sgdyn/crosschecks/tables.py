@@ -45,8 +45,21 @@ class Crosscheck:
         """Whether all theories agree with the most exact one within so many standard errors."""
         return all(abs(row.pull) <= errors for row in self.rows)
 
+    @property
+    def _verdict(self) -> str:
+        if len(self.rows) == 1:
+            return "by one theory alone, which nothing confirms"
+        return f"the theories {'agree' if self.agrees() else 'DISAGREE'}"
+
     def __getitem__(self, theory: str) -> Estimate:
-        return next(row.estimate for row in self.rows if row.theory == theory)
+        """Raises KeyError for a theory that has no answer, with the reason."""
+        for row in self.rows:
+            if row.theory == theory:
+                return row.estimate
+        reason = self.excluded.get(theory, "it was not asked")
+        raise KeyError(
+            f"got {theory!r}, expected one of {', '.join(row.theory for row in self.rows)}; {theory}: {reason}"
+        )
 
     def __str__(self) -> str:
         cells = [("theory", "value", "pull", "how")]
@@ -54,7 +67,7 @@ class Crosscheck:
             pull = "-" if row is self.best else f"{row.pull:+.1f}"
             cells.append((row.theory, _shown(row.estimate), pull, row.estimate.method))
         widths = [max(len(line[k]) for line in cells) for k in range(3)]
-        lines = [f"{self.quantity}: the theories {'agree' if self.agrees() else 'DISAGREE'}"]
+        lines = [f"{self.quantity}: {self._verdict}"]
         lines += ["  ".join([*(c.ljust(w) for c, w in zip(line, widths, strict=False)), line[3]]) for line in cells]
         lines += [f"note on {row.theory}: {note}" for row in self.rows for note in row.estimate.warnings]
         return "\n".join([*lines, *(f"not by {theory}: {reason}" for theory, reason in self.excluded.items())])

@@ -143,7 +143,7 @@ def stochastic_lanczos(
         against[i] = space.vector(np.ascontiguousarray(head.vectors[:, i]))  # type: ignore[union-attr]
 
     def one() -> tuple[Rule, Rule]:
-        krylov = Krylov.begin(apply, space, normals(space, rng), against)
+        krylov = Krylov.begin(apply, space, normals(space, rng), steps, against)
         for _ in range(steps):
             krylov.grow()
             if krylov.ended:

@@ -31,4 +31,20 @@ def spectral_density(density: Any, ax: Any) -> None:
     ax.legend()
 
 
-SPECTRA = {"Spectrum": spectrum, "SpectralDensity": spectral_density}
+def history(seen: Any, ax: Any) -> None:
+    """Top eigenvalues of the Hessian with the edge of stability, and the noise scale on an axis of its own, against steps."""
+    for i, values in enumerate(seen.values.T):
+        ax.plot(
+            seen.steps, values, color=BLUE, lw=1.2, alpha=1 / (1 + 0.5 * i), label="eigenvalues of H" if not i else None
+        )
+    if np.isfinite(seen.edges).any():
+        ax.plot(seen.steps, seen.edges, color="black", ls="--", lw=1, label="edge of stability")
+    ax.set(xlabel="step", ylabel="eigenvalue", yscale="log")
+    ax.plot([], [], color=ORANGE, lw=1, label="noise scale")
+    ax.legend()
+    beside = ax.twinx()
+    beside.plot(seen.steps, seen.noise_scales, color=ORANGE, lw=1)
+    beside.set(ylabel="tr D/|grad U|²", yscale="log")
+
+
+SPECTRA = {"History": history, "Spectrum": spectrum, "SpectralDensity": spectral_density}

@@ -14,6 +14,8 @@ from sgdyn.linalg.densities import SpectralDensity
 
 Floats = NDArray[np.float64]
 
+FLOAT32 = float(np.finfo(np.float32).eps)
+
 
 def _entropy(v: Floats) -> Floats:
     """-v log v, zero where v is not positive."""
@@ -42,8 +44,14 @@ def _by_entropy(density: SpectralDensity) -> Estimate:
     return density.statistic(lambda s: np.exp(s[0] / s[1] + np.log(s[1])), _entropy, _positive)
 
 
+def _float32(density: SpectralDensity) -> Estimate:
+    """Above p eps lambda_1 in single precision: what a rank of the matrix by NumPy's or torch's rule would be there."""
+    size = len(density.known) + density.rest
+    return density.count(size * FLOAT32 * density.highest)
+
+
 RULES: dict[str, Callable[[SpectralDensity], Estimate]] = {
-    "participation": _participation, "intrinsic": _intrinsic, "stable": _stable, "entropy": _by_entropy,
+    "participation": _participation, "intrinsic": _intrinsic, "stable": _stable, "entropy": _by_entropy, "float32": _float32,
 }  # fmt: skip
 
 
@@ -52,6 +60,8 @@ def effective_rank(density: SpectralDensity, rule: Any) -> Estimate:
     if isinstance(rule, str):
         if rule not in RULES:
             raise ValueError(f"got rule={rule!r}, expected {', '.join(map(repr, RULES))} or a threshold")
+        if max(abs(density.highest), abs(density.lowest)) == 0:
+            return Estimate(0.0, 0.0, density.method, warnings=("all eigenvalues are zero",))
         return RULES[rule](density)
     threshold = checks.positive("rule", rule)
     if len(density.errors) and threshold < density.errors.max():

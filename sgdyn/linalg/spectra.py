@@ -13,6 +13,8 @@ from sgdyn.printing import Printed
 
 Floats = NDArray[np.float64]
 
+EPS = float(np.finfo(np.float64).eps)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Spectrum(Printed):
@@ -45,15 +47,16 @@ class Spectrum(Printed):
         return plot.figure(self, ax=ax)
 
 
-def dense_spectrum(matrix: Floats, k: int) -> Spectrum:
-    """The k top eigenpairs of a symmetric matrix (p, p)."""
+def dense_spectrum(matrix: Floats, k: int, eps: float = EPS) -> Spectrum:
+    """The k top eigenpairs of a symmetric matrix (p, p) whose products have the relative rounding eps."""
     values, vectors = np.linalg.eigh(matrix)
-    lowest, floor = float(values[0]), rounding(values)
+    lowest, floor = float(values[0]), rounding(values, eps)
     values, vectors = values[::-1][:k], vectors[:, ::-1][:, :k]
     residuals = np.linalg.norm(matrix @ vectors - vectors * values, axis=0)
+    residuals = np.maximum(residuals, floor) if eps > EPS else residuals
     return Spectrum(values.copy(), vectors.copy(), residuals, "dense", len(matrix), lowest, floor)
 
 
-def rounding(values: Floats, eps: float = float(np.finfo(np.float64).eps)) -> float:
+def rounding(values: Floats, eps: float = EPS) -> float:
     """By how much rounding moves the eigenvalues of a matrix that has them, typically: sqrt(p) eps times the largest."""
     return float(np.sqrt(len(values)) * eps * np.abs(values).max(initial=0.0))

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vjp, vmap
-from torch.nn import functional as F
 
 from sgdyn.nets.network import Network
-from sgdyn.nets.pieces import Lookup, Outer, Piece, Rows, Sums
+from sgdyn.nets.pieces import Lookup, Outer, Piece, Rows
+from sgdyn.nets.positions import Convolved, Sums, patches
 from sgdyn.nets.trees import Tree
 
 
@@ -108,19 +108,37 @@ def _known(module: nn.Module, ends: dict[str, slice], seen: Seen) -> list[Piece]
     kind = type(module)
     if kind is nn.Linear:
         a, d = (_positions([part.flatten(1, -2) if part.ndim > 2 else part[:, None] for part in side]) for side in (seen.inputs, seen.slopes))  # fmt: skip
-    elif isinstance(module, nn.Conv1d | nn.Conv2d) and kind in (nn.Conv1d, nn.Conv2d) and _plain(module):
-        a = _positions([_patches(module, part) for part in seen.inputs])
-        d = _positions([part.flatten(2).transpose(1, 2) for part in seen.slopes])
-    elif isinstance(module, nn.Embedding) and kind is nn.Embedding and module.max_norm is None:
+        return _linear(ends, a, d)
+    if isinstance(module, nn.Conv1d | nn.Conv2d) and kind in (nn.Conv1d, nn.Conv2d) and _plain(module):
+        return _convolution(module, ends, seen)
+    if isinstance(module, nn.Embedding) and kind is nn.Embedding and module.max_norm is None:
         return _embedding(module, ends, seen)
-    else:
-        return None
+    return None
+
+
+def _linear(ends: dict[str, slice], a: Tensor, d: Tensor) -> list[Piece]:
+    """A linear layer with inputs a (N, T, inputs) and slopes d (N, T, outputs)."""
     found: list[Piece] = []
     if "weight" in ends:
         once = a.shape[1] == 1
-        found.append(Outer(ends["weight"], a[:, 0], d[:, 0]) if once else Sums(ends["weight"], a, d))
+        found.append(Outer(ends["weight"], a[:, 0], d[:, 0]) if once else Sums(ends["weight"], d, a))
     if "bias" in ends:
         found.append(Rows(ends["bias"], d.sum(1)))
+    return found
+
+
+def _convolution(module: nn.Conv1d | nn.Conv2d, ends: dict[str, slice], seen: Seen) -> list[Piece]:
+    """Images as they are for a convolution used once; what its kernel meets at each position for one that is used again."""
+    settings: Any = (module.stride, module.padding, module.dilation)
+    if len(seen.inputs) > 1:
+        a = _positions([patches(part, module.kernel_size, *settings) for part in seen.inputs])
+        return _linear(ends, a, _positions([part.flatten(2).transpose(1, 2) for part in seen.slopes]))
+    found: list[Piece] = []
+    d = seen.slopes[0]
+    if "weight" in ends:
+        found.append(Convolved(ends["weight"], d, seen.inputs[0], tuple(module.weight.shape), settings))
+    if "bias" in ends:
+        found.append(Rows(ends["bias"], d.flatten(2).sum(2)))
     return found
 
 
@@ -131,14 +149,6 @@ def _positions(parts: list[Tensor]) -> Tensor:
 
 def _plain(module: nn.Conv1d | nn.Conv2d) -> bool:
     return module.groups == 1 and module.padding_mode == "zeros" and not isinstance(module.padding, str)
-
-
-def _patches(module: nn.Conv1d | nn.Conv2d, x: Tensor) -> Tensor:
-    """What the kernel meets at each position (N, T, channels kernel)."""
-    flat = isinstance(module, nn.Conv1d)
-    given: tuple[Any, ...] = (module.kernel_size, module.dilation, module.padding, module.stride)
-    settings = [(low, *part) if flat else part for low, part in zip((1, 1, 0, 1), given, strict=True)]
-    return F.unfold(x[:, :, None] if flat else x, *settings).transpose(1, 2)
 
 
 def _embedding(module: nn.Embedding, ends: dict[str, slice], seen: Seen) -> list[Piece] | None:
@@ -170,4 +180,7 @@ def _by_rows(network: Network, path: str, module: nn.Module, ends: dict[str, sli
         raise Unsupported(
             f"{type(module).__name__} has no gradients by sample ({str(error).splitlines()[0]})"
         ) from error
-    return [Rows(place, torch.stack([call[name].flatten(1) for call in calls]).sum(0)) for name, place in ends.items()]
+    return [
+        Rows(place, torch.stack([call[name].reshape(len(call[name]), -1) for call in calls]).sum(0))
+        for name, place in ends.items()
+    ]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.func import grad, jvp, vjp, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from sgdyn.nets.norms import PlainNorms
 from sgdyn.nets.trees import Tree, count, take
 
 Function = Callable[[Tensor], Tensor]
@@ -24,7 +25,7 @@ class Derivatives:
     forward: by forward-mode differentiation, else by reverse mode twice (Huber loss, for one, has no forward mode). unfused: attention
     in its plain form, since the fused kernels have first derivatives only. eager: attention of transformers' models by its own plain
     code. difference: by differences of losses and gradients, exact to eps^(2/3) or so, for functions with first derivatives only.
-    missing: why none is possible, empty if one is.
+    missing: why none is possible, empty if one is. plain_norms: normalising layers by plain arithmetic (third derivatives need it).
     """
 
     forward: bool = True
@@ -32,6 +33,7 @@ class Derivatives:
     missing: str = ""
     eager: bool = False
     difference: bool = False
+    plain_norms: bool = False
 
     def context(self, model: nn.Module) -> AbstractContextManager[None]:
         """What a model must be evaluated in."""
@@ -40,6 +42,8 @@ class Derivatives:
             stack.enter_context(_unfused_attention())
         if self.eager:
             stack.enter_context(_eager_attention(model))
+        if self.plain_norms:
+            stack.enter_context(PlainNorms())
         return stack  # type: ignore[return-value]
 
     def along(self, function: Function, w: Tensor, v: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from sgdyn.nets.gauss_newton import GaussNewton, outputs
 from sgdyn.nets.network import Network
 from sgdyn.nets.operators import BUDGET
 from sgdyn.nets.second_moments import SecondMoments
-from sgdyn.nets.trees import mapped
+from sgdyn.nets.trees import mapped, take
 
 KINDS = ("true", "monte carlo", "empirical")
 LIKELIHOODS = "CrossEntropyLoss, BCEWithLogitsLoss, MSELoss or PoissonNLLLoss"
@@ -35,7 +35,7 @@ class MonteCarloFisher(SecondMoments):
         _refuse_other_losses(network)
         checks.count("draws", draws)
         rng = np.random.default_rng(checks.seed_sequence(seed))
-        self.labels = torch.cat([_drawn(network, rng) for _ in range(draws)])
+        self.labels = torch.cat([drawn_labels(network, rng) for _ in range(draws)])
         x = mapped(lambda part: part.repeat(draws, *[1] * (part.ndim - 1)), network.x)
         super().__init__(network.over(x, self.labels), **options)
 
@@ -43,7 +43,8 @@ class MonteCarloFisher(SecondMoments):
 class TrueFisher(GaussNewton):
     """E g g' (p, p) over labels from the model itself, exactly.
 
-    For losses that are negative log-likelihoods in their natural parameters it is the Gauss-Newton matrix. Weight decay is left out.
+    For losses that are negative log-likelihoods in their natural parameters it is the Gauss-Newton matrix, over M where the loss of a sample is the
+    mean over M labels, each drawn by itself (squares: their variance M/2 makes the mean a log-likelihood). Weight decay is left out.
     Source: Martens, arXiv:1412.1193, section 9.2.
     """
 
@@ -52,6 +53,11 @@ class TrueFisher(GaussNewton):
         bare = network.at(network.weights)
         bare.weight_decay = 0.0
         super().__init__(bare)
+        self.labels = _labels_of_a_sample(network)
+
+    def apply(self, v: Tensor) -> Tensor:
+        """The product (p,) with a tensor v (p,)."""
+        return super().apply(v) / self.labels
 
 
 def fisher_of(network: Network, kind: str = "true", **options: Any) -> TrueFisher | MonteCarloFisher | EmpiricalFisher:
@@ -63,6 +69,15 @@ def fisher_of(network: Network, kind: str = "true", **options: Any) -> TrueFishe
     if kind == "empirical":
         return EmpiricalFisher(network, **{"budget": BUDGET, **options})
     raise ValueError(f"got kind={kind!r}, expected {', '.join(map(repr, KINDS))}")
+
+
+def _labels_of_a_sample(network: Network) -> int:
+    """How many labels the loss of a sample is the mean of; 1 for squares."""
+    if isinstance(network.loss, nn.MSELoss):
+        return 1
+    with torch.no_grad():
+        z = outputs(network, network.weights, take(network.x, slice(1)))
+    return int(z.numel() // (z.shape[1] if isinstance(network.loss, nn.CrossEntropyLoss) else 1))
 
 
 def _refuse_other_losses(network: Network) -> None:
@@ -86,11 +101,11 @@ def _refuse_other_losses(network: Network) -> None:
         raise ValueError("got class probabilities as targets, expected class numbers; type gauss_newton()")
 
 
-def _drawn(network: Network, rng: np.random.Generator) -> Tensor:
+def drawn_labels(network: Network, rng: np.random.Generator) -> Tensor:
     """One label for each sample from the model's own distribution."""
     with torch.no_grad():
-        z = torch.cat([outputs(network, network.weights, x) for x, _ in network.batches()])
-    numbers = _labels(network.loss, z.double().cpu(), rng)
+        z = network.gathered(torch.cat([outputs(network, network.weights, x) for x, _ in network.batches()]))
+    numbers = _labels(network.loss, z.double().cpu(), rng)[network.own]
     return torch.as_tensor(numbers).to(device=z.device, dtype=network.y.dtype)
 
 

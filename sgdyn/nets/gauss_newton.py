@@ -46,7 +46,7 @@ class GaussNewton(NetworkOperator):
             outputs(network, network.weights, take(network.x, slice(1)))
             self._named = not isinstance(network.output(network.weights, take(network.x, slice(1))), Tensor)
 
-    def _dressed(self, z: Tensor) -> Any:
+    def dressed(self, z: Tensor) -> Any:
         """The outputs as the loss knows them."""
         return Named(logits=z) if self._named else z
 
@@ -62,12 +62,12 @@ class GaussNewton(NetworkOperator):
         net = self.network
         z, pull, *_ = vjp(lambda w: outputs(net, w, x), net.weights)
         along = net.derivatives.along(lambda w: outputs(net, w, x), net.weights, v)
-        losses = lambda flat: net.loss_of(self._dressed(flat.view(z.shape)), y)  # noqa: E731 - of the flat outputs
-        bent = _of_losses(net.derivatives).curvature(losses, z.flatten(), along.flatten())
+        losses = lambda flat: net.loss_of(self.dressed(flat.view(z.shape)), y)  # noqa: E731 - of the flat outputs
+        bent = of_losses(net.derivatives).curvature(losses, z.flatten(), along.flatten())
         found: Tensor = pull(bent.view(z.shape))[0]
         return found
 
 
-def _of_losses(ways: Derivatives) -> Derivatives:
+def of_losses(ways: Derivatives) -> Derivatives:
     """The loss by itself has no attention; differences are for it too, where they are for the model."""
     return Derivatives(forward=ways.forward, difference=ways.difference, missing=ways.missing)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,13 +15,10 @@ from sgdyn.nets.network import Network
 from sgdyn.nets.pieces import Piece
 from sgdyn.nets.scrutiny import spread
 from sgdyn.nets.traceless import undisturbed
-from sgdyn.nets.trees import take
+from sgdyn.nets.trees import Tree, take
 
 Owners = dict[str, tuple[nn.Module, list[str]]]
 
-SIDE = 512
-"""Samples on a side of a block of the Gram matrix."""
-PAIR_BYTES = 256 * 2**20
 CHECKED = 3
 
 
@@ -37,23 +32,22 @@ class Ghosts:
     @classmethod
     def of(cls, network: Network, modules: Owners) -> Ghosts:
         """What these modules see in one pass through the data."""
-        made = []
+        whole: list[Piece] = []
+        start = 0
         for x, y in network.batches():
-            seen = capture(network, x, y, modules)
-            here = network.over(x, y)
-            made.append(
-                [
-                    piece
-                    for path, (m, names) in modules.items()
-                    for piece in pieces(here, path, m, names, seen.pop(path))
-                ]
-            )
-        return cls(network, [_joined(parts) for parts in zip(*made, strict=True)])
+            part = _batch(network, modules, x, y)
+            if len(y) == network.n:
+                return cls(network, part)
+            whole = whole or [piece.room(network.n) for piece in part]
+            for piece, given in zip(whole, part, strict=True):
+                piece.put(start, given)
+            start += len(y)
+        return cls(network, whole)
 
     @property
     def bytes(self) -> int:
         """The memory they take."""
-        kept = {t.data_ptr(): t.numel() * t.element_size() for piece in self.pieces for t in _tensors(piece).values()}
+        kept = {t.data_ptr(): t.numel() * t.element_size() for piece in self.pieces for t in piece.tensors().values()}
         return sum(kept.values())
 
     def push(self, v: Tensor) -> Tensor:
@@ -89,35 +83,11 @@ class Ghosts:
             total[piece.place] = piece.column_squares(self.network.n)
         return total
 
-    def add_gram(self, total: Tensor) -> None:
-        """Add g_i . g_j to the lower triangle of a matrix (N, N), in blocks."""
-        for piece in self.pieces:
-            side = _side(piece)
-            for i in range(0, len(total), side):
-                left = slice(i, i + side)
-                for j in range(0, i + 1, side):
-                    right = slice(j, j + side)
-                    total[left, right] += piece.gram(left, right)
 
-
-def _side(piece: Piece) -> int:
-    """The side of a block whose pairs of positions, and whose rows, fit into the memory for them."""
-    positions = max([t.shape[1] for t in _tensors(piece).values() if t.ndim == 3], default=1)
-    pairs = int((PAIR_BYTES / 8) ** 0.5) // positions if positions > 1 else SIDE
-    return max(1, min(SIDE, max(pairs, 1), PAIR_BYTES // (8 * piece.size) if positions > 1 else SIDE))
-
-
-def _tensors(piece: Piece) -> dict[str, Tensor]:
-    return {f.name: getattr(piece, f.name) for f in dataclasses.fields(piece) if f.name != "place"}
-
-
-def _joined(parts: tuple[Piece, ...]) -> Piece:
-    """One piece for all samples from those of the batches."""
-    if len(parts) == 1:
-        return parts[0]
-    named = [_tensors(part) for part in parts]
-    whole: dict[str, Any] = {name: torch.cat([part[name] for part in named]) for name in named[0]}
-    return dataclasses.replace(parts[0], **whole)
+def _batch(network: Network, modules: Owners, x: Tree, y: Tensor) -> list[Piece]:
+    """The pieces of some samples."""
+    seen, here = capture(network, x, y, modules), network.over(x, y)
+    return [piece for path, (m, names) in modules.items() for piece in pieces(here, path, m, names, seen.pop(path))]
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,14 +141,6 @@ class GhostSource:
                 group = {}
             group[path] = module
         yield Ghosts.of(self.network, group)
-
-    def gram(self, budget: float) -> Tensor:
-        """g_i . g_j (N, N) in double precision."""
-        total = torch.zeros((self.network.n,) * 2, dtype=torch.float64, device=self.network.weights.device)
-        for group in self.groups(budget):
-            group.add_gram(total)
-        lower = torch.tril(total)
-        return lower + torch.tril(lower, -1).T
 
 
 def _difference(few: Network, ghosts: Ghosts) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,6 +14,9 @@ from sgdyn.nets.operators import BUDGET
 from sgdyn.nets.sampler import make_sampler
 from sgdyn.nets.second_moments import SecondMoments
 from sgdyn.nets.vectors import numpy_of
+
+if TYPE_CHECKING:
+    from sgdyn.nets.gaussianity import NoiseTails
 
 Floats = NDArray[np.float64]
 
@@ -53,6 +56,12 @@ class GradientNoise(SecondMoments):
             return np.asarray(weights @ self.coordinates(directions))
         rows = torch.as_tensor(weights).to(self.network.weights)
         return np.stack([numpy_of(self.pull(u)) for u in rows])
+
+    def tails(self, **options: Any) -> NoiseTails:
+        """Skewness, kurtosis and tails along the top eigenvectors and random directions, beside Gaussian noise (see `sgdyn.nets.noise_tails`)."""
+        from sgdyn.nets.gaussianity import noise_tails
+
+        return noise_tails(self, **options)
 
     def _weights(self, n: int, batch: int, replacement: bool, gaussian: bool, seed: Any) -> Floats:
         """(n, N): a draw is sum_i u_i g_i, with sum_i u_i = 0."""

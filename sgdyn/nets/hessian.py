@@ -7,7 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from sgdyn.linalg.plans import Plan, Way
+from sgdyn.linalg.plans import Cost, Plan, Way
 from sgdyn.nets.graphs import GradientGraph, graph_bytes
 from sgdyn.nets.network import Network
 from sgdyn.nets.operators import BUDGET, NetworkOperator
@@ -62,13 +62,27 @@ class Hessian(NetworkOperator):
             total += net.derivatives.curvature(net.of_weights(x, y), net.weights, v)
         return total / net.n + net.weight_decay * v
 
-    def plan(self) -> Plan:
-        """The ways to the top eigenvalues and to products, with their cost, and which of them "auto" takes."""
-        ways, plan = self.graph_bytes, super().plan()
+    def price(self, kind: str) -> Cost:
+        """Seconds and operations of a product by either way, as one batch says, or of one operation of dense "algebra"."""
+        if kind not in PRODUCTS:
+            return super().price(kind)
+        other = self.on(self.network)
+        other.products = kind
+        return NetworkOperator.price(other, "product")
+
+    def ways(self) -> Plan:
+        """The ways to the top eigenvalues and to products, without prices."""
+        ways, plan = self.graph_bytes, super().ways()
         kept = ways <= self.budget and self.products != "plain"
         reason = f"fits into {self.budget:.2g} bytes" if kept else f"needs more than {self.budget:.2g} bytes"
         rows = (
-            Way("graph", ways, "a product: one backward pass", reason),
-            Way("plain", 0.0, "a product: forward, backward, and both along v", str(self.network.derivatives)),
+            Way("graph", ways, "a product: one backward pass", reason, {"graph": 1.0}),
+            Way(
+                "plain",
+                0.0,
+                "a product: forward, backward, and both along v",
+                str(self.network.derivatives),
+                {"plain": 1.0},
+            ),
         )
         return Plan(plan.chosen, (*plan.ways, *rows))

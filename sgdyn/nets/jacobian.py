@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Self
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -14,6 +16,7 @@ from sgdyn.nets.derivatives import Function, each
 from sgdyn.nets.gauss_newton import outputs
 from sgdyn.nets.network import Network
 from sgdyn.nets.operators import NetworkOperator
+from sgdyn.nets.selection import Filter
 from sgdyn.nets.trees import Tree, take
 from sgdyn.nets.vectors import numpy_of
 
@@ -37,7 +40,8 @@ class Jacobian(LinearOperator):  # type: ignore[misc]
 
     def of_weights(self, w: Tensor, x: Tree) -> Tensor:
         """The outputs (batch, width) of some samples at the weights w."""
-        z = outputs(self.network, w, x).flatten(1)
+        z = outputs(self.network, w, x)
+        z = z.reshape(len(z), -1)
         return z if self.output is None else z[:, self.output : self.output + 1]
 
     def of_samples(self, x: Tree) -> Function:
@@ -82,6 +86,10 @@ class Jacobian(LinearOperator):  # type: ignore[misc]
         J = self.dense()
         return np.asarray(J @ J.T)
 
+    def block(self, params: Filter) -> Jacobian:
+        """The columns of some parameters (see `Network.block`)."""
+        return self.network.block(params).jacobian(self.output)
+
     def normal(self) -> JacobianSquare:
         """J'J/N (p, p)."""
         return JacobianSquare(self)
@@ -93,6 +101,16 @@ class JacobianSquare(NetworkOperator):
     def __init__(self, jacobian: Jacobian) -> None:
         self.jacobian = jacobian
         super().__init__(jacobian.network)
+
+    def on(self, network: Network) -> Self:
+        """The same of another network."""
+        other = super().on(network)
+        other.jacobian = Jacobian(network, self.jacobian.output)
+        return other
+
+    def identity(self) -> dict[str, Any]:
+        """Which outputs it is of, beside what any matrix of a network is known by."""
+        return super().identity() | {"output": self.jacobian.output}
 
     def apply(self, v: Tensor) -> Tensor:
         """The product (p,) with a tensor v (p,)."""

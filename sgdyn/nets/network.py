@@ -13,22 +13,30 @@ from torch import Tensor, nn
 from torch.func import vjp
 
 from sgdyn import checks
+from sgdyn.nets.blocks import layers, restricted
 from sgdyn.nets.data import tensors
 from sgdyn.nets.derivatives import Derivatives, Function, slope_of
 from sgdyn.nets.losses import per_sample
 from sgdyn.nets.modes import told
 from sgdyn.nets.scrutiny import inspect, refuse_train_mode
-from sgdyn.nets.selection import Filter, padding_rows, selected
+from sgdyn.nets.selection import Filter, aliases, padding_rows, selected
 from sgdyn.nets.traceless import undisturbed
 from sgdyn.nets.trees import Tree, called, mapped, split
 from sgdyn.nets.vectors import numpy_of
 
 if TYPE_CHECKING:
+    from sgdyn.nets.curvatures import CurvatureAlignment
+    from sgdyn.nets.dependence import StateDependence
     from sgdyn.nets.fisher import EmpiricalFisher, MonteCarloFisher, TrueFisher
     from sgdyn.nets.gauss_newton import GaussNewton
     from sgdyn.nets.gradient_noise import GradientNoise
     from sgdyn.nets.hessian import Hessian
     from sgdyn.nets.jacobian import Jacobian
+    from sgdyn.nets.labels import LabelNoiseCovariance
+    from sgdyn.nets.low_rank import FullModel
+    from sgdyn.nets.phases import SignalToNoise
+    from sgdyn.nets.preconditioning import AdaptiveProcess
+    from sgdyn.nets.sloppy_spectra import Sloppiness
     from sgdyn.nets.subspace import Subspace
     from sgdyn.problem import Langevin, Momentum
 
@@ -69,7 +77,7 @@ class Network:
         others = [(n, p) for n, p in model.named_parameters() if p.requires_grad and n not in coordinates]
         self.fixed = {name: part.detach().clone() for name, part in others}
         self._buffers = {name: part.detach().clone() for name, part in model.named_buffers()}
-        self._padding = padding_rows(model, coordinates)
+        self._padding, self._aliases = padding_rows(model, coordinates), aliases(model)
         self.loss_of = per_sample(loss)
         self.derivatives = Derivatives()
         with undisturbed(first.device):
@@ -85,6 +93,15 @@ class Network:
         """The number of samples N."""
         return len(self.y)
 
+    @property
+    def own(self) -> slice:
+        """Which of all samples are here: all, except in a network that is `distributed`."""
+        return slice(0, self.n)
+
+    def gathered(self, part: Tensor) -> Tensor:
+        """Rows (N, ...) for all samples from those of the samples that are here."""
+        return part
+
     def at(self, weights: ArrayLike | Tensor) -> Network:
         """The same network at the weights (p,)."""
         flat = torch.as_tensor(weights, dtype=self.weights.dtype, device=self.weights.device).reshape(-1)
@@ -95,6 +112,33 @@ class Network:
         other = copy.copy(self)
         other.weights = flat.clone()
         return other
+
+    def now(self) -> Network:
+        """The same network with the parameters and buffers that the model has now, as it is trained.
+
+        Raises ValueError for a model that has been put into train mode, FloatingPointError for weights that are not finite.
+        """
+        refuse_train_mode(self.model)
+        other = copy.copy(self)
+        named = {name: part.detach() for name, part in self.model.named_parameters()}
+        other.weights = torch.cat([named[name].reshape(-1) for name, *_ in self._layout])
+        if not bool(torch.isfinite(other.weights).all()):
+            raise FloatingPointError("the weights are not finite")
+        other.fixed = {name: named[name].clone() for name in self.fixed}
+        other._buffers = {name: part.detach().clone() for name, part in self.model.named_buffers()}
+        other._padding = padding_rows(self.model, {name: named[name] for name, *_ in self._layout})
+        return other
+
+    def block(self, params: Filter) -> Network:
+        """The same network with only some of its coordinates free, the others where they are: its matrices are diagonal blocks of these.
+
+        params: patterns of names ("fc1.*") or a function (name, parameter) -> bool. Weight decay is that of the free coordinates.
+        """
+        return restricted(self, params)
+
+    def blocks(self) -> dict[str, Network]:
+        """The network of each layer's coordinates alone, by the layer's name (see `block`)."""
+        return {layer: self.block(names) for layer, names in layers(self).items()}
 
     def over(self, x: Tree, y: Tensor) -> Network:
         """The same network with other samples of the same kind, unchecked."""
@@ -115,12 +159,20 @@ class Network:
     def state(self, flat: Tensor) -> dict[str, Tensor]:
         """All that the model is called with: the flat vector as named parameters, those that are kept, and the buffers.
 
-        Rows of embeddings for padding are kept too: torch's reverse mode has no gradient for them, its forward mode has.
+        Rows of embeddings for padding are kept too, in the embedding alone if others share its weight: torch's reverse mode has no gradient
+        for them, its forward mode has.
         """
-        named = self.unflatten(flat)
+        named = self.unflatten(flat) | self.fixed
+        named |= {alias: named[name] for alias, name in self._aliases.items() if name in named}
         for name, (rows, values) in self._padding.items():
-            named[name] = torch.where(rows[:, None], values, named[name])
-        return named | self.fixed | self._buffers
+            named[name] = torch.where(rows[:, None], self._kept(name, values), named[name])
+        return named | self._buffers
+
+    def _kept(self, name: str, values: Tensor) -> Tensor:
+        """What an embedding has in its rows for padding: its own weight, but that of the point where others share and move it."""
+        first = self._aliases.get(name, name)
+        shared = name in self._aliases or first in self._aliases.values()
+        return self.unflatten(self.weights).get(first, values) if shared else values
 
     def buffers(self) -> Iterator[tuple[str, Tensor]]:
         """The buffers of the model by name, as they were when the network was made."""
@@ -203,6 +255,42 @@ class Network:
 
         return Jacobian(self, output)
 
+    def state_dependence(self, points: Any, **options: Any) -> StateDependence:
+        """The noise D(w) at several weights (see `sgdyn.nets.state_dependence`)."""
+        from sgdyn.nets.dependence import state_dependence
+
+        return state_dependence(self, points, **options)
+
+    def curvature_alignment(self, k: int = 10, **options: Any) -> CurvatureAlignment:
+        """How the noise D lies to the Hessian (see `sgdyn.nets.curvature_alignment`)."""
+        from sgdyn.nets.curvatures import curvature_alignment
+
+        return curvature_alignment(self, k, **options)
+
+    def signal_to_noise(self, points: Any = None, **options: Any) -> SignalToNoise:
+        """The mean gradient against the noise of a batch, layer by layer (see `sgdyn.nets.signal_to_noise`)."""
+        from sgdyn.nets.phases import signal_to_noise
+
+        return signal_to_noise(self, points, **options)
+
+    def sloppiness(self, **options: Any) -> Sloppiness:
+        """Spectra of data, activations, Jacobians, curvature and noise on equal footing (see `sgdyn.nets.sloppiness`)."""
+        from sgdyn.nets.sloppy_spectra import sloppiness
+
+        return sloppiness(self, **options)
+
+    def adaptive_process(self, k: int = 20, *, lr: float, batch: int, **options: Any) -> AdaptiveProcess:
+        """Adam near the weights as a process (see `sgdyn.nets.adaptive_process`)."""
+        from sgdyn.nets.preconditioning import adaptive_process
+
+        return adaptive_process(self, k, lr=lr, batch=batch, **options)
+
+    def label_noise(self, **options: Any) -> LabelNoiseCovariance:
+        """What random labels add to D, sigma= or flips=, as a linear operator (p, p) (see `sgdyn.nets.label_noise`)."""
+        from sgdyn.nets.labels import label_noise
+
+        return label_noise(self, **options)
+
     def minimize(self, **options: Any) -> Network:
         """The same network at a minimum of U near its weights (see `sgdyn.nets.minimize`)."""
         from sgdyn.nets.minimum import minimize
@@ -210,13 +298,21 @@ class Network:
         return minimize(self, **options)
 
     def subspace(self, k: int = 20, **options: Any) -> Subspace:
-        """H and D in the span of the k top eigenvectors of H, or of `basis=` (see `sgdyn.nets.subspace`)."""
+        """H and D in the span of the k top eigenvectors of H, or of other `directions=` (see `sgdyn.nets.subspace`)."""
         from sgdyn.nets.subspace import subspace
 
         return subspace(self, k, **options)
 
     def local_model(
-        self, k: int = 20, *, lr: float, batch: int, momentum: float = 0.0, sampler: str = "replacement"
-    ) -> Langevin | Momentum:
-        """SGD near the weights as a process in the span of the k top Hessian directions: `subspace(k).local_model(...)`."""
-        return self.subspace(k).local_model(lr=lr, batch=batch, momentum=momentum, sampler=sampler)
+        self, k: int = 20, *, lr: float, batch: int, momentum: float = 0.0, sampler: str = "replacement",
+        directions: str | ArrayLike = "hessian", cubic: bool = False, noise: str = "constant",
+    ) -> Langevin | Momentum:  # fmt: skip
+        """SGD near the weights as a process in the span of the k top Hessian directions: `subspace(k, directions=...).local_model(...)`."""
+        space = self.subspace(k, directions=directions)
+        return space.local_model(lr=lr, batch=batch, momentum=momentum, sampler=sampler, cubic=cubic, noise=noise)
+
+    def full_model(self, k: int = 20, *, lr: float, batch: int, **options: Any) -> FullModel:
+        """SGD in the whole weight space, H and D of low rank plus floors that keep their traces (see `sgdyn.nets.full_model`)."""
+        from sgdyn.nets.low_rank import full_model
+
+        return full_model(self, k, lr=lr, batch=batch, **options)

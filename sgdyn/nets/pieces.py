@@ -7,13 +7,18 @@ arXiv:2205.10683 ("ghost" norms).
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 BLOCK_BYTES = 64 * 2**20
+SIDE = 256
+"""Samples on a side of a block of the Gram matrix."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +30,21 @@ class Piece(ABC):
     @property
     def size(self) -> int:
         return int(self.place.stop - self.place.start)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What is kept of each sample, by name."""
+        held = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return {name: part for name, part in held.items() if isinstance(part, Tensor)}
+
+    def room(self, n: int) -> Piece:
+        """A piece of this kind for n samples, to be filled by `put`."""
+        empty: dict[str, Any] = {name: t.new_empty(n, *t.shape[1:]) for name, t in self.tensors().items()}
+        return dataclasses.replace(self, **empty)
+
+    def put(self, start: int, part: Piece) -> None:
+        """The samples from `start` are those of another piece."""
+        for name, given in part.tensors().items():
+            getattr(self, name)[start : start + len(given)] = given
 
     @abstractmethod
     def rows(self, samples: slice) -> Tensor:
@@ -41,6 +61,11 @@ class Piece(ABC):
     def gram(self, i: slice, j: slice) -> Tensor:
         """g_i . g_j (b, c) in double precision."""
         return self.rows(i).double() @ self.rows(j).double().T
+
+    def add_gram(self, total: Tensor) -> None:
+        """Add g_i . g_j to the lower triangle of a matrix (N, N) in double precision, in blocks."""
+        for i, j in lower(len(total), SIDE):
+            total[i, j] += self.gram(i, j)
 
     def squares(self, n: int) -> Tensor:
         """|g_i|² (N,) in double precision."""
@@ -100,33 +125,6 @@ class Outer(Piece):
 
 
 @dataclass(frozen=True, eq=False)
-class Sums(Piece):
-    """g_i = sum_t d_it a_it' for inputs a (N, T, inputs) and slopes d (N, T, outputs): convolutions and sequences."""
-
-    a: Tensor
-    d: Tensor
-
-    def rows(self, samples: slice) -> Tensor:
-        return (self.d[samples].transpose(1, 2) @ self.a[samples]).flatten(1)
-
-    def push(self, v: Tensor) -> Tensor:
-        return ((self.a @ v.view(self.d.shape[2], -1).T) * self.d).sum((1, 2), dtype=torch.float64)
-
-    def pull(self, u: Tensor) -> Tensor:
-        slopes = self.d * u[:, None, None]
-        return (slopes.flatten(0, 1).T @ self.a.flatten(0, 1)).flatten()
-
-    def gram(self, i: slice, j: slice) -> Tensor:
-        """By pairs of positions where they are fewer than the parameters, else by the rows."""
-        T, width = self.a.shape[1], self.a.shape[2] + self.d.shape[2]
-        if T * T * width >= self.size:
-            return super().gram(i, j)
-        a, d = (part.double() for part in (self.a, self.d))
-        pairs = (a[i].flatten(0, 1) @ a[j].flatten(0, 1).T) * (d[i].flatten(0, 1) @ d[j].flatten(0, 1).T)
-        return pairs.view(len(a[i]), T, -1, T).sum((1, 3))
-
-
-@dataclass(frozen=True, eq=False)
 class Lookup(Piece):
     """g_i = sum_t e_(k_it) d_it' for numbers k (N, T) and slopes d (N, T, width): an embedding."""
 
@@ -151,3 +149,22 @@ class Lookup(Piece):
         same = self.numbers[i].flatten()[:, None] == self.numbers[j].flatten()[None, :]
         pairs = same * (self.d[i].double().flatten(0, 1) @ self.d[j].double().flatten(0, 1).T)
         return pairs.view(len(self.d[i]), T, -1, T).sum((1, 3))
+
+    def add_gram(self, total: Tensor) -> None:
+        for i, j in lower(len(total), pairs_side(self.numbers.shape[1])):
+            total[i, j] += self.gram(i, j)
+
+    def squares(self, n: int) -> Tensor:
+        same = self.numbers[:, :, None] == self.numbers[:, None, :]
+        return (same * (self.d @ self.d.transpose(1, 2))).sum((1, 2), dtype=torch.float64)
+
+
+def lower(n: int, side: int) -> Iterator[tuple[slice, slice]]:
+    """The blocks of a matrix (n, n) that touch its lower triangle."""
+    starts = range(0, n, side)
+    return ((slice(i, i + side), slice(j, j + side)) for i in starts for j in starts if j <= i)
+
+
+def pairs_side(positions: int) -> int:
+    """The side of a block whose pairs of positions fit into the memory for them."""
+    return max(1, min(SIDE, int((2 * BLOCK_BYTES / 8) ** 0.5) // positions))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from sgdyn.nets.network import Network
 
 
+COARSEST = 0.1
+"""Relative difference of losses that is still rounding, of half precision."""
 STEPS = (1e-8, 1e-6, 1e-3)
 """Lengths of the steps along which second derivatives are compared with differences, each in another direction: small ones meet no kinks, large ones
 are above the rounding of layers that insist on single precision."""
@@ -36,6 +39,10 @@ def refuse_train_mode(model: nn.Module) -> None:
                 raise ValueError(
                     f"got {where} without running statistics: a sample's loss then depends on its batch, in evaluation mode too; type track_running_stats=True and train it, or nn.GroupNorm"
                 )
+        if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.scale_grad_by_freq:
+            raise ValueError(
+                f"got {where} with scale_grad_by_freq: a sample's gradient then depends on its batch; type module.scale_grad_by_freq = False"
+            )
         if module.training and isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0:
             raise ValueError(
                 f"got {where} in train mode: losses are random; type dropout='eval' (or model.eval()), or dropout=0 for one fixed mask by that seed"
@@ -53,13 +60,14 @@ def inspect(network: Network) -> Derivatives:
     Raises ValueError for models or losses that fail, that are random, that change their buffers, or that mix samples.
     """
     refuse_ignored(network.loss, network.y)
+    _warn_of_short_products(network)
     rows = spread(network.n, network.chunk).to(network.weights.device)
     x, y = take(network.x, rows), network.y[rows]
     with torch.no_grad():
         before = random_states(rows.device)
         output = _fixed_output(network, x)
         check_shapes(network.loss, logits_of(output), y)
-        losses = _attempt(network, lambda: network.losses(network.weights, x, y))
+        losses: Tensor = _attempt(network, lambda: network.loss_of(output, y))
         _check_values(losses, len(y))
         if random_states(rows.device) != before or not torch.equal(losses, network.losses(network.weights, x, y)):
             raise ValueError(
@@ -68,6 +76,17 @@ def inspect(network: Network) -> Derivatives:
         _check_independence(network, x, y, losses)
         _check_mean(network.loss, output, y, losses)
     return _ways(network, take(x, slice(2)), y[:2])
+
+
+def _warn_of_short_products(network: Network) -> None:
+    """A GPU's convolutions of single precision have 10 bits, unless torch is told otherwise."""
+    convolutions = any(isinstance(module, nn.modules.conv._ConvNd) for module in network.model.modules())
+    short = network.weights.is_cuda and network.weights.dtype == torch.float32
+    if convolutions and short and torch.backends.cudnn.allow_tf32:
+        warnings.warn(
+            "got convolutions in TF32, which has 10 bits: products have three digits; type torch.backends.cudnn.allow_tf32 = False for seven",
+            stacklevel=5,
+        )
 
 
 def _attempt(network: Network, evaluate: Callable[[], Tensor]) -> Tensor:
@@ -134,7 +153,7 @@ def _check_mean(loss: Any, output: Tensor, y: Tensor, losses: Tensor) -> None:
 
 def _close(one: Tensor, other: Tensor, scale: Tensor) -> bool:
     """Equal to rounding, which grows with the number of terms."""
-    tolerance = 10 * float(torch.finfo(scale.dtype).eps) ** 0.5
+    tolerance = min(COARSEST, 10 * float(torch.finfo(scale.dtype).eps) ** 0.5)
     return torch.allclose(one, other, rtol=tolerance, atol=tolerance * float(scale.abs().max()))
 
 
@@ -174,7 +193,7 @@ def _check_curvature(network: Network, ways: Derivatives, x: Tree, y: Tensor) ->
 
 def _in_double(network: Network, x: Tree, y: Tensor) -> Function | None:
     """The losses of these samples in double precision, None if the model insists on its own."""
-    fixed = {**dict(network.model.named_parameters()), **network.fixed, **dict(network.buffers())}
+    fixed = {**dict(network.model.named_parameters(remove_duplicate=False)), **network.fixed, **dict(network.buffers())}
     wide = {name: _double(part.detach()) for name, part in fixed.items()}
     buffers = {name: wide[name] for name, _ in network.buffers()} | {name: wide[name] for name in network.fixed}
     a, b = mapped(_double, x), _double(y)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -14,11 +15,12 @@ from torch.func import grad
 
 from sgdyn.estimate import Estimate
 from sgdyn.linalg.densities import SpectralDensity
+from sgdyn.linalg.plans import Cost
 from sgdyn.linalg.spectra import Spectrum, dense_spectrum
 from sgdyn.nets.derivatives import each
 from sgdyn.nets.ghosts import Ghosts, GhostSource
-from sgdyn.nets.gram import by_gram, gram_density
-from sgdyn.nets.moment_plans import METHODS, moment_plan
+from sgdyn.nets.gram import by_gram, gram_density, whole_gram
+from sgdyn.nets.moment_plans import METHODS, moment_plan, moment_price
 from sgdyn.nets.network import Network
 from sgdyn.nets.operators import BUDGET, NetworkOperator
 from sgdyn.nets.trees import Tree, mapped, take
@@ -41,6 +43,7 @@ class SecondMoments(NetworkOperator):
             raise ValueError(f"got method={method!r}, expected one of {', '.join(map(repr, METHODS))}")
         super().__init__(network)
         self.method, self.budget, self._wanted = method, budget, ghosts
+        self._by_gram: SpectralDensity | None = None
 
     @cached_property
     def source(self) -> GhostSource:
@@ -61,7 +64,9 @@ class SecondMoments(NetworkOperator):
     @cached_property
     def mean(self) -> Tensor:
         """g, the mean gradient (p,) without weight decay."""
-        return self.network.mean_gradient()
+        if self.ghosts is None:
+            return self.network.mean_gradient()
+        return self.ghosts.pull(torch.ones_like(self.network.weights[:1]).expand(self.network.n)) / self.network.n
 
     @property
     def rank(self) -> int:
@@ -136,26 +141,21 @@ class SecondMoments(NetworkOperator):
             total += block.double().T @ block.double()
         return numpy_of(total / self.network.n)
 
-    def gram(self) -> Floats:
-        """The matrix g_i . g_j/N (N, N), of centred gradients if the operator is; its nonzero eigenvalues are those of the operator."""
-        return numpy_of(self._gram())
+    def gram(self, checkpoint: str | Path | None = None) -> Floats:
+        """The matrix g_i . g_j/N (N, N), of centred gradients if the operator is; its nonzero eigenvalues are those of the operator.
 
-    def _gram(self) -> Tensor:
-        total = self.source.gram(self.budget) if self.source.possible else self._gram_of_rows()
+        checkpoint: a folder for what is there of it, from which the same question goes on after a crash.
+        """
+        return numpy_of(self.gram_tensor(checkpoint))
+
+    def gram_tensor(self, checkpoint: str | Path | None = None) -> Tensor:
+        """`gram()` where the network is."""
+        total = whole_gram(self, checkpoint)
         if self.centred and self.source.possible:
             mean = total.mean(0)
-            total += mean.mean() - mean - mean[:, None]
-        return total / self.network.n
-
-    def _gram_of_rows(self) -> Tensor:
-        total = torch.empty((self.network.n,) * 2, dtype=torch.float64, device=self.network.weights.device)
-        i = 0
-        for left in self.rows():
-            j = 0
-            for right in self.rows():
-                total[i : i + len(left), j : j + len(right)] = left.double() @ right.double().T
-                j += len(right)
-            i += len(left)
+            total -= mean - mean.mean()
+            total -= mean[:, None]
+        total /= self.network.n
         return total
 
     def _method(self, method: str, k: int = 1) -> str:
@@ -163,33 +163,45 @@ class SecondMoments(NetworkOperator):
             raise ValueError(f"got method={method!r}, expected one of {', '.join(map(repr, METHODS))}")
         if method == "auto":
             method = self.method
-        return self.plan().chosen if method == "auto" else method
+        return self.ways().chosen if method == "auto" else method
 
-    plan = moment_plan
+    ways = moment_plan
+
+    def price(self, kind: str) -> Cost:
+        """Seconds and operations of a "product", of dense "algebra", and of what `moment_price` knows."""
+        return super().price(kind) if kind in ("product", "algebra") else moment_price(self, kind)
+
+    def on(self, network: Network) -> Self:
+        """The same kind of matrix, with the same settings, of another network."""
+        other = super().on(network)
+        other._by_gram = None
+        return other
 
     def _count(self, k: int) -> int:
         if super()._count(k) > self.rank:
             raise ValueError(f"got k={k}, expected at most {self.rank}: there are no more nonzero eigenvalues")
         return k
 
-    def top(self, k: int = 10, *, method: str = "auto", **options: Any) -> Spectrum:
+    def top(
+        self, k: int = 10, *, method: str = "auto", checkpoint: str | Path | None = None, **options: Any
+    ) -> Spectrum:
         """The k largest eigenvalues with vectors and residuals (options: those of `SymmetricOperator.top`).
 
         method: as given to the operator, or "dense", "gram" (all at once, from the inner products of the gradients) or "lanczos".
         """
         k, chosen = self._count(k), self._method(method)
         if chosen == "dense":
-            return dense_spectrum(self.dense(), k)
+            return dense_spectrum(self.dense(), k, self.space.eps)
         if chosen == "gram":
-            return by_gram(self, k)
-        return super().top(k, method="lanczos", **options)
+            return by_gram(self, k, checkpoint)
+        return super().top(k, method="lanczos", checkpoint=checkpoint, **options)
 
-    def _exact(self, method: str) -> SpectralDensity | None:
+    def _exact(self, method: str, checkpoint: str | Path | None = None) -> SpectralDensity | None:
         chosen = self._method(method)
         if chosen == "lanczos":
             return None
-        return self._all_by_gram if chosen == "gram" or self.network.n < self.network.dim else self._all
-
-    @cached_property
-    def _all_by_gram(self) -> SpectralDensity:
-        return gram_density(self)
+        if chosen == "dense" and self.network.n >= self.network.dim:
+            return self._all
+        if self._by_gram is None:
+            self._by_gram = gram_density(self, checkpoint)
+        return self._by_gram

@@ -101,6 +101,10 @@ def _settings(
     momentum = checks.positive("momentum", momentum, zero=True)
     if momentum >= 1:
         raise ValueError(f"got momentum={momentum:g}, expected a number in [0, 1)")
+    if network.own != slice(0, network.n):
+        raise ValueError(
+            "got a network whose samples are spread over processes, expected one process's own; type train(Network(model, loss, data), ...) with all of the data"
+        )
     source, even = checks.seed_sequence(seed), rates.strides == (0,) or bool(np.all(rates == rates[0]))
     return Settings(
         len(rates), float(rates[0]), checks.count("batch", batch), sampler, momentum, checks.count("replicas", replicas),

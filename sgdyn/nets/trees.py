@@ -59,7 +59,7 @@ def shapes(tree: Tree) -> str:
 
 
 def called(model: nn.Module, state: Mapping[str, Tensor], x: Tree) -> Any:
-    """The output of a model with these parameters and buffers: dicts are its named arguments, tuples its arguments."""
+    """The output of a model with these parameters and buffers, a shared one under each of its names: dicts are its named arguments, tuples its arguments."""
     if isinstance(x, dict):
-        return functional_call(model, dict(state), (), x)
-    return functional_call(model, dict(state), x if isinstance(x, tuple) else (x,))
+        return functional_call(model, dict(state), (), x, tie_weights=False)
+    return functional_call(model, dict(state), x if isinstance(x, tuple) else (x,), tie_weights=False)

@@ -15,16 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.integrate import simpson
 from scipy.interpolate import CubicSpline
+from scipy.special import logsumexp
 
-from sgdyn.codegen.formula import Formula
 from sgdyn.errors import NotConvergedError
 from sgdyn.estimate import Estimate
 from sgdyn.pathspace.boundaries import Arrival, arrival
-from sgdyn.pathspace.corrections import of_levels
-from sgdyn.pathspace.criticality import critical_path
+from sgdyn.pathspace.corrections import depth, of_levels
 from sgdyn.pathspace.free_ends import FreeEnd
 from sgdyn.pathspace.functional import Action
-from sgdyn.pathspace.paths import Path, straight
+from sgdyn.pathspace.landings import coarsest, images, landed, starts
+from sgdyn.pathspace.paths import Path
 from sgdyn.problem import Langevin
 from sgdyn.progress import progress
 from sgdyn.region import Region
@@ -36,12 +36,14 @@ REMOTE = 25.0
 """Arrivals so much less likely, in powers of e, than those at the end do not count."""
 FAR = 0.5
 """The next order in T, relative, from which Laplace's method is refused."""
+SMALLEST = -700.0
+"""Logarithms of probabilities that are numbers in double precision."""
 LEAST = 1.0
 """The action below which arrivals are no rare event."""
-RAYS, LENGTHS = 24, np.geomspace(1e-3, 1e3, 121)
-DISTANT = 4.0
-"""Paths start towards points of the boundary up to so many times as far as the nearest one."""
 SAME = 1e-4
+MOST = 20
+NEAR = 1e-9
+"""The gap at which the image of a path ends on the boundary too."""
 CORRECTED = 100
 """Paths are weighed on more steps than this, up to twice as many."""
 
@@ -49,13 +51,22 @@ CORRECTED = 100
 def arrivals(problem: Langevin, x0: Floats, region: Region, *, t: float, n: int, seed: int = 0) -> tuple[Arrival, ...]:
     """All minima of the action found among paths from x0 to the boundary in the time t, the least action first.
 
+    Looked for on a few steps, from straight and bent paths whose ends slide along the boundary, and from the images of what was found.
+
     Raises NotConvergedError where there is none.
     """
     functional = Action(problem)
+    rough: list[Arrival] = []
+    plan = starts(region, x0, functional, t=t, n=coarsest(n), seed=seed)
+    for gap, start in _told("ways to the boundary", plan):
+        one = landed(functional, gap, start)
+        if one is None or not one.is_minimum or any(_same(one, known) for known in rough):
+            continue
+        rough.append(one)
+        if len(rough) < MOST:  # a continuous family has no end of images
+            plan += [(gap, image) for image in images(one.path, x0) if abs(float(gap(image.x[-1]))) < NEAR]
     found: list[Arrival] = []
-    for gap, end in _told("ways to the boundary", _ends(region, x0, seed)):
-        start = critical_path(functional, straight(x0, end, t=t, n=n), descend=True)
-        one = None if start is None else arrival(functional, gap, start)
+    for one in (_refined(one, n) for one in rough):
         if one is None or not one.is_minimum or not _enters_last(one, region):
             continue
         if not any(_same(one, known) for known in found):
@@ -68,46 +79,19 @@ def arrivals(problem: Langevin, x0: Floats, region: Region, *, t: float, n: int,
     return tuple(sorted(found, key=lambda one: one.action))
 
 
+def _refined(one: Arrival | None, n: int) -> Arrival | None:
+    """The same arrival on n steps."""
+    while one is not None and one.path.n < n:
+        one = arrival(one.functional, one.gap, one.path.finer())
+    return one
+
+
 def _told(title: str, whole: Sequence[Any]) -> Iterator[Any]:
     """The same one after another, with a progress bar where this is part of longer work."""
     with progress(title, False) as bar:
         for k, one in enumerate(whole):
             bar(k / len(whole))
             yield one
-
-
-def _ends(region: Region, x0: Floats, seed: int) -> list[tuple[Formula, Floats]]:
-    """Points on the region's boundary in several directions from x0, with the comparison that ends there, the nearest first."""
-    rays = np.array([[1.0], [-1.0]]) if len(x0) == 1 else _spread_out(np.random.default_rng(seed), len(x0))
-    found = []
-    for gap in region.comparisons():
-        for ray in rays:
-            length = _way(gap, x0, ray)
-            if length is not None:
-                found.append((length, gap, x0 + length * ray))
-    found.sort(key=lambda one: one[0])
-    return [(gap, end) for length, gap, end in found if length <= DISTANT * found[0][0]]
-
-
-def _way(gap: Formula, x0: Floats, ray: Floats) -> float | None:
-    """How far the boundary lies along a ray, None if it does not meet it."""
-    inside = np.asarray(gap(x0 + LENGTHS[:, None] * ray)) > 0
-    if not inside.any():
-        return None
-    k = int(np.argmax(inside))
-    low, high = (0.0 if k == 0 else float(LENGTHS[k - 1])), float(LENGTHS[k])
-    for _ in range(60):
-        middle = 0.5 * (low + high)
-        low, high = (low, middle) if gap(x0 + middle * ray) > 0 else (middle, high)
-    return high
-
-
-def _spread_out(rng: np.random.Generator, d: int) -> Floats:
-    if d == 2:
-        angles = 2 * np.pi * (np.arange(RAYS // 2) + 0.5 * rng.random()) / (RAYS // 2)
-        return np.stack([np.cos(angles), np.sin(angles)], -1)
-    rays = rng.normal(size=(RAYS, d))
-    return np.concatenate([np.eye(d), -np.eye(d), rays / np.linalg.norm(rays, axis=1, keepdims=True)])
 
 
 def _enters_last(one: Arrival, region: Region) -> bool:
@@ -153,24 +137,34 @@ def laplace_reach(
             f"boundary: Laplace's method does not hold (t={t:g} may be long beside the relaxation); type the method Fokker-Planck, simulation or splitting"
         )
     logs = np.array([_log_probability(one) for one in _told("arrivals before", kept)])
-    value, steps = float(np.exp(logs[:, 0]).sum()), float((np.exp(logs[:, 0]) * logs[:, 1]).sum())
+    log = float(logsumexp(logs[:, 0]))
+    relative = float(np.exp(logs[:, 0] - log) @ logs[:, 1]) + far
+    if log < SMALLEST:
+        raise NotConvergedError(
+            f"the probability is exp({log:.8g} ± {relative:.2g}), below the smallest number of double precision"
+        )
+    value = float(np.exp(log))
     plural = "s" if len(kept) > 1 else ""
     name = f"{len(kept)} critical path{plural}, n={n}; error from the next order in T"
-    return LaplaceReach(Estimate(value, value * far + steps, name), kept)
+    return LaplaceReach(Estimate(value, value * relative, name), kept)
 
 
 def next_order(problem: Langevin, kept: tuple[Arrival, ...], samples: int, seed: int) -> Estimate:
     """The density integrated over the ends, over its Laplace approximation."""
     levels = [list(kept)]
-    while levels[-1][0].path.n > CORRECTED or len(levels) < 2:
+    n = kept[0].path.n
+    while (n > CORRECTED and n % 2 == 0) or len(levels) < depth(problem):
+        n //= 2
         halves = [arrival(one.functional, one.gap, one.path.coarser()) for one in levels[-1]]
         if any(one is None for one in halves):
             raise NotConvergedError(
                 f"no critical path was reached with {levels[-1][0].path.n // 2} steps; type a larger n"
             )
         levels.append([one for one in halves if one is not None])
-    fine, coarse = ([FreeEnd(one) for one in level] for level in levels[-2:])
-    return of_levels(problem, fine, coarse, samples=samples, seed=seed)
+    last = levels[-depth(problem) :]
+    return of_levels(
+        problem, [[FreeEnd(one, k) for one in level] for k, level in enumerate(last)], samples=samples, seed=seed
+    )
 
 
 def _log_probability(last: Arrival) -> tuple[float, float]:

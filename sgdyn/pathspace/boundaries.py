@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from sgdyn.pathspace.determinants import divergence
 from sgdyn.pathspace.functional import Action
 from sgdyn.pathspace.paths import Path
 from sgdyn.pathspace.tridiagonal import BlockTridiagonal
+from sgdyn.printing import Printed
 
 Floats = NDArray[np.float64]
 
@@ -26,8 +28,8 @@ STEPS = 40
 ACCEPTED = 1e-9
 
 
-@dataclass(frozen=True, eq=False)
-class Arrival:
+@dataclass(frozen=True, eq=False, repr=False)
+class Arrival(Printed):
     """A critical path whose end is free on the boundary where the gap g is 0; g > 0 inside the region.
 
     With p the slope of S there, n the normal and v the velocity of arrival, paths first reach the boundary around the end at the rate
@@ -40,6 +42,12 @@ class Arrival:
     functional: Action
     gap: Formula
     path: Path
+
+    def plot(self, ax: Any = None) -> Any:
+        """The path, on the landscape in two dimensions (see `sgdyn.plot`)."""
+        from sgdyn import plot
+
+        return plot.figure(self, ax=ax)
 
     @cached_property
     def momentum(self) -> Floats:

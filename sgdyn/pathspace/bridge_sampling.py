@@ -63,13 +63,22 @@ class Sampler(Protocol):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Bridges(Printed):
-    """Sampled bridges: paths (chain, record, n + 1, dim) at the times t (n + 1,), and the share of moves that were accepted."""
+    """Sampled bridges: paths (chain, record, n + 1, dim) at the times t (n + 1,), and the share of moves that were accepted.
+
+    interrupted: the iteration at which Ctrl-C ended the chains, None where they are complete.
+    """
 
     t: Floats
     paths: Floats
     acceptance: float
     method: Any
     problem: Langevin | Momentum = field(repr=False)
+    interrupted: int | None = None
+
+    @property
+    def complete(self) -> bool:
+        """False if Ctrl-C ended the sampling early."""
+        return self.interrupted is None
 
     def mean(self, f: Any = None) -> Estimate:
         """The mean of f(x) of paths x (..., n + 1, dim), of the points themselves by default, with the error from autocorrelations."""
@@ -83,7 +92,11 @@ class Bridges(Printed):
         mean = values.mean(axis=(0, 1))
         error = spread / np.sqrt(np.maximum(worth, 1.0))
         name = f"{self.method}, {np.min(worth):.0f} effective of {values.shape[0] * values.shape[1]} paths"
-        doubts = ("fewer than 50 effective paths: the error is a guess",) if np.min(worth) < 50 else ()
+        doubts: tuple[str, ...] = ("fewer than 50 effective paths: the error is a guess",) if np.min(worth) < 50 else ()
+        if self.interrupted is not None:
+            doubts += (
+                f"interrupted by Ctrl-C at iteration {self.interrupted}: fewer moves than asked for, more of them from the start",
+            )
         if mean.ndim:
             return Estimate(mean, error, name, warnings=doubts)
         return Estimate(float(mean), float(error), name, warnings=doubts)
@@ -124,15 +137,17 @@ def bridges(
 ) -> Bridges:  # fmt: skip
     """Paths of the process from a to b (dim,) in the time t, n steps each, sampled by Markov chains in path space.
 
-    method: `PreconditionedCrankNicolson(step)`, for any constant D of full rank; `PathHMC()`, the same with the gradient of the action;
-    `GuidedProposals()`, for D(x) too. Their acceptance does not fall with n. Recorded are the last 4/5 of the iterations. The
+    method: `PathHMC()`, the default, for constant D of full rank; `PreconditionedCrankNicolson(step)`, the same without the gradient of the
+    action; `GuidedProposals()`, for D(x) too. Their acceptance does not fall with n. Recorded are the last 4/5 of the iterations. The
     density of the discretised paths is that of `StaticKernel` for gradient systems (error dt²), else `MidpointJacobian`.
 
-    Ctrl-C returns what is done. Raises ValueError for D that the method does not take and ends of another shape.
+    Ctrl-C returns what is done, with `.interrupted`. Raises ValueError for D that the method does not take and ends of another shape.
     """
-    from sgdyn.pathspace.samplers import PreconditionedCrankNicolson
+    from sgdyn.pathspace.samplers import PathHMC
 
-    sampler = PreconditionedCrankNicolson() if method is None else method
+    sampler = PathHMC() if method is None else method
+    if not hasattr(sampler, "chain") or isinstance(sampler, type):
+        raise TypeError(f"got method={method!r}, expected a sampler; type method=sg.PathHMC() or sg.GuidedProposals()")
     if not isinstance(problem, Langevin):
         raise TypeError(
             f"got a {type(problem).__name__}, expected an overdamped process; type sg.Langevin(U, T=..., D=...)"
@@ -141,7 +156,7 @@ def bridges(
     start = straight(first, last, t=t, n=checks.count("n", n, least=2))
     rng = np.random.default_rng(seed)
     count, most = checks.count("chains", chains), checks.count("iterations", iterations, least=10)
-    kept, accepted = [], []
+    kept, accepted, interrupted = [], [], None
     chain = sampler.chain(problem, start, count, rng)
     with progress("bridges", shown) as bar:
         try:
@@ -154,7 +169,8 @@ def bridges(
         except KeyboardInterrupt:
             if len(kept) < 10:
                 raise
-    return Bridges(chain.t, np.stack(kept, 1), float(np.mean(accepted)), sampler, problem)
+            interrupted = k
+    return Bridges(chain.t, np.stack(kept, 1), float(np.mean(accepted)), sampler, problem, interrupted)
 
 
 def target(problem: Langevin, start: Path) -> Target:

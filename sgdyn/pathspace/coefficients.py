@@ -12,6 +12,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from sgdyn.fields import Affine, Field, multiple, product, total
 from sgdyn.noise import Diagonal, Noise, Varying
+from sgdyn.pathspace.differences import differenced
 from sgdyn.problem import STRATONOVICH, Langevin, Momentum
 
 Floats = NDArray[np.float64]
@@ -26,13 +27,15 @@ RANK_TOLERANCE = 1e-12
 class Coefficients:
     """A drift b(x) and T D(x), with D^-1 as a metric; the index of differentiation stands last.
 
-    `gradient_like` says that the matrix of derivatives of b is symmetric, so that its products with vectors are differences of b.
+    `gradient_like` says that the matrix of derivatives of b is symmetric, so that its products with vectors are differences of b; for
+    b = -D grad U with constant D they are those of `slope`, -grad U, along D p.
     """
 
     drift: Field
     D: Noise
     T: float
     gradient_like: bool = False
+    slope: Field | None = None
 
     @property
     def dim(self) -> int:
@@ -121,8 +124,11 @@ class Coefficients:
         """The transposed derivative of the drift times p: grad (b . p) of x (n, dim) and p (n, dim), p held fixed."""
         if isinstance(self.drift, Affine):
             return np.asarray(p @ self.drift.matrix)
-        if self.gradient_like and (self.dim > TENSORS or not self.smooth):
-            return directional(self.drift, x, p)
+        if self.dim > TENSORS or not self.smooth:
+            if self.gradient_like:
+                return directional(self.drift, x, p)
+            if self.slope is not None:
+                return directional(self.slope, x, p * self.constant if self.constant.ndim == 1 else p @ self.constant)
         if self.dim <= TENSORS:
             return np.asarray(np.einsum("nik,ni->nk", self.jacobian(x), p))
         return np.concatenate([p[k : k + 1] @ self.jacobian(x[k]) for k in range(len(x))])
@@ -131,7 +137,7 @@ class Coefficients:
         """The same with share times the mean eigenvalue of D added to its diagonal."""
         D = self.constant if self.constant.ndim == 2 else np.diag(self.constant)
         mended = Langevin(None, self.T, D + share * np.trace(D) / self.dim * np.eye(self.dim), self.drift)
-        return replace(self, D=mended.D)
+        return replace(self, D=mended.D, slope=None)
 
 
 def directional(field: Field, x: Floats, p: Floats) -> Floats:
@@ -159,7 +165,11 @@ def coefficients(problem: Langevin | Momentum, *, noiseless: bool) -> Coefficien
         )
     reversible = problem.U is not None and problem.curl is None and problem.origin != STRATONOVICH
     symmetric = reversible and (not problem.is_gibbs or _isotropic(problem.D) is not None)
-    return Coefficients(drift, problem.D, problem.T, symmetric)
+    slope = None
+    if reversible and problem.is_gibbs and not isinstance(problem.D, Varying):
+        assert problem.U is not None
+        slope = problem.U.grad.negated()
+    return Coefficients(differenced(drift), problem.D, problem.T, symmetric, slope)
 
 
 def noiseless_drift(problem: Langevin) -> Field:

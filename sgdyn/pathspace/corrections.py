@@ -26,7 +26,9 @@ from sgdyn.pathspace.ensembles import Actions, GaussianPaths
 from sgdyn.pathspace.functional import Action
 from sgdyn.pathspace.inertia import InertialAction, of_ends, positions
 from sgdyn.pathspace.paths import Path
-from sgdyn.pathspace.rules import FreidlinWentzell, Midpoint, MidpointJacobian
+from sgdyn.pathspace.rules import FreidlinWentzell, MidpointJacobian, Prepoint
+from sgdyn.pathspace.scaled_paths import ScaledPaths
+from sgdyn.pathspace.tridiagonal import BlockTridiagonal
 from sgdyn.problem import Langevin, Momentum
 
 Floats = NDArray[np.float64]
@@ -63,9 +65,8 @@ class FixedEnds:
     @classmethod
     def of(cls, problem: Langevin | Momentum, path: Path) -> FixedEnds:
         functional = Action(problem, FreidlinWentzell())
-        H, m = functional.hessian(path), (path.n - 1) * path.dim
-        log_mass = leading_log_density(functional, path) + 0.5 * m * np.log(2 * np.pi) - 0.5 * H.log_determinant
-        return cls(GaussianPaths(path, H), float(log_mass))
+        H = functional.hessian(path)
+        return cls(GaussianPaths(path, H), _log_mass(functional, path, H))
 
     @property
     def mean(self) -> Path:
@@ -76,6 +77,38 @@ class FixedEnds:
 
     def log_density(self, x: Floats) -> Floats:
         return self.gaussian.log_density((x - self.mean.x)[:, 1:-1])
+
+
+@dataclass(frozen=True, eq=False)
+class ScaledEnds:
+    """The same for D(x)."""
+
+    scaled: ScaledPaths
+    log_mass: float
+
+    @classmethod
+    def of(cls, problem: Langevin | Momentum, path: Path, halvings: int) -> ScaledEnds:
+        functional = Action(problem, FreidlinWentzell())
+        H = functional.hessian(path)
+        scaled = ScaledPaths(coefficients(problem, noiseless=False), path, H, halvings)
+        return cls(scaled, _log_mass(functional, path, H))
+
+    @property
+    def mean(self) -> Path:
+        return self.scaled.mean
+
+    def pairs(self, rng: np.random.Generator, count: int) -> Floats:
+        z = self.scaled.normals(rng, count)
+        return self.scaled.walked(np.concatenate([z, -z], 1), np.tile(self.mean.x, (2 * count, 1, 1)))
+
+    def log_density(self, x: Floats) -> Floats:
+        return self.scaled.log_density(x, np.broadcast_to(self.mean.x, x.shape))
+
+
+def _log_mass(functional: Action, path: Path, H: BlockTridiagonal) -> float:
+    """log of Laplace's contribution on the steps of the path, H the second derivatives."""
+    m = (path.n - 1) * path.dim
+    return float(leading_log_density(functional, path) + 0.5 * m * np.log(2 * np.pi) - 0.5 * H.log_determinant)
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,15 +165,32 @@ def correction(problem: Langevin | Momentum, paths: Sequence[Path], *, samples: 
     if isinstance(problem, Momentum):
         return _of_positions(problem, paths, samples, seed)
     functional = Action(problem, FreidlinWentzell())
-    fine = [coarse(functional, path, STEPS) for path in paths]
-    halves = [coarse(functional, path, path.n // 2) for path in fine]
-    levels = [[FixedEnds.of(problem, path) for path in level] for level in (fine, halves)]
-    return of_levels(problem, levels[0], levels[1], samples=samples, seed=seed)
+    steps = fine_steps(paths[0].n, depth(problem))
+    by_level = [[coarse(functional, path, steps) for path in paths]]
+    while len(by_level) < depth(problem):
+        by_level.append([coarse(functional, path, path.n // 2) for path in by_level[-1]])
+    if coefficients(problem, noiseless=False).varying:
+        scaled = [[ScaledEnds.of(problem, path, k) for path in level] for k, level in enumerate(by_level)]
+        return of_levels(problem, scaled, samples=samples, seed=seed)
+    levels = [[FixedEnds.of(problem, path) for path in level] for level in by_level]
+    return of_levels(problem, levels, samples=samples, seed=seed)
+
+
+def fine_steps(n: int, levels: int) -> int:
+    """At most `STEPS`, or the least number to which n can be halved and still be halved to so many levels."""
+    while n > STEPS and n % 2**levels == 0:
+        n //= 2
+    return n
+
+
+def depth(problem: Langevin | Momentum) -> int:
+    """On so many levels of steps, each twice as long as those before, paths are weighed."""
+    return 3 if coefficients(problem, noiseless=False).varying else 2
 
 
 def _of_positions(problem: Momentum, paths: Sequence[Path], samples: int, seed: int) -> Estimate:
     functional = of_ends(problem, paths[0].x[0], paths[0].x[-1])
-    fine = [coarse(functional, positions(path), STEPS) for path in paths]
+    fine = [coarse(functional, positions(path), fine_steps(paths[0].n, 2)) for path in paths]
     halves = [coarse(functional, path, path.n // 2) for path in fine]
     levels = [[Positions.of(functional, path) for path in level] for level in (fine, halves)]
     found = [
@@ -151,19 +201,29 @@ def _of_positions(problem: Momentum, paths: Sequence[Path], samples: int, seed: 
 
 
 def of_levels(
-    problem: Langevin | Momentum, fine: Sequence[Component], coarse: Sequence[Component], *, samples: int, seed: int
+    problem: Langevin | Momentum, levels: Sequence[Sequence[Component]], *, samples: int, seed: int
 ) -> Estimate:
-    """The mean weight on fine steps.
+    """The mean weight on the finest steps, with constant D; else extrapolated from three levels of Euler-Maruyama's steps with the same noise.
 
-    Its error is the standard error and, added in squares, what half as many steps change (a third of it where the rule is of second order).
+    Its error is the standard error and, added in squares, what half as many steps change (a third of it for constant D, where the rule is
+    of second order), or half of what the third level changes.
     """
     varying = coefficients(problem, noiseless=False).varying
-    rule = Midpoint() if varying else MidpointJacobian()
-    found = [
-        weighed(Actions(Action(problem, rule), level[0].mean.t).log_density, level, samples, seed)
-        for level in (fine, coarse)
-    ]
-    return _with_steps(found, 1.0 if varying else 3.0, fine, samples)
+    rule = Prepoint() if varying else MidpointJacobian()
+    try:
+        strata = [
+            weights_of_pairs(Actions(Action(problem, rule), level[0].mean.t).log_density, level, samples, seed)
+            for level in levels
+        ]
+    except (ValueError, np.linalg.LinAlgError) as reason:
+        raise NotConvergedError(
+            f"paths around the critical ones could not be weighed ({reason}): the next order in T is not known; type a shorter t, a lower T or a larger n"
+        ) from reason
+    if not varying:
+        return _with_steps([_mean(one) for one in strata], 3.0, levels[0], samples)
+    fine, half, quarter = strata
+    value, spread, _ = _mean((8 * fine - 6 * half + quarter) / 3)  # Romberg's for errors dt, dt²
+    return _with_steps([(value, spread, fine.sum(0)), _mean(2 * fine - half)], 2.0, levels[0], samples)
 
 
 def _with_steps(
@@ -194,12 +254,24 @@ def weighed(
     density: Callable[[Floats], Floats], components: Sequence[Component], samples: int, seed: int
 ) -> tuple[float, float, Floats]:
     """The mean weight, its standard error, and the weights of the pairs. density: log rho of paths (count, n + 1, dim)."""
+    return _mean(weights_of_pairs(density, components, samples, seed))
+
+
+def weights_of_pairs(
+    density: Callable[[Floats], Floats], components: Sequence[Component], samples: int, seed: int
+) -> Floats:
+    """Of the mixture of all components, each a stratum of its own: mean weights of antithetic pairs times its share (component, pair)."""
     masses = np.array([one.log_mass for one in components])
     shares, rng = np.exp(masses - logsumexp(masses)), np.random.default_rng(seed)
-    # of the mixture of all components, each a stratum of its own
-    weights = np.exp([_log_weights(one, components, density, rng, samples // 2) for one in components])
-    spread = weights.std(1, ddof=1) / np.sqrt(weights.shape[1])
-    return float(shares @ weights.mean(1)), float(np.hypot.reduce(shares * spread)), shares @ weights
+    return np.asarray(
+        shares[:, None] * np.exp([_log_weights(one, components, density, rng, samples // 2) for one in components])
+    )
+
+
+def _mean(strata: Floats) -> tuple[float, float, Floats]:
+    """The sum of the strata's means, its standard error, and the sums."""
+    spread = strata.std(1, ddof=1) / np.sqrt(strata.shape[1])
+    return float(strata.mean(1).sum()), float(np.hypot.reduce(spread)), strata.sum(0)
 
 
 def coarse(functional: Functional, path: Path, most: int) -> Path:

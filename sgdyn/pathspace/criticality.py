@@ -19,6 +19,7 @@ Floats = NDArray[np.float64]
 DESCENT_STEPS, NEWTON_STEPS = 60, 40
 ROUNDING, ACCEPTED = 1e-13, 1e-8
 """The gradient relative to the momenta at which Newton's method stops, and below which a path counts as critical."""
+BENT = 0.2
 BAND_LIMIT = 24
 """Up to so many dimensions steps are made with the banded matrix of second derivatives, beyond with L-BFGS."""
 
@@ -42,15 +43,26 @@ def moved(path: Path, inner: Floats) -> Path:
     return Path(x, path.t)
 
 
+def deflected(path: Path, mode: Floats) -> list[Path]:
+    """The path bent along a displacement of its points between the ends to both sides, by a fifth of its size."""
+    size = BENT * float(np.ptp(path.x, axis=0).max()) / np.abs(mode).max()
+    return [moved(path, path.x[1:-1] + sign * size * mode) for sign in (1, -1)]
+
+
 def relative_gradient(functional: Functional, path: Path) -> float:
     """The largest dS/dx_k between the ends, relative to the largest terms it is the sum of."""
     return float(np.abs(functional.gradient(path)[1:-1]).max() / max(functional.scale(path), 1e-300))
 
 
+def by_newton(functional: Action) -> bool:
+    """Whether there are second derivatives, in few enough dimensions."""
+    return functional.dim <= BAND_LIMIT and functional.lagrangian.coefficients.smooth
+
+
 def critical_path(functional: Functional, start: Path, *, descend: bool) -> Path | None:
     """A critical path near the start, by descent to a minimum or by Newton's method alone (saddles too); None where none is reached."""
     try:
-        if isinstance(functional, Action) and functional.dim > BAND_LIMIT:
+        if isinstance(functional, Action) and not by_newton(functional):
             path = quasi_newton(functional, start)
         else:
             path = newton(functional, descent(functional, start) if descend else start)
@@ -133,4 +145,6 @@ def refuse(functional: Action, starts: int) -> NotConvergedError:
     """What is said where no start has led to a critical path."""
     large = functional.lagrangian.coefficients.dim > TENSORS
     advice = "a larger n" if large else "a larger n or more starts=..."
+    if not by_newton(functional) and not large:
+        advice = f"a larger n, or the potential in NumPy for @sg.potential, whose second derivatives are then known in {functional.dim} dimensions"
     return NotConvergedError(f"no critical path was reached from {starts} starts; type {advice}")

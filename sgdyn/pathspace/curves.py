@@ -12,6 +12,7 @@ from scipy.linalg import cholesky_banded, solve_banded
 from scipy.optimize import minimize
 
 from sgdyn.pathspace.coefficients import Coefficients
+from sgdyn.pathspace.criticality import by_newton
 from sgdyn.pathspace.functional import Action
 from sgdyn.pathspace.geometric import lengths, weights
 from sgdyn.pathspace.paths import Path, at_equal_distances
@@ -227,7 +228,7 @@ def quasi_newton(curve: Curve, work: Work, tolerance: float = 1e-7) -> Curve:
     """The same by L-BFGS in scaled variables, spread out and scaled anew after each round: memory O(n dim), no second derivatives."""
     try:
         for k in range(ROUNDS):
-            new = _relaxed(curve).spread()
+            new = _descended(curve).spread()
             work.tell(max(k / ROUNDS, np.log10(max(new.residual, tolerance)) / np.log10(tolerance)))
             done = new.residual < tolerance or abs(new.value - curve.value) <= 1e-10 * _scale(curve)
             curve = new if new.value <= curve.value * (1 + 1e-9) or new.residual < curve.residual else curve
@@ -243,7 +244,7 @@ def _scale(curve: Curve) -> float:
     return float((weights(curve.coefficients, curve.x) * curve.lengths**2).sum())
 
 
-def _relaxed(curve: Curve) -> Curve:
+def _descended(curve: Curve) -> Curve:
     scaling = Scaling.of(curve)
 
     def value_and_gradient(y: Floats) -> tuple[float, Floats]:
@@ -253,3 +254,10 @@ def _relaxed(curve: Curve) -> Curve:
     options = {"maxiter": INNER, "maxfun": 2 * INNER, "maxcor": MEMORY, "gtol": 0.0, "ftol": 1e-14}
     zero = np.zeros(curve.x[1:-1].size)
     return scaling.curve(minimize(value_and_gradient, zero, jac=True, method="L-BFGS-B", options=options).x)
+
+
+def relaxed(curve: Curve, work: Work) -> Curve:
+    """The curve of least action next to one, by the method its dimension and derivatives allow; in one dimension there is but one."""
+    if curve.x.shape[1] == 1 or len(curve.x) < 3 or work.interrupted:
+        return curve
+    return newton(curve, work) if by_newton(curve.functional) else quasi_newton(curve, work)

@@ -30,18 +30,19 @@ from sgdyn.pathspace.instantons import Instanton
 from sgdyn.pathspace.paths import Path
 from sgdyn.pathspace.rules import FreidlinWentzell
 from sgdyn.pathspace.soft_modes import SoftMode, soft_mode
+from sgdyn.printing import Printed
 from sgdyn.problem import Langevin, Momentum
 
 Floats = NDArray[np.float64]
 
 ROUNDING = 1e-16
 """Third differences of positions lose so much, times the cube of their number."""
-CERTAIN = 1e-13
-"""Relative rounding of the extrapolated logarithms."""
+CERTAIN = 4e-16
+"""Rounding of extrapolated logarithms, relative to their size, and of each of the n pivots, which have lost n^{1/2} times as much."""
 
 
-@dataclass(frozen=True, eq=False)
-class Fluctuations:
+@dataclass(frozen=True, eq=False, repr=False)
+class Fluctuations(Printed):
     """Gaussian fluctuations around a critical path of the action.
 
     log_van_vleck: log det(-d²S/da db); log_divergence: -∫ W dt; determinant: det J(t) of the Jacobi fields J(0) = 0, J'(0) = 1 in the
@@ -53,6 +54,12 @@ class Fluctuations:
     log_divergence: Estimate
     determinant: Estimate
     soft: SoftMode | None = None
+
+    def plot(self, ax: Any = None) -> Any:
+        """The path, and what one standard deviation of its softest mode makes of it (see `sgdyn.plot`)."""
+        from sgdyn import plot
+
+        return plot.figure(self, ax=ax)
 
     @property
     def log_prefactor(self) -> Estimate:
@@ -93,6 +100,8 @@ def fluctuations(found: Instanton, *, method: str = "pivots") -> Fluctuations:
 
 def refuse_saddle(found: Instanton) -> None:
     """Raise ValueError for a path that has no Gaussian fluctuations of Freidlin and Wentzell's action."""
+    if not isinstance(found, Instanton):
+        raise TypeError(f"got a {type(found).__name__}, expected an Instanton; type sg.instanton(problem, a, b, t=...)")
     if not isinstance(found.rule, FreidlinWentzell):
         raise ValueError(
             f"got a path of the rule {found.rule}, expected FreidlinWentzell(): only its path gives the leading order in T with one prefactor; "
@@ -111,7 +120,7 @@ def refuse_saddle(found: Instanton) -> None:
 def _by_pivots(found: Instanton) -> Fluctuations:
     functional = Action(found.problem, found.rule)
     values = np.array([_level(functional, path) for path in _levels(functional, found.path)])
-    vleck, weight = (_extrapolated(column, f"pivots, n={found.path.n}") for column in values.T)
+    vleck, weight = (_extrapolated(column, found.path.n, "pivots") for column in values.T)
     return _result(found, vleck, weight, soft_mode(functional, found.path))
 
 
@@ -131,7 +140,7 @@ def _by_positions(found: Instanton) -> Fluctuations:
     for level in levels:
         prefactor = functional.leading_log_density(level) + functional.value(level)
         values.append(2 * (prefactor - weight) + path.dim * np.log(2 * np.pi))
-    vleck = _extrapolated(np.array(values), f"pivots of positions, n={path.n}")
+    vleck = _extrapolated(np.array(values), path.n, "pivots of positions")
     vleck = replace(vleck, error=vleck.error + ROUNDING * path.n**3)
     return _result(found, vleck, Estimate(weight, 0.0, "div b is constant"), soft_mode(functional, levels[-1]))
 
@@ -196,8 +205,9 @@ def _result(found: Instanton, vleck: Estimate, weight: Estimate, soft: SoftMode 
     return Fluctuations(found, vleck, weight, Estimate(determinant, determinant * vleck.error, vleck.method), soft)
 
 
-def _extrapolated(values: Any, name: str) -> Estimate:
+def _extrapolated(values: Any, n: int, name: str) -> Estimate:
     """Richardson's extrapolation of errors dt², dt⁴ from steps in the ratio 4:2:1."""
     first, second = ((4 * fine - coarse) / 3 for coarse, fine in pairwise(values))
     value = float((16 * second - first) / 15)
-    return Estimate(value, abs(value - float(second)) + CERTAIN * (1 + abs(value)), name)
+    rounding = CERTAIN * (n**1.5 + abs(value))
+    return Estimate(value, abs(value - float(second)) + rounding, f"{name}, n={n}")

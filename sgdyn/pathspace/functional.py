@@ -34,6 +34,12 @@ class Action:
     problem: Langevin | Momentum
     rule: Rule = field(default_factory=FreidlinWentzell)
 
+    def __post_init__(self) -> None:
+        if not hasattr(self.rule, "steps") or isinstance(self.rule, type):
+            raise TypeError(
+                f"got rule={self.rule!r}, expected a discretisation; type rule=sg.Midpoint() or another of how-to-choose"
+            )
+
     @cached_property
     def steps(self) -> Steps:
         return self.rule.steps(self.problem)
@@ -78,10 +84,16 @@ class Action:
         return BlockTridiagonal(stiffness[:-1] + stiffness[1:], -stiffness[1:-1])
 
     def scale(self, path: Path) -> float:
-        """The largest momentum |x'|/2TD or |b|/2TD that the gradient is the difference of."""
+        """The largest momentum |x'|/2TD or |b|/2TD that the gradient is the difference of, and that of a fluctuation, (2TD t)^{-1/2}."""
         c = self.lagrangian.coefficients
         b = c.drift(self.steps.place(path.x[:-1], path.x[1:]))
-        return float(np.abs(self.momenta(path)).max() + np.abs(c.lower(path.x[:-1], b)).max() / (2 * c.T))
+        found = np.abs(self.momenta(path)).max() + np.abs(c.lower(path.x[:-1], b)).max() / (2 * c.T)
+        return float(found + 1 / self.width(path))
+
+    def width(self, path: Path) -> float:
+        """How far noise alone spreads paths in its time, (2 T t tr D/dim)^{1/2}."""
+        c = self.lagrangian.coefficients
+        return float(np.sqrt(2 * c.T * path.duration * np.trace(np.reshape(c.D(path.x[0]), (c.dim, c.dim))) / c.dim))
 
     def momenta(self, path: Path) -> Floats:
         """p = D^-1 (x' - b)/2T in the middle of each step (n, dim): the gradient of the quasipotential over T along a critical path."""
@@ -133,6 +145,10 @@ def action(problem: Langevin | Momentum, path: Path, *, rule: Rule | None = None
 
     Raises ValueError for paths of another dimension. Source: Onsager and Machlup, Phys. Rev. 91, 1505 (1953); Freidlin and Wentzell (1998).
     """
+    if not isinstance(path, Path):
+        raise TypeError(
+            f"got a path of type {type(path).__name__}, expected a Path; type sg.Path(x, t) with points (n + 1, dim) and times"
+        )
     if isinstance(problem, Momentum) and path.dim == problem.U.dim:
         return _with_error(lambda p: configuration_action(problem, p), path, "Freidlin-Wentzell, three-point rule")
     functional = Action(problem, FreidlinWentzell() if rule is None else rule)

@@ -21,6 +21,8 @@ from scipy.linalg import expm
 from sgdyn import checks
 from sgdyn.estimate import Estimate
 from sgdyn.pathspace.coefficients import Coefficients, coefficients
+from sgdyn.pathspace.ensembles import Actions, best_rule
+from sgdyn.pathspace.functional import Action
 from sgdyn.pathspace.paths import Path, ends
 from sgdyn.problem import Langevin
 
@@ -32,8 +34,9 @@ Moved = tuple[Floats, NDArray[np.bool_]]
 class GuidedProposals:
     """Chains that move the noise of guided proposals as the preconditioned Crank-Nicolson method moves paths; also for D(x).
 
-    step: in (0, 1]; 1 proposes independent paths. Steps of the path shorten towards its end, s = t u (2 - u) for equal steps of u. The
-    discretised paths are those of Euler-Maruyama, O(dt).
+    step: in (0, 1]; 1 proposes independent paths. Steps of the path shorten towards its end, s = t u (2 - u) for equal steps of u. Chains
+    weigh paths by the density of `bridges` over that of the proposals' own steps, so that they sample what other methods do; `density`
+    takes Euler-Maruyama's steps and the weights exp(∫ G ds), O(dt).
     """
 
     step: float = 0.5
@@ -124,8 +127,22 @@ class Guidance:
         u = self.b - flow @ self.a - shift
         return float(0.5 * np.linalg.slogdet(inverse / (2 * np.pi))[1] - 0.5 * u @ inverse @ u)
 
-    def walked(self, z: Floats) -> tuple[Floats, Floats]:
-        """Paths (count, n + 1, dim) from normals z (n, count, rank), and ∫ G ds (count,)."""
+    @cached_property
+    def shares(self) -> Floats:
+        """What of a step's noise is left to paths that know their end (n,): the time after the step over that before it."""
+        rest = self.duration - self.t
+        return np.asarray(rest[1:] / rest[:-1])
+
+    def log_proposal(self, x: Floats, z: Floats) -> Floats:
+        """log of the density (count,) with which paths x came out of normals z, their steps' noise lessened by `shares`."""
+        c, dt = self.c, np.diff(self.t)[:-1]
+        inner = x[:, :-2]
+        volumes = c.dim * np.log(4 * np.pi * c.T * dt * self.shares[:-1])
+        volumes = volumes + c.log_determinant(inner.reshape(-1, c.dim)).reshape(inner.shape[:2])
+        return np.asarray(-0.5 * np.einsum("nci,nci->c", z[:-1], z[:-1]) - 0.5 * volumes.sum(1))
+
+    def walked(self, z: Floats, *, pinned: bool = False) -> tuple[Floats, Floats]:
+        """Paths (count, n + 1, dim) from normals z (n, count, rank), and ∫ G ds (count,); pinned: the noise lessened by `shares`."""
         c, (B, beta, noise), count = self.c, self.linear, z.shape[1]
         x, logs = np.tile(self.a, (count, 1)), np.zeros(count)
         paths = [x]
@@ -138,7 +155,7 @@ class Guidance:
                 H = flow.T @ inverse @ flow
                 logs -= 0.5 * h * np.einsum("nij,nij->n", a - noise, H - r[:, :, None] * r[:, None, :])
             x = x + h * (drift + np.einsum("nij,nj->ni", np.broadcast_to(a, (count, *noise.shape)), r))
-            x = x + np.sqrt(2 * c.T * h) * c.D.apply(paths[-1], z[k])
+            x = x + np.sqrt(2 * c.T * h * (self.shares[k] if pinned else 1.0)) * c.D.apply(paths[-1], z[k])
             paths.append(x)
         paths[-1] = np.tile(self.b, (count, 1))
         return np.stack(paths, 1), logs
@@ -149,13 +166,19 @@ class _Chain:
 
     def __init__(self, step: float, guidance: Guidance, count: int, rng: np.random.Generator) -> None:
         self.step, self.guidance, self.rng, self.t = step, guidance, rng, guidance.t
+        self.actions = Actions(Action(guidance.problem, best_rule(guidance.problem)), guidance.t)
         self.z = rng.standard_normal((guidance.n, count, guidance.c.D.rank))
-        self.paths, self.logs = guidance.walked(self.z)
+        self.paths, self.logs = self._weighed(self.z)
+
+    def _weighed(self, z: Floats) -> tuple[Floats, Floats]:
+        """Paths and the logarithms of their densities over those of the proposals."""
+        paths = self.guidance.walked(z, pinned=True)[0]
+        return paths, self.actions.log_density(paths) - self.guidance.log_proposal(paths, z)
 
     def next(self) -> Moved:
         """The paths after one move, and which chains moved."""
         z = np.sqrt(1 - self.step**2) * self.z + self.step * self.rng.standard_normal(self.z.shape)
-        paths, logs = self.guidance.walked(z)
+        paths, logs = self._weighed(z)
         taken = np.log(self.rng.random(len(logs))) < logs - self.logs
         self.z = np.where(taken[None, :, None], z, self.z)
         self.paths = np.where(taken[:, None, None], paths, self.paths)

@@ -14,7 +14,7 @@ from sgdyn import checks
 from sgdyn.estimate import Estimate
 from sgdyn.pathspace.coefficients import coefficients
 from sgdyn.pathspace.constrained import hamiltonian_path
-from sgdyn.pathspace.criticality import BAND_LIMIT, critical_path, refuse, relative_gradient
+from sgdyn.pathspace.criticality import BAND_LIMIT, by_newton, critical_path, deflected, refuse, relative_gradient
 from sgdyn.pathspace.functional import Action
 from sgdyn.pathspace.inertia import InertialAction, forces, of_ends, positions, with_velocities
 from sgdyn.pathspace.paths import Path, ends, straight
@@ -27,6 +27,8 @@ Floats = NDArray[np.float64]
 
 SAME = 1e-3
 """Two paths that come this close everywhere, relative to their size, are one."""
+MOST = 20
+"""From so many paths other ones are looked for beside them."""
 MODES = 3
 """Random starts bend with so many half waves."""
 
@@ -72,8 +74,8 @@ def instanton(
     """The path of least action from a to b (dim,) in the time t, among all critical paths found from several starts.
 
     The action is discretised first (n steps, a multiple of 4), then made stationary: Newton's method with the banded second derivatives,
-    from a straight path by descent and from `starts` bent ones with and without; above 24 dimensions L-BFGS preconditioned by the
-    kinetic part. rule: `FreidlinWentzell()`, whose critical path does not know T, or one of Onsager and Machlup's. For a D without full
+    from a straight path by descent and from `starts` bent ones with and without; above 24 dimensions, and above 8 where second derivatives of the drift are not known,
+    L-BFGS preconditioned by the kinetic part. rule: `FreidlinWentzell()`, whose critical path does not know T, or one of Onsager and Machlup's. For a D without full
     rank Hamilton's equations are solved, so that the path keeps x' - b in the range of D; for `Momentum` (points (x, v)) from a critical
     path of the positions, found in the same way.
 
@@ -89,17 +91,20 @@ def instanton(
             f"got n={n}, expected a multiple of 4: the error comes from n/4 and n/2 steps; type n={4 * (n // 4 + 1)}"
         )
     coarse = straight(first, last, t=t, n=n // 4)
-    finder = _finder(functional)
+    finder, width = _finder(functional), functional.width(coarse)
+    seen: list[Path] = []
     found: list[list[Path]] = []
-    plan = list(_starts(coarse, checks.count("starts", starts, least=0), seed, dim))
+    plan = list(bent_starts(coarse, checks.count("starts", starts, least=0), seed, dim, width, finder.newton))
     with progress("critical paths", shown) as bar:
         for k, (start, descend) in enumerate(plan):
             bar(k / len(plan))
             path = finder.critical(start, descend)
-            if path is not None and not any(_same(path, known[0]) for known in found):
-                plan += [(image, True) for image in _mirrored(path)]
+            if path is not None and not any(_same(path, known, width) for known in seen):
+                seen.append(path)
+                if len(seen) < MOST:  # a continuous family has no end of others
+                    plan += [(other, True) for other in [*_mirrored(path, width), *finder.beside(path)]]
                 levels = finder.refined(path)
-                if levels is not None:
+                if levels is not None and not any(_same(levels[-1], known[-1], width) for known in found):
                     found.append(levels)
     if not found:
         raise refuse(functional, len(plan))
@@ -120,34 +125,39 @@ def _sorted(results: list[Instanton]) -> Instanton:
     return replace(results[0], critical_paths=tuple(results))
 
 
-def _same(one: Path, other: Path) -> bool:
-    return bool(np.abs(one.x - other.x).max() <= SAME * (np.ptp(other.x, axis=0).max() + 1e-300))
+def _same(one: Path, other: Path, width: float) -> bool:
+    near = SAME * (float(np.ptp(other.x, axis=0).max()) + SAME * width)
+    return bool(np.abs(one.x - other.x).max() <= near)
 
 
-def _mirrored(path: Path) -> list[Path]:
+def _mirrored(path: Path, width: float) -> list[Path]:
     """The path's image across the chord between its ends, where it is another one: in a symmetric landscape as good as the path itself."""
     chord = path.x[-1] - path.x[0]
     along = chord / (np.linalg.norm(chord) or 1.0)
     bend = path.x - path.x[0]
     image = Path(path.x[0] + 2 * np.outer(bend @ along, along) - bend, path.t)
-    return [] if _same(image, path) else [image]
+    return [] if _same(image, path, width) else [image]
 
 
-def _starts(coarse: Path, count: int, seed: int, dim: int) -> Iterator[tuple[Path, bool]]:
+def bent_starts(
+    coarse: Path, count: int, seed: int, dim: int, width: float, newton: bool = True
+) -> Iterator[tuple[Path, bool]]:
     """The straight path, early and late ones, then randomly bent ones; each by descent and (in few dimensions) without."""
     s = np.linspace(0, 1, coarse.n + 1)[:, None]
-    size = np.linalg.norm(coarse.x[-1] - coarse.x[0]) or 1.0
+    size = np.linalg.norm(coarse.x[-1] - coarse.x[0]) or width
     rng = np.random.default_rng(seed)
     paths = [coarse]
     if dim <= BAND_LIMIT:
         paths += [Path(coarse.x[0] + s**power * (coarse.x[-1] - coarse.x[0]), coarse.t) for power in (0.25, 4.0)]
-    for _ in range(count):
-        weights = rng.normal(size=(MODES, dim)) * size / np.sqrt(dim)
-        bend = sum(w * np.sin((j + 1) * np.pi * s) / (j + 1) for j, w in enumerate(weights))
-        paths.append(Path(coarse.x + bend, coarse.t))
+    bend = np.zeros_like(coarse.x)
+    for k in range(count):
+        if k % 2 == 0:  # each bend is followed by the opposite one
+            weights = rng.normal(size=(MODES, dim)) * size / np.sqrt(dim)
+            bend = np.sum([w * np.sin((j + 1) * np.pi * s) / (j + 1) for j, w in enumerate(weights)], axis=0)
+        paths.append(Path(coarse.x + bend * (1 - 2 * (k % 2)), coarse.t))
     for path in paths:
         yield path, True
-        if dim <= BAND_LIMIT:
+        if newton:
             yield path, False
 
 
@@ -156,6 +166,11 @@ class _Free:
     """Critical paths for D of full rank."""
 
     functional: Action
+
+    @property
+    def newton(self) -> bool:
+        """Whether saddles of the action can be found, by Newton's method."""
+        return by_newton(self.functional)
 
     def critical(self, start: Path, descend: bool) -> Path | None:
         return critical_path(self.functional, start, descend=descend)
@@ -170,6 +185,13 @@ class _Free:
             levels.append(finer)
         return levels
 
+    def beside(self, path: Path) -> list[Path]:
+        """On both sides of a path that is no minimum, in the direction in which its action falls most."""
+        if path.dim > BAND_LIMIT:
+            return []
+        H = self.functional.hessian(path)
+        return deflected(path, H.lowest()) if H.negative.any() else []
+
     def value(self, path: Path) -> float:
         return self.functional.value(path)
 
@@ -183,7 +205,7 @@ class _Free:
         return self.functional.energies(path)
 
     def conjugate_points(self, path: Path) -> Floats | None:
-        if path.dim > BAND_LIMIT:
+        if not by_newton(self.functional):
             return None
         return np.repeat(path.t[2:], self.functional.hessian(path).negative)
 
@@ -203,6 +225,10 @@ class _Constrained(_Free):
 
     known: dict[Path, Floats] = field(default_factory=dict)
 
+    @property
+    def newton(self) -> bool:
+        return self.functional.dim <= BAND_LIMIT
+
     def _solved(self, start: Path, p: Floats | None = None) -> Path | None:
         found = hamiltonian_path(coefficients(self.functional.problem, noiseless=True), start, p)
         if found is None:
@@ -212,6 +238,9 @@ class _Constrained(_Free):
 
     def critical(self, start: Path, descend: bool) -> Path | None:
         return None if descend else self._solved(start)
+
+    def beside(self, path: Path) -> list[Path]:
+        return []
 
     def momenta(self, path: Path) -> Floats:
         return self.known[path]

@@ -13,12 +13,12 @@ from sgdyn import checks
 from sgdyn.errors import NotConvergedError
 from sgdyn.estimate import Estimate
 from sgdyn.pathspace.coefficients import coefficients, equilibrium
-from sgdyn.pathspace.criticality import BAND_LIMIT
-from sgdyn.pathspace.curves import Curve, Work, newton, quasi_newton
+from sgdyn.pathspace.criticality import BAND_LIMIT, by_newton
+from sgdyn.pathspace.curves import Curve, Work, relaxed
 from sgdyn.pathspace.functional import Action
 from sgdyn.pathspace.geometric import Geometric
-from sgdyn.pathspace.halts import divided
 from sgdyn.pathspace.paths import Path, curve_from, ends
+from sgdyn.pathspace.refinements import Refined, refined
 from sgdyn.pathspace.strings import string
 from sgdyn.printing import Printed
 from sgdyn.problem import Langevin
@@ -36,8 +36,6 @@ ROUGH = 1e-4
 """A larger force across the path is noted."""
 BENDS = 2
 """Random starts bend with so many half waves."""
-SECOND_ORDER = (3.0, 5.5)
-"""Ratios of successive differences between which errors are taken to fall as the square of the segments' length."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -105,9 +103,9 @@ def minimum_action(
 
     Images at equal distances (n segments, a multiple of 4) are moved across the curve: up to 24 dimensions by Newton's method, beyond by
     L-BFGS with memory O(n dim), from the straight line and `starts` bent ones, or from `start` (m + 1, dim) alone. Downhill costs
-    nothing. Where the path meets a zero of the drift (saddles, minima) it is divided there. The drift is that of T = 0. The value is extrapolated from
-    n/4, n/2 and n; its error is what two levels
-    alone would have been off.
+    nothing. Where the path meets a zero of the drift (saddles, minima), at which |b| has a kink, it is divided there, unless the spline
+    through the images costs less without. The drift is that of T = 0. The value is extrapolated from n/4, n/2 and n; its error is what two
+    levels alone would have been off, and where a kink is left inside a segment, what the spline costs more or less.
 
     Raises ValueError for a D without full rank, ends of another shape and an n that is no multiple of 4, NotConvergedError where no
     start leads anywhere. Sources: Heymann and Vanden-Eijnden, Commun. Pure Appl. Math. 61, 1052 (2008); Freidlin and Wentzell (1998).
@@ -126,7 +124,8 @@ def minimum_action(
     with progress("path of least action", shown) as bar:
         work = Work(bar)
         curves = _distinct([Curve(functional, x) for x in given], work)
-        found = [_refined(curve, work, _part(k, len(curves))) for k, curve in enumerate(curves)]
+        levels = [refined(curve, work, _part(k, len(curves))) for k, curve in enumerate(curves)]
+    found = [_result(one, not work.interrupted) for one in levels]
     found.sort(key=lambda one: float(one.cost))
     return replace(found[0], paths=tuple(found))
 
@@ -167,22 +166,12 @@ def _bent(x: Floats, count: int, seed: int) -> list[Floats]:
     return found[:count]
 
 
-def _relaxed(curve: Curve, work: Work) -> Curve:
-    if curve.x.shape[1] == 1 or len(curve.x) < 3 or work.interrupted:
-        return curve
-    return newton(curve, work) if _by_newton(curve) else quasi_newton(curve, work)
-
-
-def _by_newton(curve: Curve) -> bool:
-    return curve.coefficients.dim <= BAND_LIMIT and curve.coefficients.smooth
-
-
 def _distinct(curves: list[Curve], work: Work) -> list[Curve]:
     """The curves of least action that different starts lead to, without those that a small displacement makes cheaper."""
     found: list[Curve] = []
     for k, curve in enumerate(curves):
         work.stage(k, len(curves), (0.0, STARTED))
-        new = _relaxed(curve.spread(), work)
+        new = relaxed(curve.spread(), work)
         if np.isfinite(new.value) and not any(_same(new, known) for known in found):
             found.append(new)
         if work.interrupted and found:
@@ -191,42 +180,15 @@ def _distinct(curves: list[Curve], work: Work) -> list[Curve]:
         raise NotConvergedError(
             f"no path of finite action was reached from {len(curves)} starts; type start=... nearer to one"
         )
-    return [c for c in found if not _by_newton(c) or c.stable()] or found[:1]
+    return [c for c in found if not by_newton(c.functional) or c.stable()] or found[:1]
 
 
 def _same(one: Curve, other: Curve) -> bool:
     return bool(np.abs(one.x - other.x).max() <= SAME * np.ptp(other.x, axis=0).max())
 
 
-def _refined(curve: Curve, work: Work, share: tuple[float, float]) -> MinimumAction:
-    """The path at n/4, n/2 and n segments; in pieces where it meets zeros of the drift, unless that costs more."""
-    middle = 0.5 * (share[0] + share[1])
-    whole = _levels([curve], work, (share[0], middle))
-    pieces = divided(curve)
-    if len(pieces) > 1 and not work.interrupted:
-        work.stage(0, 1, (middle, middle))
-        parts = _levels([_relaxed(piece, work) for piece in pieces], work, (middle, share[1]))
-        if float(parts.cost) <= float(whole.cost) + 3 * whole.cost.error + 1e-9 * abs(float(whole.cost)):
-            return parts
-    return whole
-
-
-def _levels(pieces: list[Curve], work: Work, share: tuple[float, float]) -> MinimumAction:
-    values = [sum(piece.value for piece in pieces)]
-    for level in range(2):
-        if work.interrupted:
-            break
-        finer = []
-        for k, piece in enumerate(pieces):
-            work.stage(level * len(pieces) + k, 2 * len(pieces), share)
-            finer.append(_relaxed(piece.spread(2 * (len(piece.x) - 1)), work))
-        pieces = finer
-        values.append(sum(piece.value for piece in pieces))
-    return _result(pieces, values, not work.interrupted)
-
-
-def _result(pieces: list[Curve], values: list[float], complete: bool) -> MinimumAction:
-    functional = pieces[0].functional
+def _result(found: Refined, complete: bool) -> MinimumAction:
+    pieces, functional = found.pieces, found.pieces[0].functional
     T = functional.problem.T
     x = np.concatenate([pieces[0].x[:1], *[piece.x[1:] for piece in pieces]])
     steps = np.concatenate([functional.steps.value(p.x[:-1], p.x[1:], p.path.dt) for p in pieces])
@@ -238,27 +200,8 @@ def _result(pieces: list[Curve], values: list[float], complete: bool) -> Minimum
             f"the force across the path is {residual:.2g} of |b|/T; type a larger n or start=... nearer to the path",
         )
     momenta = T * np.concatenate([functional.momenta(piece.path) for piece in pieces])
-    cost = _extrapolated([T * value for value in values], len(x) - 1, notes)
+    action = found.action()
+    cost = Estimate(T * action.value, T * action.error, action.method, warnings=notes)
     assert isinstance(functional.problem, Langevin)
     halts = np.array([piece.x[0] for piece in pieces[1:]]).reshape(-1, x.shape[1])
     return MinimumAction(functional.problem, x, V, cost, momenta, halts, residual, complete)
-
-
-def _extrapolated(values: list[float], n: int, notes: tuple[str, ...]) -> Estimate:
-    """Richardson's extrapolation where errors fall with the square of the segments' length, Aitken's where they fall otherwise."""
-    name = f"geometric action, {n} segments"
-    if len(values) < 3:
-        return Estimate(values[-1], abs(values[-1] - values[0]) if len(values) > 1 else np.inf, name, warnings=notes)
-    coarse, middle, fine = values
-    rounding = 1e-13 * max(map(abs, values))
-    if abs(middle - fine) <= rounding:
-        return Estimate(fine, rounding + abs(middle - fine), name, warnings=notes)
-    ratio = (coarse - middle) / (middle - fine)
-    if SECOND_ORDER[0] < ratio < SECOND_ORDER[1]:
-        first, second = (4 * middle - coarse) / 3, (4 * fine - middle) / 3
-        value = (16 * second - first) / 15
-        return Estimate(value, abs(value - first) + rounding, f"{name}, Richardson", warnings=notes)
-    if ratio > 1.5:
-        value = fine - (middle - fine) / (ratio - 1)
-        return Estimate(value, abs(value - fine) + rounding, f"{name}, Aitken", warnings=notes)
-    return Estimate(fine, abs(middle - fine) + rounding, name, warnings=notes)

@@ -33,6 +33,33 @@ def instanton(found: Any, ax: Any) -> None:
     ax.set_title(f"action {found.action.value:.4g}")
 
 
+def fluctuations(found: Any, ax: Any) -> None:
+    """The path, dashed what one standard deviation of its softest mode makes of it."""
+    one = found.instanton.path
+    path(one, ax)
+    if found.soft is not None:
+        for sign in (1, -1):
+            x = one.x + sign * found.soft.displacement
+            for line in [x.T] if one.dim == 2 else [(one.t, column) for column in x.T[:3]]:
+                ax.plot(*line, "--", color="#7f7f7f", lw=0.7)
+    ax.set_title(f"log prefactor {found.log_prefactor.value:.4g}")
+
+
+def soft_mode(found: Any, ax: Any) -> None:
+    """The first three components of the displacement against time."""
+    for k, column in enumerate(found.displacement.T[:3]):
+        ax.plot(found.t, column, label=f"$x_{k}$")
+    ax.set(xlabel="time", ylabel="one standard deviation", title=f"curvature {found.curvature:.4g}")
+
+
+def arrival(found: Any, ax: Any) -> None:
+    """The path to the boundary, on the landscape in two dimensions."""
+    if found.path.dim == 2:
+        _landscape(getattr(found.functional.problem, "U", None), found.path.x, ax)
+    path(found.path, ax)
+    ax.set_title(f"action {found.action:.4g}")
+
+
 def minimum_action(found: Any, ax: Any) -> None:
     """The paths found, the cheapest boldest, on the landscape where there is one in two dimensions; else V along them."""
     for one in found.paths or (found,):
@@ -112,5 +139,5 @@ def matrix(found: Any, ax: Any) -> None:
 
 PATHS = {
     "Path": path, "Instanton": instanton, "MinimumAction": minimum_action, "StringPath": string, "Reach": reach, "Bridges": bridges,
-    "ReachabilityMatrix": matrix,
+    "ReachabilityMatrix": matrix, "Fluctuations": fluctuations, "SoftMode": soft_mode, "Arrival": arrival,
 }  # fmt: skip

@@ -18,6 +18,8 @@ from sgdyn.estimate import Estimate
 from sgdyn.pathspace.metrics import Metric, metric_of
 from sgdyn.pathspace.paths import Path, at_equal_distances, curve_from, ends
 from sgdyn.pathspace.restarts import Restarts
+from sgdyn.pathspace.ridges import across_ridge, pushed
+from sgdyn.pathspace.steepness import steepest
 from sgdyn.printing import Printed
 from sgdyn.progress import progress
 
@@ -25,15 +27,13 @@ Floats = NDArray[np.float64]
 
 STEPS = 20_000
 SADDLE_TOLERANCE = 1e-10
-LOOKED_AT, CHEAP = 7, 64
-"""The largest curvature is looked for at so many images; up to so many dimensions at all of them, as gates between images may be narrow."""
-STEEPEST_PRODUCTS = 12
-"""So many products with the Hessian give the largest curvature along the string, which sets the step."""
-MARGIN = 1.3
 CLIMBS = 200
 """Steps that summits climb at most before Newton's method takes over."""
 COARSE = 30.0
 """Saddles are looked for once the images move by no more than so many times the tolerance."""
+RIDGE = "the highest image lies on a ridge, where U falls across the string too: the barrier may be far lower; type start=..."
+PUSHES = 4
+"""Strings are pushed off ridges so often at most."""
 FLAT = 1e-6
 """An image counts as a summit if it stands higher than its neighbours by this share of the string's heights."""
 
@@ -86,8 +86,8 @@ def string(
         dx/dt = -D grad U(x), images spread at equal distances in the metric of D^-1 after each step
 
     U: a `Potential` (also from torch functions), a `nets.Network`, a landscape, or a reversible process, whose D is the metric. n: the
-    number of segments. start (m + 1, dim): points of the first string, by default the straight line; a string keeps to a path that is
-    as symmetric as it is. Steps are one over the largest curvature met, accelerated (Nesterov), until images move by less than `tolerance` of the steepest slope
+    number of segments. start (m + 1, dim): points of the first string, by default the straight line. A string keeps to a path that is
+    as symmetric as it is; where U falls at its top across it too (a ridge, no saddle), it is pushed off and relaxes anew. Steps are one over the largest curvature met, accelerated (Nesterov), until images move by less than `tolerance` of the steepest slope
     over that curvature. most: steps after which the string is returned as it is, `complete` False, its highest point then an upper bound of
     the barrier. climbing: each image that is a summit climbs to the saddle next to it, where it stays. Memory O(n dim).
 
@@ -99,13 +99,13 @@ def string(
     first, last = ends(a, b, given.dim)
     x = curve_from(start, first, last, checks.count("n", n, least=4))
     tolerance = checks.positive("tolerance", tolerance)
-    chain = _Chain(given, metric, _steepest(given, metric, x), x)
+    chain = _Chain(given, metric, steepest(given, metric, x), x)
     limit = None if most is None else checks.count("most", most)
     at_first = _State(x, x, 0, np.inf)
     state, complete = at_first, True
     with progress("string", shown) as tell:
         try:
-            for k, state in enumerate(chain.relaxing(at_first, tolerance, checks.truth("climbing", climbing))):
+            for k, state in enumerate(chain.found(at_first, tolerance, checks.truth("climbing", climbing))):
                 tell(min(1.0, np.log(max(state.moved, tolerance)) / np.log(tolerance)))
                 if limit is not None and k + 1 >= limit and state.moved > tolerance:
                     complete = False
@@ -146,6 +146,18 @@ class _Chain:
     accelerated: bool = True
     """False after acceleration made the string swing ever wider, as where it goes through a narrow gate: it then begins anew with plain steps."""
 
+    def found(self, state: _State, tolerance: float, climbing: bool) -> Iterator[_State]:
+        """States of the string; from ridges it is pushed off, and relaxes anew."""
+        for push in range(PUSHES + 1):
+            for one in self.relaxing(state, tolerance, climbing):
+                state = one
+                yield state
+            direction = across_ridge(self.surface, state.x) if climbing and push < PUSHES else None
+            if direction is None:
+                return
+            self.first = self.spread(pushed(self.surface, state.x, direction), _State(state.x, state.x, 0, np.inf))
+            state = _State(self.first, self.first, 0, np.inf)
+
     def relaxing(self, state: _State, tolerance: float, climbing: bool) -> Iterator[_State]:
         """States of the string, until it is at rest; summits climb as soon as it moves little, and are held at the saddles they come to."""
         state = yield from self.falling(state, COARSE * tolerance)
@@ -177,26 +189,32 @@ class _Chain:
     def step(self, state: _State, *, exact: bool = False) -> _State:
         """An accelerated step down, with a new start where it would lead uphill (O'Donoghue and Candès 2015)."""
         y = state.x + state.age / (state.age + 3.0) * (state.x - state.before)
-        push = self.push(y, state)
-        if exact:
-            push = self.flow(y, push, state)
+        with np.errstate(over="ignore", invalid="ignore"):
+            push = self.push(y, state)
+            push = self.flow(y, push, state) if exact else push
         largest = np.sqrt(self.metric.squares(y[1:-1], push).max())
-        if not np.isfinite(largest) and self.accelerated and not state.held:
-            self.accelerated = False
-            return _State(self.first, self.first, 0, 1.0, ())
         if not np.isfinite(largest):
-            raise NotConvergedError("the string left the finite numbers; type start=... with points nearer to the path")
+            return self.anew(state)
         new = y.copy()
         new[1:-1] -= push
         stepped = (new - state.x)[1:-1]
         new = self.spread(new, state)
         moved = np.sqrt(self.metric.squares(y[1:-1], (new - y)[1:-1]).max())
         moved = float(moved / max(largest, 1e-300))
+        if not np.isfinite(moved):
+            return self.anew(state)
         early = not (exact or state.climbing or state.held)
         against = not self.accelerated or self.restarts.due(
             push, y, stepped if early else None, (new - state.x)[1:-1], moved
         )
         return replace(state, x=new, before=state.x, age=0 if against else state.age + 1, moved=moved)
+
+    def anew(self, state: _State) -> _State:
+        """The first string without acceleration, where a string has left the finite numbers."""
+        if not self.accelerated or state.held:
+            raise NotConvergedError("the string left the finite numbers; type start=... with points nearer to the path")
+        self.accelerated = False
+        return _State(self.first, self.first, 0, 1.0, ())
 
     def flow(self, y: Floats, first: Floats, state: _State) -> Floats:
         """The way down in the same time by the classical Runge-Kutta method.
@@ -257,17 +275,6 @@ def summits(U: Floats) -> tuple[int, ...]:
     return tuple(int(k) + 1 for k in np.flatnonzero(higher))
 
 
-def _steepest(given: Surface, metric: Metric, x: Floats) -> float:
-    """The largest eigenvalue of D Hess U along the string, by powers at its images, in many dimensions at some of them."""
-    rng, found = np.random.default_rng(0), 0.0
-    for k in np.unique(np.linspace(0, len(x) - 1, len(x) if given.dim <= CHEAP else LOOKED_AT).astype(int)):
-        H, v = given.product(x[k]), rng.normal(size=x.shape[1])
-        for _ in range(STEEPEST_PRODUCTS):
-            v = metric.raised(x[k : k + 1], (H @ (v / np.linalg.norm(v)))[None])[0]
-        found = max(found, float(np.linalg.norm(v)))
-    return MARGIN * max(found, 1e-300)
-
-
 def _result(chain: _Chain, state: _State, complete: bool) -> StringPath:
     given, x = chain.surface, state.x
     U = given.value(x)
@@ -276,13 +283,17 @@ def _result(chain: _Chain, state: _State, complete: bool) -> StringPath:
     height, notes = float(U[top] - U[0]), []
     if not complete:
         notes.append(f"Ctrl-C or most= ended it while the images moved by {state.moved:.2g} of the steepest slope")
+    if complete and across_ridge(given, x) is not None:
+        notes.append(RIDGE)
     if top in held:
         g, curvature = given.gradient(x[top : top + 1])[0], softest(given.product(x[top]), 1)[0][0]
         error, name = float(g @ g / abs(curvature)) + 1e-14 * float(np.abs(U).max()), "at the saddle"
     else:
         neighbours = U[max(top - 1, 0) : top + 2]
         error, name = float(np.ptp(neighbours)), "at the highest image"
-        if 0 < top < len(U) - 1:
-            notes.append("no saddle was found next to the highest image, whose height is a lower bound")
+        if 0 < top < len(U) - 1 and RIDGE not in notes:
+            notes.append(
+                "no saddle was found next to the highest image, whose height is a lower bound of this path's; others may be lower"
+            )
     barrier = Estimate(height, error, f"string of {len(x) - 1} segments, {name}", warnings=tuple(notes))
     return StringPath(given, x, U, x[held], barrier, state.moved, complete)

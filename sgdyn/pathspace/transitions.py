@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import logsumexp
 
 from sgdyn import checks
 from sgdyn.errors import NotConvergedError
@@ -27,6 +28,10 @@ FAR = 0.5
 """The next order in T, relative, from which Laplace's method is refused."""
 KEEPS = 1e-8
 """div(c exp(-U/T)) exp(U/T) relative to |c . grad U|/T + |div c| below which a curl is taken to keep exp(-U/T)."""
+ENDLESS = 30.0
+"""So many times its size a fluctuation moves a path that a symmetry may turn."""
+SMALLEST = -700.0
+"""Logarithms of what is a number in double precision."""
 NEGLIGIBLE = 40.0
 """Critical paths whose action exceeds the least by so much contribute nothing."""
 
@@ -35,7 +40,7 @@ NEGLIGIBLE = 40.0
 class TransitionDensity:
     """p(b, t | a) by Laplace's method: `value`, the sum over `critical_paths`, with the next order in T as its error.
 
-    corrected: the same with all orders in T, by weighing Gaussian paths around the critical ones (error: standard error of the mean and of
+    log_value: its logarithm, also where it is no number of double precision. corrected: the same with all orders in T, by weighing Gaussian paths around the critical ones (error: standard error of the mean and of
     the steps); None where there is no need (linear processes) or no density of paths (D without full rank, other than that of `Momentum`).
     """
 
@@ -46,6 +51,7 @@ class TransitionDensity:
     value: Estimate
     corrected: Estimate | None
     critical_paths: tuple[Fluctuations, ...]
+    log_value: Estimate
 
     def __float__(self) -> float:
         return float(self.value)
@@ -61,20 +67,24 @@ class TransitionDensity:
 
         Where rho is not known in closed form, sqrt(p(b, t | a)/p(a, t | b)), which is the same in detailed balance.
         """
+        return _exponential(self._log_static, self._log_static.method)
+
+    @cached_property
+    def _log_static(self) -> Estimate:
         known = half_log_ratio(self.problem, self.a, self.b)
         if known is not None:
-            return Estimate(float(np.exp(known)), 0.0, "stationary density")
+            return Estimate(known, 0.0, "stationary density")
         back = transition_density(self.problem, self.b, self.a, self.t, n=self.critical_paths[0].instanton.path.n)
-        value = float(np.sqrt(float(self.value) / float(back.value)))
-        error = 0.5 * value * np.hypot(self.value.error / float(self.value), back.value.error / float(back.value))
-        return Estimate(value, float(error), "both directions, by Laplace's method")
+        error = 0.5 * float(np.hypot(self.log_value.error, back.log_value.error))
+        half = 0.5 * (float(self.log_value) - float(back.log_value))
+        return Estimate(half, error, "both directions, by Laplace's method")
 
     @cached_property
     def reachability(self) -> Estimate:
         """p(b, t | a)/static: what depends on the roads. In detailed balance the same from b to a, of `Momentum` with velocities reversed."""
-        value = float(self.value) / float(self.static)
-        relative = np.hypot(self.value.error / float(self.value), self.static.error / float(self.static))
-        return Estimate(value, float(value * relative), self.value.method)
+        half = self._log_static
+        log = Estimate(float(self.log_value) - float(half), float(np.hypot(self.log_value.error, half.error)), "")
+        return _exponential(log, self.value.method)
 
     def plot(self, ax: Any = None) -> Any:
         """The critical paths (see `sgdyn.plot`)."""
@@ -101,24 +111,43 @@ def transition_density(
     found = instanton(problem, a, b, t=t, n=n, starts=starts, seed=seed, shown=shown)
     minima = relevant(found)
     paths = tuple(fluctuations(one) for one in minima)
+    for one in paths:
+        refuse_family(one)
     logs = np.array([float(one.log_density) for one in paths])
-    steps = sum(float(np.exp(log)) * one.log_density.error for log, one in zip(logs, paths, strict=True))
-    value = float(np.exp(logs).sum())
+    log = float(logsumexp(logs))
+    steps = float(sum(np.exp(one - log) * path.log_density.error for one, path in zip(logs, paths, strict=True)))
     first, last, time = found.path.x[0], found.path.x[-1], checks.positive("t", t)
     name = f"Laplace's method, {len(paths)} critical path{'s' if len(paths) > 1 else ''}"
+
+    def answer(
+        relative: float, corrected: Estimate | None, how: str, warnings: tuple[str, ...] = ()
+    ) -> TransitionDensity:
+        plain = Estimate(log, relative, f"logarithm by {name}{how}", warnings=warnings)
+        return TransitionDensity(
+            problem, first, last, time, _exponential(plain, f"{name}{how}"), corrected, paths, plain
+        )
+
     if is_linear(problem):
-        return TransitionDensity(problem, first, last, time, Estimate(value, steps, f"{name}, exact"), None, paths)
+        return answer(steps, None, ", exact")
     if paths[0].soft is None:
-        note = "D has no full rank: the next order in T is not known"
-        plain = Estimate(value, steps, f"{name}; error of the steps alone", warnings=(note,))
-        return TransitionDensity(problem, first, last, time, plain, None, paths)
+        return answer(
+            steps, None, "; error of the steps alone", ("D has no full rank: the next order in T is not known",)
+        )
     ratio = next_order(paths, samples=samples, seed=seed)
-    far = abs(float(ratio) - 1) + ratio.error
-    plain = Estimate(value, value * far + steps, f"{name}; error from the next order in T", warnings=ratio.warnings)
-    corrected = Estimate(
-        value * float(ratio), value * ratio.error + steps, f"{name}, {ratio.method}", ratio.samples, ratio.warnings
+    far, value = abs(float(ratio) - 1) + ratio.error, float(np.exp(log))
+    weighed = Estimate(
+        value * float(ratio), value * (ratio.error + steps), f"{name}, {ratio.method}", ratio.samples, ratio.warnings
     )
-    return TransitionDensity(problem, first, last, time, plain, corrected, paths)
+    return answer(far + steps, weighed, "; error from the next order in T", ratio.warnings)
+
+
+def _exponential(log: Estimate, name: str) -> Estimate:
+    """exp(log); where that is no number of double precision 0, with a note."""
+    value = float(np.exp(float(log)))
+    if float(log) > SMALLEST:
+        return Estimate(value, value * log.error, name, warnings=log.warnings)
+    note = f"exp({float(log):.10g} ± {log.error:.2g}) is below the smallest number of double precision; type .log_value"
+    return Estimate(0.0, float(np.exp(SMALLEST)), name, warnings=(*log.warnings, note))
 
 
 def relevant(found: Instanton) -> tuple[Instanton, ...]:
@@ -131,7 +160,26 @@ def relevant(found: Instanton) -> tuple[Instanton, ...]:
             "action to start from; type more starts=..., a shorter t, or sg.fokker_planck(problem, grid).evolve(a, t)"
         )
     least = min(float(one.action) for one in minima)
+    lowest = min(found.critical_paths, key=lambda one: float(one.action))
+    if lowest.index and float(lowest.action) < least - lowest.action.error - 1e-6 * abs(least):
+        raise NotConvergedError(
+            f"a saddle of the action has {float(lowest.action):.6g}, less than the {least:.6g} of the least minimum found: from it the action falls to a path "
+            "that is missing; type more starts=... or another seed=..."
+        )
     return tuple(one for one in minima if float(one.action) < least + NEGLIGIBLE)
+
+
+def refuse_family(path: Fluctuations) -> None:
+    """Raise NotConvergedError for one of a continuous family of critical paths, whose softest fluctuation knows no bounds."""
+    if path.soft is None:
+        return
+    x = path.instanton.path.x
+    reach = np.abs(path.soft.displacement).max()
+    if reach > ENDLESS * (np.ptp(x, axis=0).max() + np.abs(x).max()):
+        raise NotConvergedError(
+            f"the softest fluctuation of a critical path has the size {reach:.2g}: the path is one of a continuous family of equal action, as where the "
+            "process is symmetric about the line through both ends; type ends off the axis of symmetry, or sg.fokker_planck(problem, grid).evolve(a, t)"
+        )
 
 
 def next_order(paths: tuple[Fluctuations, ...], *, samples: int, seed: int) -> Estimate:
@@ -177,7 +225,11 @@ def half_log_ratio(problem: Langevin | Momentum, a: Floats, b: Floats) -> float 
         known = equilibrium(problem)
         if known is not None:
             factor = known[1]
-        if U is not None and (known is not None or (problem.is_gibbs and _keeps_gibbs(problem, a, b))):
+        elif U is not None and not problem.is_gibbs and isinstance(problem.D, Diagonal) and problem.D.isotropic:
+            factor = 1 / problem.D.isotropic
+        elif not problem.is_gibbs:
+            U = None
+        if U is not None and (known is not None or _keeps_gibbs(problem, a, b, factor)):
             return float(-factor * (U(b) - U(a)) / (2 * problem.T))
     if not is_linear(problem):
         return None
@@ -190,13 +242,17 @@ def half_log_ratio(problem: Langevin | Momentum, a: Floats, b: Floats) -> float 
     return float(-0.25 * (u @ P @ u - v @ P @ v))
 
 
-def _keeps_gibbs(problem: Langevin, a: Floats, b: Floats) -> bool:
-    """Whether div(c exp(-U/T)) = 0, looked at on the way and beside it."""
+def _keeps_gibbs(problem: Langevin, a: Floats, b: Floats, factor: float) -> bool:
+    """Whether div(c exp(-factor U/T)) = 0, looked at on the way and beside it."""
     if problem.curl is None:
         return True
     assert problem.U is not None
     rng = np.random.default_rng(0)
-    x = a + rng.uniform(-0.5, 1.5, size=(32, 1)) * (b - a) + 0.2 * np.linalg.norm(b - a) * rng.normal(size=(32, len(a)))
+    x = (
+        a
+        + rng.uniform(-0.5, 1.5, size=(32, 1)) * (b - a)
+        + 0.2 * (np.linalg.norm(b - a) + np.sqrt(problem.T)) * rng.normal(size=(32, len(a)))
+    )
     spread = problem.curl.gradient().trace()(x)
-    along = np.einsum("ni,ni->n", problem.curl(x), problem.U.grad(x)) / problem.T
+    along = np.einsum("ni,ni->n", problem.curl(x), problem.U.grad(x)) * factor / problem.T
     return bool(np.all(np.abs(spread - along) <= KEEPS * (np.abs(spread) + np.abs(along) + 1e-300) + 1e-12))

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError, cholesky_banded, solve_banded
+from scipy.linalg import LinAlgError, cholesky_banded, eig_banded, solve_banded
 
 Floats = NDArray[np.float64]
 
@@ -49,6 +49,11 @@ class BlockTridiagonal:
         for k in range(1, d + 1):
             whole[d + k, :-k] = self.band[d - k, k:]
         return np.asarray(solve_banded((d, d), whole, v.ravel(), check_finite=False).reshape(v.shape))
+
+    def lowest(self) -> Floats:
+        """The eigenvector of the lowest eigenvalue (m, d)."""
+        vector = eig_banded(self.band, select="i", select_range=(0, 0), check_finite=False)[1]
+        return np.asarray(vector.reshape(-1, self.dim))
 
     def shifted(self, other: BlockTridiagonal, factor: float) -> BlockTridiagonal:
         """M + factor other."""

@@ -11,7 +11,18 @@ from typing import Any
 
 import numpy as np
 
-NAMES = ("anisotropy", "connectivity", "escape_time", "limit_cycles", "reachability", "sampler", "sharp_minima")
+NAMES = (
+    "anisotropy",
+    "connectivity",
+    "escape_time",
+    "limit_cycles",
+    "linear_scaling",
+    "noise_spectrum",
+    "reachability",
+    "sampler",
+    "sharp_minima",
+    "sloppy",
+)
 
 
 def load(name: str) -> Any:
@@ -45,7 +56,7 @@ def _converted(flag: str, value: str, kind: type) -> Any:
 
 
 def perform(name: str, config: Any, folder: Path, *, fresh: bool = False) -> tuple[dict[str, Any], Path]:
-    """Run a study, or take its cached result; write arrays, figure (figure.svg, figure.png) and manifest.json. Returns (arrays, folder)."""
+    """Run a study, or take its cached result; write arrays, figure (figure.svg, figure.png), manifest.json and, where it has one, its table.txt. Returns (arrays, folder)."""
     module = load(name)
     content = json.dumps(asdict(config), sort_keys=True)
     place = folder / f"{name}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
@@ -64,5 +75,7 @@ def perform(name: str, config: Any, folder: Path, *, fresh: bool = False) -> tup
         "sgdyn": metadata.version("sgdyn"),
         "says": module.summary(config, arrays),
     }
+    if hasattr(module, "table"):
+        (place / "table.txt").write_text(module.table(config, arrays) + "\n", encoding="utf-8")
     (place / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
     return arrays, place

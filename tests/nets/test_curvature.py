@@ -100,8 +100,8 @@ def test_the_same_matrices_come_from_a_gpu():
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_the_kept_graph_gives_the_hessian(name):
-    net = models.network(ARCHITECTURES[name]())
+def test_the_kept_graph_gives_the_hessian(name, device):
+    net = models.network(ARCHITECTURES[name]().to(device))
     v = np.random.default_rng(0).normal(size=net.dim)
     kept, plain = net.hessian(products="graph"), net.hessian(products="plain")
     close(kept @ v, plain @ v, 1e-12)
@@ -114,13 +114,13 @@ def test_the_kept_graph_gives_the_hessian(name):
 
 
 def test_true_fisher_matrices_of_other_likelihoods():
-    """Independent Bernoulli, normal (variance m/2 by the mean over m outputs) and Poisson labels."""
+    """Independent Bernoulli, normal (variance m/2 by the mean over m outputs) and Poisson labels; E g g' of a mean over three."""
     model = models.mlp()
     J, z = jacobian(model, X)
     cases = {
-        nn.BCEWithLogitsLoss(): ((TARGETS > 0).double(), 1 / (1 + np.exp(-z)) / (1 + np.exp(z)) / 3),
+        nn.BCEWithLogitsLoss(): ((TARGETS > 0).double(), 1 / (1 + np.exp(-z)) / (1 + np.exp(z)) / 9),
         nn.MSELoss(): (TARGETS, np.full_like(z, 2 / 3)),
-        nn.PoissonNLLLoss(): (TARGETS.abs().round(), np.exp(z) / 3),
+        nn.PoissonNLLLoss(): (TARGETS.abs().round(), np.exp(z) / 9),
     }
     for loss, (y, L) in cases.items():
         close(nets.Network(model, loss, (X, y)).fisher().dense(), np.einsum("nap,na,naq->pq", J, L, J) / 101)

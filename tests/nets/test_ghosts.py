@@ -90,20 +90,21 @@ LAYERS = {
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_every_kind_of_layer_gives_the_gradients_of_single_samples(name):
+def test_every_kind_of_layer_gives_the_gradients_of_single_samples(name, device):
     make, x = LAYERS[name]
     rows = per_sample_gradients(make(), cross_entropy, x, Y)
     centred = rows - rows.mean(0)
-    net = nets.Network(make(), cross_entropy, (x, Y), chunk=7)
+    net = nets.Network(make().to(device), cross_entropy, (x, Y), chunk=7)
     noise = net.noise(ghosts=True)
     v, u = np.random.default_rng(0).normal(size=net.dim), np.random.default_rng(1).normal(size=N)
     close = {"atol": 1e-12 * np.abs(rows).max() * net.dim}
-    np.testing.assert_allclose(noise.push(torch.as_tensor(v)), centred @ v, **close)
-    np.testing.assert_allclose(noise.pull(torch.as_tensor(u)), u @ rows, **close)
+    there = {"device": device}
+    np.testing.assert_allclose(noise.push(torch.as_tensor(v, **there)).cpu(), centred @ v, **close)
+    np.testing.assert_allclose(noise.pull(torch.as_tensor(u, **there)).cpu(), u @ rows, **close)
     np.testing.assert_allclose(noise.gram(), centred @ centred.T / N, **close)
     np.testing.assert_allclose(noise.diag().value, (centred**2).mean(0), **close)
-    np.testing.assert_allclose(torch.cat(list(noise.rows())), centred, **close)
-    np.testing.assert_allclose(noise.ghosts.squares(), (rows**2).sum(1), **close)
+    np.testing.assert_allclose(torch.cat(list(noise.rows())).cpu(), centred, **close)
+    np.testing.assert_allclose(noise.ghosts.squares().cpu(), (rows**2).sum(1), **close)
     assert noise.trace().value == pytest.approx((centred**2).sum() / N, rel=1e-11)
 
 
@@ -116,14 +117,25 @@ def test_the_gram_matrix_needs_no_more_memory_than_allowed():
     assert "passes" in str(short.plan()) and "1 pass," in str(whole.plan())
 
 
-def test_pairs_of_positions_and_rows_give_one_gram_matrix():
-    from sgdyn.nets.pieces import Piece, Sums
+def test_pairs_of_positions_and_rows_give_one_gram_matrix(monkeypatch):
+    from sgdyn.nets import pieces, positions
 
     rng = np.random.default_rng(2)
     a, d = torch.tensor(rng.normal(size=(9, 3, 40))), torch.tensor(rng.normal(size=(9, 3, 30)))
-    piece = Sums(slice(0, 1200), a, d)
-    pairs = piece.gram(slice(0, 4), slice(4, 9))
-    np.testing.assert_allclose(pairs, Piece.gram(piece, slice(0, 4), slice(4, 9)), atol=1e-11)
+    x = torch.tensor(rng.normal(size=(9, 6, 5, 4)))
+    many = positions.Sums(slice(0, 1200), d, a)
+    image = positions.Convolved(slice(0, 324), torch.tensor(rng.normal(size=(9, 6, 3, 1))), x, (6, 6, 3, 3), ((1, 2), (0, 0), (1, 1)))  # fmt: skip
+    monkeypatch.setattr(pieces, "SIDE", 4)
+    monkeypatch.setattr(positions, "TOGETHER", 2)
+    for piece, room in ((many, 2000), (image, 2000), (image, 10**6)):
+        monkeypatch.setattr(positions, "PANEL_BYTES", room)
+        rows = piece.rows(slice(0, 9))
+        for pairs in (True, False):
+            monkeypatch.setattr(positions.Positions, "by_pairs", pairs)
+            found = torch.zeros(9, 9, dtype=torch.float64)
+            piece.add_gram(found)
+            np.testing.assert_allclose(found.tril(), (rows @ rows.T).tril(), atol=1e-11)
+        np.testing.assert_allclose(piece.squares(9), (rows**2).sum(1), atol=1e-11)
 
 
 class Tied(nn.Module):

@@ -15,10 +15,11 @@ ARCHITECTURES = {"mlp": models.mlp, "convolution": models.convolutional, "attent
 
 
 @pytest.fixture(params=ARCHITECTURES)
-def case(request):
+def case(request, device):
     model = ARCHITECTURES[request.param]()
     x, y = models.data()
-    return models.network(model), models.dense(model, nn.functional.cross_entropy, x, y, 0.01)
+    expected = models.dense(model, nn.functional.cross_entropy, x, y, 0.01)
+    return models.network(model.to(device)), expected
 
 
 def close(found, expected, tolerance=1e-10):

@@ -70,6 +70,54 @@ def test_the_most_probable_way_leaves_the_axis_beyond_the_threshold():
     assert float(beyond.cost) < float(axis.cost) - 1e-5 and np.isclose(float(axis.cost), 0.25)
 
 
+def tilted(dim, height, tilt, bend=0.0):
+    """height (x0² - 1)² + tilt x0 along a curved valley; its minima, its saddle, and the barrier."""
+    U = sg.potential(dim=dim)(
+        lambda x: height * (x[0] ** 2 - 1) ** 2 + tilt * x[0] + sum((y - bend * x[0] ** 2) ** 2 for y in x[1:])
+    )
+    r = np.sort(np.roots([4 * height, 0, -4 * height, tilt]).real)
+    left, top, right = (np.array([x, *[bend * x * x] * (dim - 1)]) for x in r)
+    return U, left, right, float(U(top) - U(left))
+
+
+@pytest.mark.parametrize("n", [200, 240, 400])
+@pytest.mark.parametrize(("dim", "height", "tilt"), [(1, 1.15, -0.812), (2, 1.0, 0.1), (1, 0.7, 0.9)])
+def test_saddles_between_images_are_not_missed(dim, height, tilt, n):
+    """|b| has a kink there, across which the midpoint rule is too low by up to 3e-5."""
+    U, a, b, barrier = tilted(dim, height, tilt)
+    found = sg.minimum_action(sg.Langevin(U, 0.1), a, b, n=n, starts=0)
+    assert abs(float(found.cost) - barrier) < 4 * found.cost.error < 1e-11 and len(found.halts) == 1
+
+
+def test_saddles_between_images_in_other_metrics_and_by_quasi_newton_steps(rng):
+    for dim, n in ((2, 100), (2, 180), (30, 120)):
+        U, a, b, barrier = tilted(dim, 1.0, rng.uniform(-0.4, 0.4), bend=0.2 / np.sqrt(dim))
+        A = rng.normal(size=(dim, dim)) / np.sqrt(dim)
+        problem = sg.Langevin.gibbs(U, 0.1, A @ A.T + np.eye(dim))
+        found = sg.minimum_action(problem, a, b, n=n, starts=0)
+        assert abs(float(found.cost) - barrier) < 4 * found.cost.error < 1e-3 and len(found.halts) == 1
+
+
+def test_zeros_of_the_drift_next_to_the_ends():
+    """An end beyond its minimum is reached uphill from there, and left downhill to it; one before it never sees it."""
+    U, a, b, barrier = tilted(2, 1.0, 0.1)
+    problem = sg.Langevin(U, 0.1)
+    for beyond in (1e-3, 0.02):
+        end = b + np.array([beyond, 0])
+        found = sg.minimum_action(problem, a - np.array([beyond, 0]), end, n=200, starts=0)
+        assert abs(float(found.cost) - barrier - float(U(end) - U(b))) < 4 * found.cost.error < 1e-6
+        start, end = a + np.array([beyond, 0]), b - np.array([beyond, 0])
+        found = sg.minimum_action(problem, start, end, n=200, starts=0)
+        assert abs(float(found.cost) - barrier + float(U(start) - U(a))) < 4 * found.cost.error < 1e-6
+
+
+def test_maier_stein_past_the_saddle_to_where_images_do_not_meet_it():
+    """C06 again: downhill from the saddle on costs nothing."""
+    found = sg.minimum_action(sg.landscapes.maier_stein(10.0).problem(0.3), [-1, 0], [0.9, 0], n=400)
+    assert abs(2 * float(found.cost) - MAIER_STEIN[10.0]) < 4 * found.cost.error < 1e-6
+    assert np.allclose(found.halts, [[0, 0]], atol=1e-8)
+
+
 def test_in_reversible_systems_only_the_way_up_costs():
     landscape = sg.landscapes.muller_brown()
     U, (A, B, C), (first, second) = landscape.U, landscape.minima, landscape.saddles

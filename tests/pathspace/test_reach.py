@@ -5,7 +5,8 @@ import pytest
 from scipy.special import erfc
 
 import sgdyn as sg
-from sgdyn.pathspace.arrivals import laplace_reach
+from sgdyn.crosschecks.question import DoesNotApply
+from sgdyn.pathspace.arrivals import arrivals, laplace_reach
 from sgdyn.pathspace.guided_walks import Guide, guided_reach
 from sgdyn.region import Region
 
@@ -23,6 +24,7 @@ def test_brownian_paths_before_a_plane_are_exact():
     (one,) = found.arrivals
     np.testing.assert_allclose(one.path.x[-1], n, atol=1e-9)
     assert np.isclose(one.energy, one.action / t) and np.isclose(one.speed, 1 / t)
+    assert len(one.plot().lines) == 1 and len(repr(one)) < 300
     grid = sg.fokker_planck(sg.Langevin.from_drift(lambda x: 0 * x, T, dim=1), sg.Grid(((-4, 2, 400),)))
     assert grid.reached(lambda x: x[0] > 1, t, [0.0]).agrees(exact, 1.0)
 
@@ -149,15 +151,72 @@ def test_where_laplace_fails_the_table_says_why():
 
 
 def test_asymmetry_of_two_directions():
-    problem = sg.Langevin(sg.quadratic([[1.0]]), 0.1)
+    """Against a constant drift v the probability to be a away by t is exp(-v a/T) times that along it (Girsanov, at the moment of arrival)."""
+    T, v = 0.1, 0.5
+    problem = sg.Langevin.from_drift(lambda x: 0 * x - v, T, dim=1)
     left, right = (lambda x: x[0] < -0.2), (lambda x: x[0] > 0.7)
-    options = {"t": 0.6, "n": 64, "dt": 0.006, "n_paths": 20000, "methods": ["simulation"]}
-    found = sg.reach(problem, [-0.2], right, back=([0.7], left), **options)
-    mirrored = sg.reach(problem, [0.7], left, back=([-0.2], right), **options)
-    assert found.asymmetry.value < -0.5  # uphill against downhill
-    assert np.isclose(mirrored.asymmetry.value, -found.asymmetry.value)
+    for options in ({"methods": ["Laplace"]}, {"methods": ["Fokker-Planck"], "grid": sg.Grid(((-3, 3.5, 900),))}):
+        found = sg.reach(problem, [-0.2 + 1e-9], right, back=([0.7 - 1e-9], left), t=0.6, n=64, **options)
+        assert abs(found.asymmetry.value + v * 0.9 / T) < found.asymmetry.error + 2e-3
+        assert found.asymmetry.error < 0.05
     with pytest.raises(ValueError, match="back="):
         _ = sg.reach(problem, [0.0], right, t=0.6, n=64, methods=["Laplace"]).asymmetry
+
+
+@pytest.mark.parametrize("start", [0.0, 0.05])
+def test_ways_out_of_a_strip_on_both_sides(start):
+    """Each component of Gaussian paths ends on its own side alone; |x| of the fast direction does not matter."""
+    problem = sg.Langevin(sg.quadratic([[1.0, 0], [0, 2.0]]), 0.05)
+    found = sg.reach(problem, [start, 0.0], lambda x: x[0] ** 2 > 1, t=1.0, n=64, methods=["Laplace"])
+    grid = sg.fokker_planck(sg.Langevin(sg.quadratic([[1.0]]), 0.05), sg.Grid(((-1.3, 1.3, 1300),)))
+    exact = grid.reached(lambda x: x[0] ** 2 > 1, 1.0, [start])
+    assert len(found.arrivals) == 2 and found.value.error < 0.05 * float(found)
+    assert found.value.agrees(exact, 2.0)
+
+
+def hill(x):
+    return 2 * np.exp(-4 * (x[0] ** 2 + x[1] ** 2)) + (x[0] ** 2 + x[1] ** 2) / 2
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_ways_around_a_hill_are_found_whatever_the_seed(seed):
+    """The grid of 90 x 90 cells says 8.9e-9 ± 5.1e-9; over the hill alone it would be e^-14 of that."""
+    problem = sg.Langevin(sg.potential(dim=2)(hill), 0.05)
+    behind = Region.of(lambda x: (x[0] + 1) ** 2 + x[1] ** 2 < 0.16, 2)
+    first, second, over = arrivals(problem, np.array([1.0, 0]), behind, t=1.5, n=64, seed=seed)
+    np.testing.assert_allclose(first.path.x, second.path.x * [1, -1], atol=1e-6)
+    np.testing.assert_allclose(over.path.x[:, 1], 0, atol=1e-6)
+    assert first.action < over.action - 10
+
+
+def test_walks_around_a_hill_agree_with_laplace():
+    problem = sg.Langevin(sg.potential(dim=2)(hill), 0.05)
+    found = sg.reach(problem, [1.0, 0], lambda x: (x[0] + 1) ** 2 + x[1] ** 2 < 0.16, t=1.5, n=64, n_paths=4000, methods=["Laplace", "guided walks"])  # fmt: skip
+    assert found.table.agrees(3.5) and 8e-9 < float(found) < 1.15e-8
+
+
+def test_walks_that_few_carry_are_refused():
+    """Guided straight over the hill, where the process does not go, walks miss those around it; a few of large weight betray it."""
+    problem = sg.Langevin(sg.potential(dim=2)(hill), 0.05)
+    found = sg.reach(problem, [1.0, 0], lambda x: (x[0] + 1) ** 2 + x[1] ** 2 < 0.16, t=1.5, n=64, n_paths=2000, methods=["Laplace"])  # fmt: skip
+    over = found.question.arrivals[-1:]
+    found.question.__dict__["arrivals"] = over
+    with pytest.raises(DoesNotApply, match="carry the weight of all"):
+        found.question.guided()
+
+
+def test_probabilities_that_are_no_numbers_are_refused_with_their_logarithm():
+    problem = sg.Langevin(sg.quadratic([[1.0]]), 5e-4)
+    with pytest.raises(ValueError, match=r"exp\(-1585.6.*no weight of"):
+        sg.reach(problem, [0.0], lambda x: x[0] > 1, t=0.5, n=64, n_paths=500, methods=["Laplace", "guided walks"])
+
+
+def test_what_a_method_refused_is_said_where_it_is_asked_for():
+    grid = sg.Grid(((-1.8, 0.8, 100),))
+    found = sg.reach(WELL.problem(0.05), [0.2], lambda x: x[0] > 0.5, t=2, n=64, grid=grid, methods=["Laplace", "Fokker-Planck"])  # fmt: skip
+    with pytest.raises(KeyError, match="no rare event"):
+        found["Laplace"]
+    assert "one theory alone" in str(found)
 
 
 def test_bad_questions_are_refused():

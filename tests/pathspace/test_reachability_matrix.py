@@ -40,6 +40,12 @@ def test_probabilities_between_regions_by_grid_and_guided_walks():
     assert found.asymmetry[0, 1] == -found.asymmetry[1, 0]
 
 
+def test_equal_points_return():
+    found = sg.reachability_matrix(sg.landscapes.double_well().problem(0.05), [[-1], [-1]], t=1.0, n=64)
+    assert not found.failed and found.static[0, 1] == 1
+    assert np.isclose(np.log(found.values.value[0, 1]), 0.93474, atol=1e-5)  # the linear Hamiltonian flow's
+
+
 def test_failures_are_named():
     with pytest.raises(ValueError, match="no pair"):
         sg.reachability_matrix(PROBLEM, POINTS[:2], t=40.0, n=32)

@@ -89,24 +89,53 @@ def test_a_thousand_dimensions():
     found = sg.string(U, a, b, n=16)
     assert abs(float(found.barrier) - 0.25) < 1e-12 and len(found.saddles) == 1
     least = sg.minimum_action(sg.Langevin(U, 0.5), a, b, n=32, starts=0)
-    assert abs(float(least.cost) - 0.25) < 4 * least.cost.error < 2e-3
+    assert abs(float(least.cost) - 0.25) < 4 * least.cost.error < 5e-3
 
 
-def test_a_chain_of_double_wells():
-    """The kink of a stiff chain costs ∫ sqrt(2 k W) dx = sqrt(k/2) 4/3, W = (x² - 1)²/4, up to what the sites' distance does to it."""
-    dim, stiffness = 100, 10.0
+def chain(dim, stiffness):
+    """Sites in double wells (x² - 1)²/4 with springs between neighbours."""
 
     def grad(x):
         pull = stiffness * np.diff(x, axis=-1)
         none = np.zeros_like(x[..., :1])
         return x**3 - x + np.concatenate([none, pull], -1) - np.concatenate([pull, none], -1)
 
-    U = sg.Potential.from_functions(
+    return sg.Potential.from_functions(
         lambda x: ((x**2 - 1) ** 2).sum(-1) / 4 + stiffness / 2 * (np.diff(x, axis=-1) ** 2).sum(-1), grad, dim=dim
     )
+
+
+@pytest.mark.parametrize("start", ["front", "straight"])
+def test_a_chain_of_double_wells(start):
+    """The kink of a stiff chain costs ∫ sqrt(2 k W) dx = sqrt(k/2) 4/3, W = (x² - 1)²/4, up to what the sites' distance does to it.
+
+    The straight line, all sites at once, is a ridge of height dim/4, from which the string is pushed off.
+    """
+    dim, stiffness = 100, 10.0
     front = np.tanh((120 * np.linspace(0, 1, 60)[:, None] - 10 - np.arange(dim)) / np.sqrt(2 * stiffness))
-    found = sg.string(U, -np.ones(dim), np.ones(dim), n=32, start=front, tolerance=1e-3)
+    given = front if start == "front" else None
+    found = sg.string(chain(dim, stiffness), -np.ones(dim), np.ones(dim), n=32, start=given, tolerance=1e-3)
     assert np.isclose(float(found.barrier), 4 / 3 * np.sqrt(stiffness / 2), rtol=2e-3)
+
+
+def test_strings_are_pushed_off_ridges(monkeypatch):
+    """A hill between two minima: the straight line leads over its top, the saddles lie beside it; unpushed it says what it found."""
+    U = sg.potential(dim=2)(lambda x: (x[0] ** 2 + x[1] ** 2 - 1) ** 2 + 0.2 * x[1] ** 2)
+    found = sg.string(U, [-1, 0], [1, 0], n=32)
+    height = 0.2 - 0.01  # y² = 1 - 0.1 on the axis
+    assert abs(float(found.barrier) - height) < 1e-10 and found.barrier.warnings == ()
+    assert np.allclose(np.abs(found.saddles), [[0, np.sqrt(0.9)]], atol=1e-8)
+    monkeypatch.setattr(strings, "PUSHES", 0)
+    stuck = sg.string(U, [-1, 0], [1, 0], n=32)
+    assert np.isclose(float(stuck.barrier), 1.0) and "ridge" in stuck.barrier.warnings[0]
+
+
+def test_strings_that_swing_out_begin_anew_without_a_word():
+    """A rough start in a chain: accelerated steps leave the finite numbers."""
+    dim, s = 20, np.linspace(0, 1, 33)[:, None]
+    start = (2 * s - 1) + 0.3 * np.sin(np.pi * s) * np.random.default_rng(0).normal(size=dim)
+    found = sg.string(chain(dim, 1.0), -np.ones(dim), np.ones(dim), n=32, start=start, most=600)
+    assert np.all(np.isfinite(found.x)) and 0.9 < float(found.barrier) < 3
 
 
 def test_torch_potentials():
