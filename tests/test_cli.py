@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -107,6 +108,8 @@ def data():
     g = torch.Generator().manual_seed(1)
     x = torch.randn(203, 4, generator=g)
     return x, (x[:, 0] + 0.5 * x[:, 1] + torch.randn(203, generator=g) > 0).long()
+def dataset(): return TensorDataset(*data())
+def pictures(): return torch.randn(9)
 def loader(): return DataLoader(TensorDataset(*data()), batch_size=16, shuffle=True)
 def model(): return nn.Linear(4, 2)
 def buggy(): raise KeyError("my own bug")
@@ -123,6 +126,8 @@ OWN = ("--model", "mine:model", "--data", "mine:data", "--replicas", 16, "--batc
 @pytest.fixture
 def mine(tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text(MINE)
+    (tmp_path / "broken.py").write_text("def model(:\n")
+    (tmp_path / "raising.py").write_text("import torch\n1 / 0\n")
     monkeypatch.chdir(tmp_path)
     yield tmp_path
     sys.modules.pop("mine", None)
@@ -155,8 +160,9 @@ def failure(monkeypatch, capsys, *words):
         (("--replicas", 4), "replicas=4, expected at least 8"), (("--directions", 1000), "directions=1000, expected at most the 10"), (("--directions", 0), "directions=0"),
         (("--momentum", 1.5), "momentum=1.5"), (("--weight-decay", -1), "weight_decay=-1"), (("--seed", -1), "seed=-1"), (("--device", "nonsense"), "device='nonsense'"),
         (("--out", "mine.py"), "mine.py as run folder"), (("--out", "mine.py/sub"), "as run folder"), (("--data", "mine:missing"), "mine:missing failed with FileNotFoundError"),
-        (("--model", "mine:buggy"), "mine:buggy failed with KeyError"), (("--model", "mine:Odd"), "mine:Odd on mine:data failed with KeyError"), (("--model", "mine:data"), "expected a torch.nn.Module"),
-        (("--model", "nothing"), "got 'nothing'"),
+        (("--model", "mine:buggy"), "mine:buggy failed with KeyError: 'my own bug' (mine.py, line 13)"), (("--model", "mine:Odd"), "mine:Odd on mine:data failed with KeyError"), (("--model", "mine:data"), "expected a torch.nn.Module"),
+        (("--model", "nothing"), "got 'nothing'"), (("--data", "mine:pictures"), "got data of type Tensor"), (("--model", "mine:Typo"), "no attribute 'Typo'"),
+        (("--model", "broken:model"), "broken cannot be imported: SyntaxError"), (("--model", "raising:model"), "raising cannot be imported: ZeroDivisionError: division by zero (raising.py, line 2)"),
     ],
 )  # fmt: skip
 def test_mistakes_are_one_line_before_anything_is_computed(mine, monkeypatch, capsys, words, says):
@@ -183,7 +189,7 @@ def test_a_data_loader_and_fewer_parameters_than_directions_will_do(mine):
     case = Case(
         "mine", model="mine:model", data="mine:loader", lr=0.05, batch=8, replicas=8, relaxations=2.0, weight_decay=0.5
     )
-    assert build(case).n == 203
+    assert build(case).n == build(replace(case, data="mine:dataset")).n == 203
     assert run_case(case).subspace.k == 10
 
 

@@ -7,7 +7,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from sgdyn import datasets
 from sgdyn.fit import minima, pages, preflight
 from sgdyn.fit.comparison import Comparison, compare
 from sgdyn.fit.evidence import evidence
 from sgdyn.nets import Network, Subspace, train
+from sgdyn.nets.data import LABELS
 
 MEASURED = ("variance", "correlation_time", "Q")
 EXACT = (
@@ -108,6 +109,9 @@ def resolve(name: str) -> Callable[[], Any]:
         found = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"got {name!r}: {error}; expected a function importable from {Path.cwd().name}/") from error
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}{preflight.line_of(error)}"
+        raise ValueError(f"got {name!r}, but {module} cannot be imported: {said}") from error
     finally:
         sys.path.pop(0)
     if not callable(found):
@@ -135,9 +139,17 @@ def _loss(case: Case, data: Any) -> Any:
     if case.loss != "auto":
         loss = resolve(case.loss)
         return loss() if isinstance(loss, type) else loss
-    source = data.dataset if isinstance(data, DataLoader) else data
-    target = source[1] if isinstance(source, tuple | list) else source[0][1]
-    return nn.MSELoss() if torch.as_tensor(target).is_floating_point() else nn.CrossEntropyLoss()
+    target = _target(data.dataset if isinstance(data, DataLoader) else data)
+    return nn.MSELoss() if target is not None and torch.as_tensor(target).is_floating_point() else nn.CrossEntropyLoss()
+
+
+def _target(source: Any) -> Any:
+    """The targets of a pair or a dict, the first one's of a data set; None of what is no data, which `Network` refuses with its reason."""
+    if isinstance(source, Dataset):
+        return _target(source[0])
+    if isinstance(source, Mapping):
+        return source.get(LABELS)
+    return source[1] if isinstance(source, tuple | list) and len(source) == 2 else None
 
 
 def schedule(case: Case, subspace: Subspace) -> tuple[int, int, int]:
