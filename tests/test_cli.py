@@ -1,7 +1,10 @@
 """The command line as a person types it."""
 
 import json
+import signal
+import subprocess
 import sys
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -98,6 +101,26 @@ def test_the_default_fit_tells_the_four_stories(tmp_path):
     verdicts = list(json.loads((tmp_path / "manifest.json").read_text())["verdicts"].values())
     assert [v.startswith("The diffusion describes") for v in verdicts] == [True, True, True, False]
     assert "anti-correlated" in verdicts[3]
+
+
+EAGER = "from sgdyn.nets import training; training.CHECKPOINT_SECONDS = 0.0; from sgdyn.cli import main; main()"
+TINY = ("fit", "--model", "softmax", "--lr", "0.1", "--directions", "2", "--replicas", "8", "--relaxations", "3", "--batch", "16", "--out")  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_half_way_and_run_again_writes_the_same_bytes(tmp_path):
+    """SIGKILL in the midst of SGD, which no program can answer."""
+    for name in ("whole", "killed"):
+        command = [sys.executable, "-c", EAGER, *TINY, str(tmp_path / name)]
+        if name == "killed":
+            process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+            while not list((tmp_path / name).glob("checkpoints/*/state-*")) and process.poll() is None:
+                time.sleep(0.01)
+            process.kill()
+            assert process.wait() == -signal.SIGKILL and not (tmp_path / name / "report.html").exists()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    for file in ("report.html", "result.npz"):
+        assert (tmp_path / "whole" / file).read_bytes() == (tmp_path / "killed" / file).read_bytes()
 
 
 MINE = """
