@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,8 @@ class SymmetricOperator(LinearOperator):  # type: ignore[misc]
         self.operator = aslinearoperator(operator)
         if self.operator.shape[0] != self.operator.shape[1]:
             raise ValueError(f"got an operator of shape {self.operator.shape}, expected a square one")
+        if np.issubdtype(getattr(self.operator, "dtype", None) or np.float64, np.complexfloating):
+            raise ValueError("got a complex operator, expected a real symmetric one")
         super().__init__(np.float64, self.operator.shape)
         self._check_symmetry()
 
@@ -142,18 +145,27 @@ class SymmetricOperator(LinearOperator):  # type: ignore[misc]
         """
         k = self._count(k)
         if self._method(method, k) == "dense":
-            return dense_spectrum(self.dense(), k, self.space.eps)
+            return self._noted(dense_spectrum(self.dense(), k, self.space.eps))
         self.prepare()
         space = self.space
         first = normals(space, np.random.default_rng(seed)) if start is None else self._warm(start)
+        most = checks.count("most", most)
         tolerance = checks.positive("tolerance", tolerance)
         if basis is not None:
             basis = checks.count("basis", basis, least=k + 3)
         question = {"question": "top", "k": k, "basis": basis, "start": digest(space.array(first))}
         with journal(self, checkpoint, **question) as apply:
-            return lanczos(
+            found = lanczos(
                 apply, space, k, first, tolerance=tolerance, most=most, basis=basis, show_progress=show_progress
             )
+        return self._noted(found)
+
+    def notes(self) -> tuple[str, ...]:
+        """What makes the products less certain than rounding says."""
+        return ()
+
+    def _noted(self, found: Spectrum) -> Spectrum:
+        return replace(found, warnings=(*found.warnings, *self.notes()))
 
     def _count(self, k: int) -> int:
         if checks.count("k", k) > self.shape[0]:
@@ -165,7 +177,10 @@ class SymmetricOperator(LinearOperator):  # type: ignore[misc]
         vectors = checks.finite("start", start.vectors if isinstance(start, Spectrum) else start)
         if vectors.shape[0] != self.shape[0]:
             raise ValueError(f"got start of shape {vectors.shape}, expected ({self.shape[0]}, m)")
-        return self.space.vector(vectors.reshape(len(vectors), -1).sum(1))
+        total = vectors.reshape(len(vectors), -1).sum(1)
+        if not np.any(total):
+            raise ValueError("got start vectors that add up to zero, expected a direction; type start=None")
+        return self.space.vector(total)
 
     def lowest(self) -> tuple[float, Floats, float]:
         """(value, vector (p,), scale): an upper bound of the lowest eigenvalue with its vector, and the largest |eigenvalue|.

@@ -23,7 +23,7 @@ def identity(network: Network) -> dict[str, str]:
     """Digests of the layers with frozen parameters and buffers ("model") and of some losses at two points ("losses")."""
     model = network.model
     layers = [f"{name} {type(part).__module__}.{type(part).__qualname__}" for name, part in model.named_modules()]
-    frozen = [*(part for _, part in model.named_parameters() if not part.requires_grad), *network.fixed.values()]
+    frozen = list(network.fixed.values())
     names = [name for name, _ in model.named_parameters()]
     return {
         "model": digest(*layers, *names, *frozen, *(part for _, part in network.buffers())),

@@ -22,6 +22,7 @@ from sgdyn.nets.scrutiny import inspect, refuse_train_mode
 from sgdyn.nets.selection import Filter, aliases, padding_rows, selected
 from sgdyn.nets.traceless import undisturbed
 from sgdyn.nets.trees import Tree, called, mapped, split
+from sgdyn.nets.units import by_unit
 from sgdyn.nets.vectors import numpy_of
 
 if TYPE_CHECKING:
@@ -51,9 +52,10 @@ class Network:
     x may be a dict (the named arguments of the model) or a tuple of tensors, a dict alone holds its targets as "labels".
     params: which parameters are coordinates, by patterns of names or a function (name, parameter) -> bool; the others stay as they are.
     bn, dropout: what a model in train mode means, "eval" or, for dropout, a seed for one fixed mask a layer; without, it is refused.
-    chunk: samples evaluated at once. `weights` (p,) is the point; `at(weights)` is the same network at another one.
+    unit: what one draw of the noise is, a "sample" or, for targets (samples, places), each "token" that the loss does not ignore, as samples of their own.
+    device: where to compute, by default where the model is (which stays there). chunk: samples evaluated at once. `weights` (p,) is the point; `at(weights)` is the same network at another one.
 
-    The model is never changed: neither its mode, its gradients nor its buffers (copies as of now are used), nor is the global random
+    The model is never changed: neither its mode, its gradients nor its buffers (copies as of now are used, of frozen parameters too), nor is the global random
     state. Everything runs on the device and in the precision of the model; arrays come back as NumPy float64. Raises ValueError for
     models that are random, mix the samples of a batch or change their buffers (train-mode batch norm, dropout, spectral norm), losses
     that are not per sample, data that change between two reads, and samplers that weight or repeat samples.
@@ -61,7 +63,7 @@ class Network:
 
     def __init__(
         self, model: nn.Module, loss: Any, data: Any, weight_decay: float = 0.0, *, params: Filter = None, bn: str | None = None,
-        dropout: str | int | None = None, chunk: int = 512,
+        dropout: str | int | None = None, unit: str = "sample", device: str | torch.device | None = None, chunk: int = 512,
     ) -> None:  # fmt: skip
         if not isinstance(model, nn.Module):
             raise TypeError(f"got a model of type {type(model).__name__}, expected a torch.nn.Module")
@@ -69,18 +71,20 @@ class Network:
         model = told(model, bn, dropout)
         refuse_train_mode(model)
         first = next(iter(coordinates.values()))
+        place = first.device if device is None else torch.device(device)
         self.model, self.loss, self.chunk = model, loss, checks.count("chunk", chunk)
         self.weight_decay = checks.positive("weight_decay", weight_decay, zero=True)
-        self.x, self.y = (mapped(lambda part: part.to(first.device), side) for side in tensors(data, first.dtype))
-        self.weights = torch.cat([p.reshape(-1) for p in coordinates.values()])
+        self.loss_of, *both = by_unit(unit, loss, per_sample(loss), *tensors(data, first.dtype))
+        self.unit = unit
+        self.x, self.y = (mapped(lambda part: part.to(place), side) for side in both)
+        self.weights = torch.cat([p.reshape(-1) for p in coordinates.values()]).to(place)
         self._layout = [(name, p.shape, p.numel()) for name, p in coordinates.items()]
-        others = [(n, p) for n, p in model.named_parameters() if p.requires_grad and n not in coordinates]
-        self.fixed = {name: part.detach().clone() for name, part in others}
-        self._buffers = {name: part.detach().clone() for name, part in model.named_buffers()}
-        self._padding, self._aliases = padding_rows(model, coordinates), aliases(model)
-        self.loss_of = per_sample(loss)
+        others = [(n, p) for n, p in model.named_parameters() if n not in coordinates]
+        self.fixed = {name: part.detach().to(place, copy=True) for name, part in others}
+        self._buffers = {name: part.detach().to(place, copy=True) for name, part in model.named_buffers()}
+        self._padding, self._aliases = padding_rows(model, coordinates, place), aliases(model)
         self.derivatives = Derivatives()
-        with undisturbed(first.device):
+        with undisturbed(place):
             self.derivatives = inspect(self)
 
     @property
@@ -120,13 +124,14 @@ class Network:
         """
         refuse_train_mode(self.model)
         other = copy.copy(self)
-        named = {name: part.detach() for name, part in self.model.named_parameters()}
+        place = self.weights.device
+        named = {name: part.detach().to(place) for name, part in self.model.named_parameters()}
         other.weights = torch.cat([named[name].reshape(-1) for name, *_ in self._layout])
         if not bool(torch.isfinite(other.weights).all()):
             raise FloatingPointError("the weights are not finite")
         other.fixed = {name: named[name].clone() for name in self.fixed}
-        other._buffers = {name: part.detach().clone() for name, part in self.model.named_buffers()}
-        other._padding = padding_rows(self.model, {name: named[name] for name, *_ in self._layout})
+        other._buffers = {name: part.detach().to(place, copy=True) for name, part in self.model.named_buffers()}
+        other._padding = padding_rows(self.model, {name: named[name] for name, *_ in self._layout}, place)
         return other
 
     def block(self, params: Filter) -> Network:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from sgdyn.nets.network import Network
 
 
+HALF = 1e-4
+"""Rounding of half precision is larger: losses are then compared in double precision, where the model allows it."""
 COARSEST = 0.1
 """Relative difference of losses that is still rounding, of half precision."""
 STEPS = (1e-8, 1e-6, 1e-3)
@@ -59,14 +61,16 @@ def inspect(network: Network) -> Derivatives:
 
     Raises ValueError for models or losses that fail, that are random, that change their buffers, or that mix samples.
     """
-    refuse_ignored(network.loss, network.y)
+    if network.unit == "sample":
+        refuse_ignored(network.loss, network.y)
     _warn_of_short_products(network)
     rows = spread(network.n, network.chunk).to(network.weights.device)
     x, y = take(network.x, rows), network.y[rows]
     with torch.no_grad():
         before = random_states(rows.device)
         output = _fixed_output(network, x)
-        check_shapes(network.loss, logits_of(output), y)
+        if network.unit == "sample":
+            check_shapes(network.loss, logits_of(output), y)
         losses: Tensor = _attempt(network, lambda: network.loss_of(output, y))
         _check_values(losses, len(y))
         if random_states(rows.device) != before or not torch.equal(losses, network.losses(network.weights, x, y)):
@@ -74,7 +78,8 @@ def inspect(network: Network) -> Derivatives:
                 "got a model that is random (different losses for the same weights and samples), expected a deterministic model; type model.eval()"
             )
         _check_independence(network, x, y, losses)
-        _check_mean(network.loss, output, y, losses)
+        if network.unit == "sample":
+            _check_mean(network.loss, output, y, losses)
     return _ways(network, take(x, slice(2)), y[:2])
 
 
@@ -132,8 +137,16 @@ def _check_values(losses: Tensor, count: int) -> None:
 
 def _check_independence(network: Network, x: Tree, y: Tensor, losses: Tensor) -> None:
     """Each half of the samples, and the first and the last alone, must have the losses they have among all."""
-    for part in (slice(0, None, 2), slice(1, None, 2), slice(0, 1), slice(len(y) - 1, None)):
-        found = _attempt(network, partial(network.losses, network.weights, take(x, part), y[part]))
+    parts = (slice(0, None, 2), slice(1, None, 2), slice(0, 1), slice(len(y) - 1, None))
+    wide = _in_double(network, x, y) if torch.finfo(losses.dtype).eps > HALF else None
+    losses = losses if wide is None else wide(network.weights.double())
+    for part in parts:
+        own = None if wide is None else _in_double(network, take(x, part), y[part])
+        found = (
+            own(network.weights.double())
+            if own is not None
+            else _attempt(network, partial(network.losses, network.weights, take(x, part), y[part]))
+        )
         if found.shape != losses[part].shape or not _close(found, losses[part], losses):
             raise ValueError(
                 "got a loss that depends on the other samples of the batch, expected independent samples; type model.eval() if it holds batch norm, and give outputs and targets one shape"
@@ -164,11 +177,26 @@ def _ways(network: Network, x: Tree, y: Tensor) -> Derivatives:
 
     def attempt(ways: Derivatives) -> None:
         network.derivatives = ways
-        ways.along(network.of_weights(x, y), w, w)
+        _check_slope(network, ways, x, y)
         ways.curvature(network.of_weights(x, y), w, w)
         _check_curvature(network, ways, x, y)
 
     return choose(attempt)
+
+
+def _check_slope(network: Network, ways: Derivatives, x: Tree, y: Tensor) -> None:
+    """Raise RuntimeError if the derivative along a vector is not the product with the gradient, as where a model stops gradients (`detach`)."""
+    losses, w = network.of_weights(x, y), network.weights
+    slope = slope_of(losses)(w).double()
+    v = torch.randn(len(w), generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(slope)
+    v = v / v.norm() + slope / (slope.norm() + 1e-300)
+    along, exact = float(ways.along(losses, w, v.to(w)).double().sum()), float(slope @ v)
+    eps = float(torch.finfo(w.dtype).eps)
+    allowed = max(1e-3 if ways.difference else 1e-6, min(0.1, 100 * eps**0.5))
+    if abs(along - exact) > allowed * float(slope.norm()) + 1e-12:
+        raise RuntimeError(
+            "its derivatives along a vector are not those of its gradient: it stops gradients somewhere, as detach() does"
+        )
 
 
 def _check_curvature(network: Network, ways: Derivatives, x: Tree, y: Tensor) -> None:

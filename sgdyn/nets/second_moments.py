@@ -120,7 +120,8 @@ class SecondMoments(NetworkOperator):
             return super().trace(method=method, **options)
         if self.ghosts is None:
             total = sum(float(block.double().square().sum()) for block in self.rows()) / self.network.n
-            return Estimate(total, self._rounding(total), "all gradients, rounding")
+            lost = float(self.mean.double().square().sum()) if self.centred else 0.0
+            return Estimate(total, self._rounding(_of_differences(total, lost)), "all gradients, rounding")
         raw = float(self.ghosts.squares().mean())
         mean = float(self.mean.double().square().sum()) if self.centred else 0.0
         return Estimate(raw - mean, self._rounding(raw), "all gradients, rounding")
@@ -129,10 +130,11 @@ class SecondMoments(NetworkOperator):
         """The diagonal (p,), exactly: the mean squares of the gradients' components; the errors are rounding."""
         if self.ghosts is None:
             raw = sum(numpy_of(block.double().square().sum(0)) for block in self.rows()) / self.network.n
-            return Estimate(raw, self.space.eps * raw, "all gradients, rounding")
+            lost = numpy_of(self.mean) ** 2 if self.centred else 0.0
+            return Estimate(raw, self.space.eps * _of_differences(raw, lost), "all gradients, rounding")
         raw = numpy_of(self.ghosts.column_squares()) / self.network.n
         mean = numpy_of(self.mean) ** 2 if self.centred else 0.0
-        return Estimate(np.maximum(raw - mean, 0.0), self.space.eps * raw, "all gradients, rounding")
+        return Estimate(np.maximum(raw - mean, 0.0), 4 * self.space.eps * raw, "all gradients, rounding")
 
     def dense(self) -> Floats:
         """The whole matrix (p, p)."""
@@ -205,3 +207,8 @@ class SecondMoments(NetworkOperator):
         if self._by_gram is None:
             self._by_gram = gram_density(self, checkpoint)
         return self._by_gram
+
+
+def _of_differences(square: Any, mean: Any) -> Any:
+    """What rounding is relative to in a mean square of differences: gradients that were rounded before their mean was taken off."""
+    return square + 2 * np.sqrt(square * (square + mean))

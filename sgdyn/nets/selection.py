@@ -65,13 +65,15 @@ def aliases(model: nn.Module) -> dict[str, str]:
     return {name: first[id(part)] for name, part in everywhere if name != first[id(part)]}
 
 
-def padding_rows(model: nn.Module, coordinates: dict[str, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
+def padding_rows(
+    model: nn.Module, coordinates: dict[str, Tensor], device: torch.device
+) -> dict[str, tuple[Tensor, Tensor]]:
     """For each embedding with a padding index, by the name of its weight there: which rows that is (rows,), and the weight."""
     names = {id(part) for name, part in model.named_parameters() if name in coordinates}
     found = {}
     for path, module in model.named_modules():
         if isinstance(module, nn.Embedding) and module.padding_idx is not None and id(module.weight) in names:
-            weight = module.weight.detach().clone()
-            rows = torch.arange(len(weight), device=weight.device) == module.padding_idx
+            weight = module.weight.detach().to(device, copy=True)
+            rows = torch.arange(len(weight), device=device) == module.padding_idx
             found[f"{path}.weight" if path else "weight"] = rows, weight
     return found

@@ -155,8 +155,9 @@ class _Run:
         seed = np.random.SeedSequence(settings.seed, spawn_key=settings.spawn_key)
         sampler = make_sampler(settings.sampler, n=network.n, batch=settings.batch, seed=seed)
         independent = "without" if settings.sampler == "epoch" else settings.sampler
-        strength = float(np.sqrt(finite_sample_factor(settings.batch, network.n, independent) / settings.batch))
-        source = Source(network, sampler, seed, settings.replicas, how.labels, strength)
+        whole = independent == "without" and settings.batch >= network.n  # a batch without noise
+        factor = 0.0 if whole else finite_sample_factor(settings.batch, network.n, independent)
+        source = Source(network, sampler, seed, settings.replicas, how.labels, float(np.sqrt(factor / settings.batch)))
         y = lens.coordinates(w)[:, : lens.H.shape[0]]
         state = _State(0, w, torch.zeros_like(w), y, torch.zeros_like(y))
         return cls(network, settings, how, source, lens, state, digest(w))

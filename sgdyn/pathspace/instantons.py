@@ -187,7 +187,7 @@ class _Free:
 
     def beside(self, path: Path) -> list[Path]:
         """On both sides of a path that is no minimum, in the direction in which its action falls most."""
-        if path.dim > BAND_LIMIT:
+        if path.dim > BAND_LIMIT or not self.newton:
             return []
         H = self.functional.hessian(path)
         return deflected(path, H.lowest()) if H.negative.any() else []

@@ -40,7 +40,7 @@ def _roads(config: Config, process: sg.Langevin, side: str) -> dict[str, Any]:
     end, U = valley(config, side), process.U
     assert U is not None
     chain = sg.string(U, MIDDLE, end, n=48, start=ridge(config, np.linspace(0, end[0], 49)), shown=False)
-    least = sg.minimum_action(process, MIDDLE, end, n=96, start=chain.x, shown=False)
+    least = sg.minimum_action(process, MIDDLE, end, n=192, start=chain.x, shown=False)
     time = sg.kramers_time(process, MIDDLE, gate(config, side))
     return {
         "path": chain.x, "barrier": float(chain.barrier), "action": _pair(least.cost), "rate": 1 / float(time),

@@ -1,10 +1,11 @@
-"""Weights that several layers share, with rows for padding in one of them; outputs of one number; low precision."""
+"""Weights that several layers share, units of noise, frozen weights, outputs of one number, low precision."""
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+import sgdyn as sg
 from sgdyn import nets
 from tests.nets import models
 from tests.nets.models import cross_entropy
@@ -113,3 +114,123 @@ def test_errors_of_whole_matrices_are_those_of_the_precision():
         found, exact = (getattr(net, matrix)().top(3, method="dense") for net in (narrow, wide))
         assert np.all(np.abs(found.values - exact.values) < 4 * np.maximum(found.residuals, found.floor))
         assert found.floor > 1e-8 * found.values[0] > 1e3 * exact.floor
+
+
+class Reader(nn.Module):
+    """A causal reader: the output at a place knows the places before."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.words, self.mix, self.out = nn.Embedding(9, 4), nn.Linear(4, 4), nn.Linear(4, 9)
+        self.double()
+
+    def forward(self, numbers):
+        h = self.words(numbers)
+        return self.out(torch.tanh(self.mix(h).cumsum(1) + h)).transpose(1, 2)
+
+
+def test_tokens_may_be_the_units_of_noise():
+    """(1/M) sum over the tokens that count of g g' - mean mean', against a backward pass each."""
+    model, x, y = Reader(), NUMBERS[:13], NUMBERS[:13].roll(-1, 1).clone()
+    y[0, 1] = y[5, 3] = -100
+    losses = nn.functional.cross_entropy(model(x), y, reduction="none")
+    parameters = list(model.parameters())
+    rows = []
+    for i, j in torch.nonzero(y != -100).tolist():
+        slopes = torch.autograd.grad(losses[i, j], parameters, retain_graph=True)
+        rows.append(torch.cat([part.reshape(-1) for part in slopes]).numpy())
+    rows = np.array(rows)
+    net = nets.Network(model, nn.CrossEntropyLoss(), (x, y), unit="token", chunk=7)
+    assert net.n == len(rows) == 50
+    close(net.gradient(), rows.mean(0))
+    close(net.noise().dense(), np.cov(rows.T, bias=True))
+    close(net.noise(ghosts=False) @ rows[0], np.cov(rows.T, bias=True) @ rows[0])
+    assert net.value() == pytest.approx(float(losses.sum().detach()) / 50)
+    with pytest.raises(ValueError, match="unit"):
+        nets.Network(model, nn.CrossEntropyLoss(), (x, y), unit="word")
+    with pytest.raises(ValueError, match=r"samples, places"):
+        nets.Network(models.mlp(), cross_entropy, (X, Y), unit="token")
+
+
+def test_what_the_model_becomes_later_changes_nothing():
+    model = models.mlp()
+    frozen = next(iter(model.parameters()))
+    frozen.requires_grad_(False)
+    net = nets.Network(model, cross_entropy, (X, Y), device="cpu")
+    before = net.value()
+    with torch.no_grad():
+        frozen.add_(1.0)
+    assert net.value() == before != net.now().value()
+
+
+def test_rounding_of_small_noise_about_a_large_mean_is_said():
+    """Inputs that hardly differ: tr D is 1e-7 of the squared mean gradient, as much as single precision rounds."""
+    x = (1.0 + 1e-4 * X).float()
+    model = nn.Linear(X.shape[1], 3).float()
+    narrow = nets.Network(model, nn.MSELoss(), (x, torch.zeros(101, 3)))
+    wide = nets.Network(model.double(), nn.MSELoss(), (x.double(), torch.zeros(101, 3, dtype=torch.float64)))
+    exact = wide.noise().trace().value
+    for ghosts in (True, False):
+        found, parts = narrow.noise(ghosts=ghosts).trace(), narrow.noise(ghosts=ghosts).diag()
+        assert abs(found.value - exact) < 3 * found.error
+        assert np.all(np.abs(parts.value - wide.noise().diag().value) < 4 * parts.error + 1e-12)
+
+
+def test_starts_and_operators_that_make_no_sense_are_refused():
+    A = np.diag(np.arange(600.0))
+    with pytest.raises(ValueError, match="add up to zero"):
+        sg.SymmetricOperator(A).top(3, start=np.zeros(600))
+    with pytest.raises(ValueError, match="most"):
+        sg.SymmetricOperator(A).top(3, most=0)
+    with pytest.raises(ValueError, match="complex"):
+        sg.SymmetricOperator(np.array([[1.0, 1j], [-1j, 2.0]]))
+
+
+class Quantised(nn.Module):
+    """Rounds its hidden layer and lets gradients pass straight through."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.a, self.o = nn.Linear(5, 4), nn.Linear(4, 3)
+        self.double()
+
+    def forward(self, x):
+        h = torch.tanh(self.a(x))
+        return self.o(h + (torch.round(4 * h) / 4 - h).detach())
+
+
+def test_stopped_gradients_have_noise_but_no_second_derivatives():
+    """D by backward passes is that of the gradients as they are; products that would see through the stop are refused."""
+    model = Quantised()
+    rows = per_sample_gradients(model, cross_entropy, X, Y)
+    net = nets.Network(model, cross_entropy, (X, Y))
+    close(net.noise().dense(), np.cov(rows.T, bias=True))
+    with pytest.raises(ValueError, match="without second derivatives"):
+        net.hessian() @ rows[0]
+    with pytest.raises(ValueError, match="without second derivatives"):
+        net.noise(ghosts=False) @ rows[0]
+
+
+class Functional(nn.Module):
+    """Looks words up without a layer, with a row for padding."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.weight, self.out = nn.Parameter(torch.randn(9, 4)), nn.Linear(4, 3)
+        self.double()
+
+    def forward(self, numbers):
+        return self.out(torch.tanh(nn.functional.embedding(numbers, self.weight, padding_idx=0)).mean(1))
+
+
+def test_padding_without_a_layer_is_seen():
+    """torch's forward mode moves the row, reverse mode does not: D by backward passes stands, products are refused."""
+    model = Functional()
+    rows = per_sample_gradients(model, cross_entropy, NUMBERS, Y)
+    net = nets.Network(model, cross_entropy, (NUMBERS, Y))
+    close(net.noise().dense(), np.cov(rows.T, bias=True))
+    with pytest.raises(ValueError, match="stops gradients"):
+        net.noise(ghosts=False) @ rows[0]
