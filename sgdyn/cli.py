@@ -63,14 +63,56 @@ def fit(
     seed: Annotated[int | None, typer.Option(help="Seed of the model's weights and of SGD.")] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; a run that was killed there continues.")] = None,
     only: Annotated[int | None, typer.Option(help="Of the built-in cases run only this one (1-4).")] = None,
+    recording: Annotated[
+        Path | None,
+        typer.Option(help="A run of yours instead: .npz with x (replica, time, k) and dt, or a saved Recording."),
+    ] = None,
+    dt: Annotated[
+        float | None, typer.Option(help="Of --recording: time between two rows, if the file lacks it.")
+    ] = None,
+    skip: Annotated[int, typer.Option(help="Of --recording: rows to leave out at the beginning.")] = 0,
 ) -> None:
-    """Train to a minimum, extract D and H, predict SGD's stationary state, measure it, compare; write a report."""
-    from sgdyn.fit.run import DEFAULT, Case, default_folder, run_all, with_options
+    """Train to a minimum, extract D and H, predict SGD's stationary state, measure it, compare; write a report.
 
+    With --recording: fit dynamics to a run that is there, and say whether a diffusion describes it.
+    """
     options: dict[str, Any] = {
         "data": data, "loss": loss, "lr": lr, "batch": batch, "sampler": None if sampler is None else sampler.value, "momentum": momentum,
         "weight_decay": weight_decay, "directions": directions, "replicas": replicas, "relaxations": relaxations, "minimize": minimize, "device": device, "seed": seed,
     }  # fmt: skip
+    if recording is not None:
+        _examine(recording, {"model": model, "only": only} | options, dt, skip, seed or 0, out)
+    elif dt is not None or skip:
+        _fail("got --dt or --skip without --recording, expected --recording run.npz too")
+    else:
+        _compare(model, only, options, out)
+
+
+def _examine(path: Path, others: dict[str, Any], dt: float | None, skip: int, seed: int, out: Path | None) -> None:
+    """The report on a run that is there."""
+    from sgdyn.fit.examinations import default_folder, examine_file
+    from sgdyn.fit.pages import headed
+    from sgdyn.fit.run_files import load_run
+
+    given = [f"--{name.replace('_', '-')}" for name, value in others.items() if value is not None and name != "seed"]
+    if given:
+        _fail(f"got {', '.join(given)} with --recording, whose run is over; expected only --dt, --skip, --seed, --out")
+    run = load_run(path, dt=dt, skip=skip)
+    folder = out or default_folder(run, seed)
+    examine_file(run, folder, seed=seed, tell=lambda section: typer.echo(headed(section.title, section.verdict)))
+    _written(folder)
+
+
+def _written(folder: Path) -> None:
+    typer.echo(
+        f"\nreport: {folder / 'report.html'}\nnumbers: {folder / 'result.npz'}\nmanifest: {folder / 'manifest.json'}"
+    )
+
+
+def _compare(model: str | None, only: int | None, options: dict[str, Any], out: Path | None) -> None:
+    """The report on networks that are trained for it."""
+    from sgdyn.fit.run import DEFAULT, Case, default_folder, run_all, with_options
+
     chosen = [Case(name=model, model=model)] if model else list(DEFAULT)
     if only is not None:
         chosen = (
@@ -79,9 +121,7 @@ def fit(
     cases = [with_options(case, **options) for case in chosen]
     folder = out or default_folder(cases)
     run_all(cases, folder, _show)
-    typer.echo(
-        f"\nreport: {folder / 'report.html'}\nnumbers: {folder / 'result.npz'}\nmanifest: {folder / 'manifest.json'}"
-    )
+    _written(folder)
 
 
 def _show(outcome: Any) -> None:

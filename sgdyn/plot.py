@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -27,12 +28,20 @@ BLUE, ORANGE, GREEN, RED, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#7
 SHOWN_PATHS = 20
 
 
+@contextmanager
+def looks() -> Iterator[None]:
+    """STYLE while something is drawn. The backend is loaded before: that of notebooks makes pyplot interactive, which the context would undo."""
+    plt.draw_if_interactive()
+    with plt.rc_context(STYLE):
+        yield
+
+
 def figure(result: Any, ax: Axes | None = None) -> Axes:
     """Draw a result on axes (new ones by default) and return them. Raises TypeError for what has no picture."""
     draw = _PICTURES.get(type(result).__name__) or _of_networks(result)
     if draw is None:
         raise TypeError(f"got a {type(result).__name__}, expected one of {', '.join(sorted(_PICTURES))}")
-    with plt.rc_context(STYLE):
+    with looks():
         if ax is None:
             ax = plt.subplots(figsize=(5.2, 3.6))[1]
         draw(result, ax)
@@ -51,7 +60,7 @@ def _of_networks(result: Any) -> Callable[[Any, Axes], None] | None:
 
 def panels(results: dict[str, Any]) -> list[Axes]:
     """Several results side by side, under their names; in words what has no picture."""
-    with plt.rc_context(STYLE):
+    with looks():
         axes = plt.subplots(1, len(results), figsize=(4.2 * len(results), 3.4), squeeze=False)[1][0]
     for ax, (name, result) in zip(axes, results.items(), strict=True):
         try:
@@ -212,7 +221,7 @@ def _comparison(comparison: Any, ax: Axes) -> None:
 
 def pulls(comparison: Any, ax: Axes | None = None) -> Axes:
     """(measured - discrete theory)/error of each direction's variance and correlation time; two in three within the band if the theory is exact."""
-    with plt.rc_context(STYLE):
+    with looks():
         ax = ax if ax is not None else plt.subplots(figsize=(5.2, 3.6))[1]
         i, noisy = np.arange(1, len(comparison.discrete) + 1), comparison.noisy
         ax.axhspan(-1, 1, color=GREY, alpha=0.2, lw=0)
@@ -234,7 +243,7 @@ def pulls(comparison: Any, ax: Axes | None = None) -> Axes:
 
 def times(comparison: Any, ax: Axes | None = None) -> Axes:
     """Correlation times, measured against predicted."""
-    with plt.rc_context(STYLE):
+    with looks():
         ax = ax if ax is not None else plt.subplots(figsize=(5.2, 3.6))[1]
         i = np.arange(1, len(comparison.discrete) + 1)
         ax.plot(i, comparison.correlation_time_discrete, color=BLUE, lw=1, label="exact discrete theory")
@@ -257,7 +266,7 @@ def times(comparison: Any, ax: Axes | None = None) -> Axes:
 
 def circulation(comparison: Any, ax: Axes | None = None) -> Axes:
     """Elements of the antisymmetric part Q, measured against the exact discrete theory at the same lag."""
-    with plt.rc_context(STYLE):
+    with looks():
         ax = ax if ax is not None else plt.subplots(figsize=(5.2, 3.6))[1]
         upper = np.triu_indices(len(comparison.discrete), 1)
         predicted, value, error = comparison.Q_discrete[upper], comparison.Q.value[upper], comparison.Q.error[upper]

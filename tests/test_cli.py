@@ -1,7 +1,11 @@
 """The command line as a person types it."""
 
 import json
+import signal
+import subprocess
 import sys
+import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -99,6 +103,26 @@ def test_the_default_fit_tells_the_four_stories(tmp_path):
     assert "anti-correlated" in verdicts[3]
 
 
+EAGER = "from sgdyn.nets import training; training.CHECKPOINT_SECONDS = 0.0; from sgdyn.cli import main; main()"
+TINY = ("fit", "--model", "softmax", "--lr", "0.1", "--directions", "2", "--replicas", "8", "--relaxations", "3", "--batch", "16", "--out")  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_half_way_and_run_again_writes_the_same_bytes(tmp_path):
+    """SIGKILL in the midst of SGD, which no program can answer."""
+    for name in ("whole", "killed"):
+        command = [sys.executable, "-c", EAGER, *TINY, str(tmp_path / name)]
+        if name == "killed":
+            process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+            while not list((tmp_path / name).glob("checkpoints/*/state-*")) and process.poll() is None:
+                time.sleep(0.01)
+            process.kill()
+            assert process.wait() == -signal.SIGKILL and not (tmp_path / name / "report.html").exists()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    for file in ("report.html", "result.npz"):
+        assert (tmp_path / "whole" / file).read_bytes() == (tmp_path / "killed" / file).read_bytes()
+
+
 MINE = """
 import torch
 from torch import nn
@@ -107,6 +131,8 @@ def data():
     g = torch.Generator().manual_seed(1)
     x = torch.randn(203, 4, generator=g)
     return x, (x[:, 0] + 0.5 * x[:, 1] + torch.randn(203, generator=g) > 0).long()
+def dataset(): return TensorDataset(*data())
+def pictures(): return torch.randn(9)
 def loader(): return DataLoader(TensorDataset(*data()), batch_size=16, shuffle=True)
 def model(): return nn.Linear(4, 2)
 def buggy(): raise KeyError("my own bug")
@@ -123,6 +149,8 @@ OWN = ("--model", "mine:model", "--data", "mine:data", "--replicas", 16, "--batc
 @pytest.fixture
 def mine(tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text(MINE)
+    (tmp_path / "broken.py").write_text("def model(:\n")
+    (tmp_path / "raising.py").write_text("import torch\n1 / 0\n")
     monkeypatch.chdir(tmp_path)
     yield tmp_path
     sys.modules.pop("mine", None)
@@ -155,8 +183,9 @@ def failure(monkeypatch, capsys, *words):
         (("--replicas", 4), "replicas=4, expected at least 8"), (("--directions", 1000), "directions=1000, expected at most the 10"), (("--directions", 0), "directions=0"),
         (("--momentum", 1.5), "momentum=1.5"), (("--weight-decay", -1), "weight_decay=-1"), (("--seed", -1), "seed=-1"), (("--device", "nonsense"), "device='nonsense'"),
         (("--out", "mine.py"), "mine.py as run folder"), (("--out", "mine.py/sub"), "as run folder"), (("--data", "mine:missing"), "mine:missing failed with FileNotFoundError"),
-        (("--model", "mine:buggy"), "mine:buggy failed with KeyError"), (("--model", "mine:Odd"), "mine:Odd on mine:data failed with KeyError"), (("--model", "mine:data"), "expected a torch.nn.Module"),
-        (("--model", "nothing"), "got 'nothing'"),
+        (("--model", "mine:buggy"), "mine:buggy failed with KeyError: 'my own bug' (mine.py, line 13)"), (("--model", "mine:Odd"), "mine:Odd on mine:data failed with KeyError"), (("--model", "mine:data"), "expected a torch.nn.Module"),
+        (("--model", "nothing"), "got 'nothing'"), (("--data", "mine:pictures"), "got data of type Tensor"), (("--model", "mine:Typo"), "no attribute 'Typo'"),
+        (("--model", "broken:model"), "broken cannot be imported: SyntaxError"), (("--model", "raising:model"), "raising cannot be imported: ZeroDivisionError: division by zero (raising.py, line 2)"),
     ],
 )  # fmt: skip
 def test_mistakes_are_one_line_before_anything_is_computed(mine, monkeypatch, capsys, words, says):
@@ -183,8 +212,35 @@ def test_a_data_loader_and_fewer_parameters_than_directions_will_do(mine):
     case = Case(
         "mine", model="mine:model", data="mine:loader", lr=0.05, batch=8, replicas=8, relaxations=2.0, weight_decay=0.5
     )
-    assert build(case).n == 203
+    assert build(case).n == build(replace(case, data="mine:dataset")).n == 203
     assert run_case(case).subspace.k == 10
+
+
+def test_a_run_of_ones_own_is_examined(tmp_path):
+    x = np.random.default_rng(0).normal(size=(8, 60, 4))
+    np.savez(tmp_path / "mine.npz", x=x, dt=0.5)
+    done = run("fit", "--recording", tmp_path / "mine.npz", "--skip", 10, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert "8 replicas, 50 times 0.5 apart" in done.output and "The arrow of time:" in done.output
+    assert {"report.html", "result.npz", "manifest.json"} == {p.name for p in (tmp_path / "out").iterdir()}
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["name"] == "mine.npz"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--recording", "x.npz", "--lr", 0.1, "--model", "mlp"), "got --model, --lr with --recording"),
+        (("--dt", 0.1), "--dt or --skip without --recording"), (("--skip", 3), "without --recording"),
+    ],
+)  # fmt: skip
+def test_options_that_do_not_go_together_are_refused(words, says):
+    done = run("fit", *words)
+    assert done.exit_code == 2 and says in done.output
+
+
+def test_a_file_that_holds_no_run_is_one_line(tmp_path, monkeypatch, capsys):
+    (tmp_path / "run.npz").write_bytes(b"nothing")
+    assert "np.savez" in failure(monkeypatch, capsys, "fit", "--recording", tmp_path / "run.npz")
 
 
 def test_a_study_refuses_before_it_computes(monkeypatch, capsys, tmp_path):

@@ -19,7 +19,7 @@ def test_the_code_of_a_page_runs_from_top_to_bottom_and_prints_what_it_says(page
     for number, block in enumerate(blocks(page)):
         exec(compile(block, f"{page}, block {number + 1}", "exec"), namespace)
         printed = capsys.readouterr().out
-        for promised in re.findall(r"#> (.*)", block):
+        for promised in re.findall(r"#\s*> (.*)", block):
             assert promised.strip() in printed, printed
 
 

@@ -6,6 +6,8 @@ from .energies import KineticEnergy as KineticEnergy
 from .energies import kinetic_energy as kinetic_energy
 from .escapes import Escape as Escape
 from .escapes import escape as escape
+from .examinations import Examination as Examination
+from .examinations import examine as examine
 from .findings import Finding as Finding
 from .findings import Validity as Validity
 from .forces import ForceInference as ForceInference

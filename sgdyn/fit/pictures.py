@@ -124,7 +124,7 @@ def kramers_moyal(found: Any, ax: Any) -> None:
             value, error = (np.reshape(p[known], -1) for p in (part.value, part.error))
             ax.errorbar(x[known, 0], value, error, fmt="o-", ms=3, lw=0.8, capsize=2, color=color, label=name)
         ax.axhline(0, color=GREY, lw=0.8)
-        ax.set(xlabel="$x$", title="fitted drift and diffusion")
+        ax.set(xlabel="$x$", title="fitted drift and diffusion", ylim=_within(found))
         ax.legend()
         return
     size = np.trace(found.noise.value[known], axis1=-2, axis2=-1)
@@ -132,6 +132,20 @@ def kramers_moyal(found: Any, ax: Any) -> None:
     ax.figure.colorbar(marks, ax=ax, label="tr $T D$")
     ax.quiver(*x[known, :2].T, *found.drift.value[known, :2].T, color=GREY, width=0.004)
     ax.set(xlabel="$x_0$", ylabel="$x_1$", title="fitted drift and diffusion")
+
+
+def _within(found: Any) -> tuple[float, float]:
+    """Limits for the values where 99 % of the run is: beyond, at the edge of what is known, errors are large."""
+    low, high = np.quantile(found.series.x, (0.005, 0.995))
+    core = found.known & (found.points[:, 0] >= low) & (found.points[:, 0] <= high)
+    core = core if core.any() else found.known
+    ends = [
+        np.reshape(part.value + side * part.error, (len(core), -1))[core, 0]
+        for part in (found.drift, found.noise)
+        for side in (-1, 1)
+    ]
+    least, most = float(np.min(ends)), float(np.max(ends))
+    return least - 0.1 * (most - least), most + 0.1 * (most - least)
 
 
 def force_inference(found: Any, ax: Any) -> None:

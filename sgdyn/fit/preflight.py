@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from sgdyn.nets import Network, Subspace
 
 DIRECTIONS = 20
+HERE = Path(__file__).parent.parent
+LIBRARIES = ("site-packages", "dist-packages", Path(traceback.__file__).parent.name)
+"""Folders whose code is not the user's: installed packages, the standard library."""
 
 
 def check_numbers(case: Case) -> None:
@@ -77,7 +81,20 @@ def called(name: str, function: Callable[[], Any], *, clear: tuple[type[Exceptio
     except clear:
         raise
     except Exception as error:
-        raise ValueError(f"{name} failed with {type(error).__name__}: {error}") from error
+        raise ValueError(f"{name} failed with {type(error).__name__}: {error}{line_of(error)}") from error
+
+
+def line_of(error: Exception) -> str:
+    """The last line of the user's own code that an error passed through, as " (mine.py, line 3)"."""
+    if isinstance(error, SyntaxError):
+        return ""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not Path(frame.filename).is_relative_to(HERE) and not _of_a_library(frame.filename)]  # fmt: skip
+    return f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
+
+
+def _of_a_library(filename: str) -> bool:
+    return filename.startswith("<frozen") or any(part in LIBRARIES for part in Path(filename).parts)
 
 
 def check_all(cases: Sequence[Case], folder: Path) -> None:

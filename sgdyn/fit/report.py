@@ -2,38 +2,47 @@
 
 from __future__ import annotations
 
-import io
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sgdyn import __version__, datasets
+from sgdyn import datasets
 from sgdyn.estimate import Estimate, rounded
+from sgdyn.fit import pages
 from sgdyn.fit.comparison import Comparison
 from sgdyn.fit.evidence import evidence
 
 if TYPE_CHECKING:
     from sgdyn.fit.run import Outcome
 
-STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a; background: #fff; }
-h1 { font-size: 1.6rem; } h2 { font-size: 1.25rem; border-bottom: 1px solid #ddd; padding-bottom: .2rem; margin-top: 2.5rem; }
-.verdict { background: #eef5fa; border-left: 4px solid #0072b2; padding: .6rem 1rem; font-weight: 600; }
-.verdict.no { background: #fdf1e7; border-color: #d55e00; }
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(24rem, 1fr)); gap: .5rem; } .figures svg { width: 100%; height: auto; }
-table { border-collapse: collapse; font-size: .82rem; font-variant-numeric: tabular-nums; } td, th { padding: .15rem .5rem; text-align: right; white-space: nowrap; border-bottom: 1px solid #eee; }
-.wide { overflow-x: auto; } .quiet { color: #555; font-size: .88rem; }
-@media print { body { max-width: none; } h2 { break-before: auto; } .figures, table { break-inside: avoid; } }
-"""
-
 HEAD = (
     "#", "curvature h", "D", "variance: SGD", "controlled", "discrete", "diffusion", "simulated",
     "time: SGD (steps)", "controlled", "discrete", "diffusion", "excess kurtosis: SGD", "discrete",
 )  # fmt: skip
+VARIANCES, TIMES = range(8), (0, *range(8, 14))
+"""Columns of the two tables."""
+
+CAPTIONS = (
+    "Measured variances over those of the diffusion and of the exact discrete theory; bars: standard errors over replicas.",
+    "The same, controlled: with the quadratic model on the same batches as control variate, once that agrees with its own exact theory.",
+    "Deviations from the exact discrete theory in standard errors; two in three within the band if it is exact.",
+    "Correlation times, in steps of SGD.",
+    "Elements of the circulation Q at the shortest recorded lag; on the line if theory is exact, zero for a reversible process.",
+)
+SOURCES = {
+    "stationary covariance of the diffusion": "Lyapunov equation, Mandt, Hoffman, Blei, JMLR 18 (2017); circulation: Kwon, Ao, Thouless, PNAS 102, 13029 (2005)",
+    "exact discrete theory": "Liu, Ziyin, Ueda, arXiv:2012.03636, with batches drawn with or without replacement, and its time correlations",
+    "D": "centred covariance of single-sample gradients, projected; exact over the data",
+    "top directions of H": "Lanczos method with Hessian-vector products; residuals are in the text of each case",
+    "the diffusion as a description of SGD": "Li, Tai, E, JMLR 20 (2019); Li, Malladi, Arora, arXiv:2102.12470; Chaudhari, Soatto, arXiv:1710.11029",
+    "epoch sampler": "Kühn, Rosenow, arXiv:2306.05300",
+    "tests": "Student's t and chi-squared over independent replicas, directions jointly; limits in the text of each case",
+}
 
 
 def rows(outcome: Outcome, scale: float | None = None) -> list[tuple[str, ...]]:
@@ -68,72 +77,89 @@ def variance_unit(outcome: Outcome) -> float:
 
 def write_report(outcomes: Sequence[Outcome], path: Path) -> None:
     """Write the report of these outcomes."""
-    body = "\n".join(_section(outcome) for outcome in outcomes)
-    source = (
+    numbers = pages.Numbers()
+    body = "".join(_section(outcome, numbers) for outcome in outcomes)
+    settings = f"<h2>Settings</h2>{_settings(outcomes, numbers)}"
+    data = (
         f"<p class='quiet'>Data: {escape(datasets.CITATION)}.</p>"
         if any(o.case.data == "digits" for o in outcomes)
         else ""
     )
-    path.write_text(
-        f"<!doctype html><html lang='en'><head><meta charset='utf-8'><meta name='viewport' content='width=device-width'><title>sgdyn fit</title>"
-        f"<link rel='icon' href='data:,'><style>{STYLE}</style></head><body><h1>Does a diffusion describe this SGD?</h1>{_introduction(outcomes)}{body}{source}"
-        f"<p class='quiet'>Made by sgdyn {escape(__version__)}. Numbers: result.npz; configuration, seeds and versions: manifest.json.</p></body></html>",
-        encoding="utf-8",
-    )
+    text = _introduction(outcomes) + body + settings + data + pages.ending(numbers, SOURCES)
+    pages.write(path, pages.page("Does a diffusion describe this SGD?", text))
 
 
 def _introduction(outcomes: Sequence[Outcome]) -> str:
     lines = "".join(f"<li><b>{escape(o.case.name)}</b>: {escape(str(o.comparison.verdict))}</li>" for o in outcomes)
     return (
         "<p>Each network is brought to a minimum of its loss. There, H (the Hessian) and D (the covariance of the gradients of single samples) are "
-        "extracted in the top directions of H, and SGD is run from the minimum until it is stationary. The table compares what SGD did with the exact "
-        "theory of the discrete iteration on the quadratic loss, with the diffusion dX = -H X dt + sqrt(2 T) sigma dW (T = lr/2B) in closed form, and "
+        "extracted in the top directions of H, and SGD is run from the minimum until it is stationary. The tables compare what SGD did with the exact "
+        "theory of the discrete iteration on the quadratic loss, with the diffusion dX = -H X dt + sqrt(2 T) sigma dW, sigma sigma' = D, T = lr/2B, in closed form, and "
         "with its simulation. The columns SGD hold what was measured and nothing else; controlled is the same with the quadratic model driven by the same "
         f"batches as control variate. Errors are standard errors over independent replicas.</p><ul>{lines}</ul>"
     )
 
 
-def _section(outcome: Outcome) -> str:
-    case, verdict = outcome.case, outcome.comparison.verdict
-    c = outcome.comparison
+def _section(outcome: Outcome, numbers: pages.Numbers) -> str:
+    c, verdict = outcome.comparison, outcome.comparison.verdict
     facts = (
-        f"{outcome.network.dim} parameters, {outcome.network.n} samples; lr {case.lr:g}, batch {case.batch}, sampler {case.sampler}, momentum {case.momentum:g}, "
-        f"weight decay {case.weight_decay:g}; T = {c.process.T:.3g}; {len(c.recording.x)} replicas, {len(c.recording.steps)} recorded times; "
-        f"|grad U| = {c.subspace.gradient:.1g} and |(1 - VV')HV| &le; {c.subspace.leakage.max():.1g} at the minimum; seed {case.seed}; "
-        + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in outcome.seconds.items())
+        f"{outcome.network.dim} parameters, {outcome.network.n} samples; T = {c.process.T:.3g}; {len(c.recording.x)} replicas, {len(c.recording.steps)} recorded times; "
+        f"|grad U| = {c.subspace.gradient:.1g} and |(1 - VV')HV| ≤ {c.subspace.leakage.max():.1g} at the minimum"
     )
-    lines = "".join(f"<li>{escape(line)}</li>" for line in evidence(c))
     return (
-        f"<h2>{escape(case.name)}</h2><p class='verdict{'' if verdict.holds else ' no'}'>{escape(str(verdict))}</p><p class='quiet'>{facts}.</p>"
-        f"<ul>{lines}</ul><div class='figures'>{''.join(_figures(c))}</div>{_table(outcome)}"
+        f"<h2>{escape(outcome.case.name)}</h2>{pages.verdict(str(verdict), verdict.holds)}<p class='quiet'>{escape(facts)}.</p>"
+        f"{pages.listed(evidence(c))}{pages.listed(_warnings(c), 'note')}{numbers.figures(_figures(c))}{_tables(outcome, numbers)}"
     )
 
 
-def _table(outcome: Outcome) -> str:
-    head = "".join(f"<th>{escape(name)}</th>" for name in HEAD)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows(outcome))
-    return f"<p class='quiet'>Variances in units of {variance_unit(outcome):.0e}; {escape(outcome.comparison.variance.method)}.</p><div class='wide'><table><tr>{head}</tr>{body}</table></div>"
+def _warnings(c: Comparison) -> list[str]:
+    """What makes the numbers less certain than their errors, each once."""
+    parts = (c.variance, c.correlation_time, c.Q, c.kurtosis, c.simulated, c.innovation)
+    found = (f"warning: {warning}" for part in parts if part is not None for warning in part.warnings)
+    return list(dict.fromkeys(found))
 
 
-def _figures(c: Comparison) -> list[str]:
+def _tables(outcome: Outcome, numbers: pages.Numbers) -> str:
+    """Variances, then times and kurtosis: narrow enough for paper."""
+    found, unit = rows(outcome), variance_unit(outcome)
+    texts = (
+        f"Stationary variances in units of {unit:.0e}; {outcome.comparison.variance.method}; h and D: diagonals of H and D.",
+        "Correlation times in steps of SGD, and excess kurtosis; predictions at the recorded lags.",
+    )
+    return "".join(
+        numbers.table([HEAD[i] for i in columns], [[row[i] for i in columns] for row in found], f"{outcome.case.name}. {text}")
+        for columns, text in zip((VARIANCES, TIMES), texts, strict=True)
+    )  # fmt: skip
+
+
+def _settings(outcomes: Sequence[Outcome], numbers: pages.Numbers) -> str:
+    """Every option of every case."""
+    cases = [asdict(o.case) for o in outcomes]
+    lines = [(name.replace("_", " "), *(_value(case[name]) for case in cases)) for name in cases[0] if name != "name"]
+    lines += [("recorded every", *(f"{o.comparison.recording.settings.every} steps" for o in outcomes))]
+    lines += [("steps", *(str(o.comparison.recording.settings.steps) for o in outcomes))]
+    return numbers.table(["", *(case["name"] for case in cases)], lines, "Settings; directions: of the Hessian, the top ones.", words=True)  # fmt: skip
+
+
+def _value(setting: Any) -> str:
+    if setting is None:
+        return "all, at most 20"
+    return f"{setting:g}" if isinstance(setting, float) else str(setting)
+
+
+def _figures(c: Comparison) -> list[tuple[str, str]]:
     from sgdyn import plot
 
-    drawn = [_svg(plot.figure, c, "stationary variance, as measured")]
+    drawn = [(pages.svg(lambda ax: plot.figure(c, ax), "stationary variance, as measured"), CAPTIONS[0])]
     if c.controlled is not None:
-        drawn.append(_svg(plot.figure, c.resolved, "stationary variance, controlled"))
-    return [*drawn, _svg(plot.pulls, c), _svg(plot.times, c), _svg(plot.circulation, c)]
+        drawn.append(
+            (pages.svg(lambda ax: plot.figure(c.resolved, ax), "stationary variance, controlled"), CAPTIONS[1])
+        )
+    rest = (plot.pulls, plot.times, lambda comparison, ax: _few_ticks(plot.circulation(comparison, ax)))
+    return drawn + [(pages.svg(partial(draw, c)), says) for draw, says in zip(rest, CAPTIONS[2:], strict=True)]
 
 
-def _svg(draw: Callable[[Any, Any], Any], comparison: Comparison, title: str | None = None) -> str:
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5.2, 3.6), layout="constrained")
-    ax = figure.add_subplot()
-    draw(comparison, ax)
-    if title is not None:
-        ax.set_title(title)
-    text = io.StringIO()
-    FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None, "Creator": None})
-    svg = re.sub(r"<metadata>.*?</metadata>", "", text.getvalue(), flags=re.S)
-    return svg[svg.index("<svg") :]
+def _few_ticks(ax: Any) -> Any:
+    """So few that long numbers do not touch."""
+    ax.locator_params(axis="x", nbins=5)
+    return ax

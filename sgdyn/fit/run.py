@@ -4,33 +4,31 @@ from __future__ import annotations
 
 import importlib
 import json
-import platform
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from sgdyn import datasets
-from sgdyn.fit import preflight
+from sgdyn.fit import minima, pages, preflight
 from sgdyn.fit.comparison import Comparison, compare
 from sgdyn.fit.evidence import evidence
 from sgdyn.nets import Network, Subspace, train
+from sgdyn.nets.data import LABELS
 
 MEASURED = ("variance", "correlation_time", "Q")
 EXACT = (
     "discrete", "diffusion", "correlation_time_discrete", "correlation_time_diffusion", "Q_discrete", "Q_diffusion", "kurtosis_discrete", "memory", "noisy",
 )  # fmt: skip
-PACKAGES = ("sgdyn", "numpy", "scipy", "numba", "sympy", "torch")
 
 
 CLEAR = (ValueError, TypeError, RuntimeError)
@@ -111,6 +109,9 @@ def resolve(name: str) -> Callable[[], Any]:
         found = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"got {name!r}: {error}; expected a function importable from {Path.cwd().name}/") from error
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}{preflight.line_of(error)}"
+        raise ValueError(f"got {name!r}, but {module} cannot be imported: {said}") from error
     finally:
         sys.path.pop(0)
     if not callable(found):
@@ -138,9 +139,17 @@ def _loss(case: Case, data: Any) -> Any:
     if case.loss != "auto":
         loss = resolve(case.loss)
         return loss() if isinstance(loss, type) else loss
-    source = data.dataset if isinstance(data, DataLoader) else data
-    target = source[1] if isinstance(source, tuple | list) else source[0][1]
-    return nn.MSELoss() if torch.as_tensor(target).is_floating_point() else nn.CrossEntropyLoss()
+    target = _target(data.dataset if isinstance(data, DataLoader) else data)
+    return nn.MSELoss() if target is not None and torch.as_tensor(target).is_floating_point() else nn.CrossEntropyLoss()
+
+
+def _target(source: Any) -> Any:
+    """The targets of a pair or a dict, the first one's of a data set; None of what is no data, which `Network` refuses with its reason."""
+    if isinstance(source, Dataset):
+        return _target(source[0])
+    if isinstance(source, Mapping):
+        return source.get(LABELS)
+    return source[1] if isinstance(source, tuple | list) and len(source) == 2 else None
 
 
 def schedule(case: Case, subspace: Subspace) -> tuple[int, int, int]:
@@ -162,8 +171,9 @@ def run_case(case: Case, folder: Path | None = None, show_progress: bool | None 
     clock = _Stopwatch(seconds)
     network = build(case)
     directions = preflight.check_network(case, network)
+    place = None if folder is None else folder / _slug(case.name)
     if case.minimize:
-        network = network.minimize()
+        network = minima.found(case, network, place)
     clock("minimum")
     subspace = network.subspace(directions)
     preflight.check_step(case, subspace)
@@ -171,7 +181,7 @@ def run_case(case: Case, folder: Path | None = None, show_progress: bool | None 
     settle, steps, every = schedule(case, subspace)
     recording = train(
         network, steps=steps, lr=case.lr, batch=case.batch, sampler=case.sampler, momentum=case.momentum, replicas=case.replicas, record=subspace,
-        every=every, seed=case.seed, checkpoint_path=None if folder is None else folder / _slug(case.name), show_progress=show_progress,
+        every=every, seed=case.seed, checkpoint_path=place, show_progress=show_progress,
     )  # fmt: skip
     if not recording.complete:
         raise KeyboardInterrupt
@@ -209,7 +219,7 @@ def run_all(
         outcomes.append(outcome)
         tell(outcome)
     np.savez_compressed(folder / "result.npz", **arrays(outcomes))
-    (folder / "manifest.json").write_text(json.dumps(manifest(outcomes), indent=1), encoding="utf-8")
+    pages.write(folder / "manifest.json", json.dumps(manifest(outcomes), indent=1))
     write_report(outcomes, folder / "report.html")
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return outcomes
@@ -246,8 +256,7 @@ def manifest(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "verdicts": {o.case.name: str(o.comparison.verdict) for o in outcomes},
         "evidence": {o.case.name: evidence(o.comparison) for o in outcomes},
         "seconds": {o.case.name: o.seconds for o in outcomes},
-        "versions": {name: metadata.version(name) for name in PACKAGES} | {"python": platform.python_version()},
-        "machine": f"{platform.system()} {platform.machine()}",
+        "versions": pages.versions(),
         "data": datasets.CITATION
         if any(o.case.data == "digits" for o in outcomes)
         else [o.case.data for o in outcomes],

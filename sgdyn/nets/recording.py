@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,19 @@ class Recording(Printed):
         if not kept.any():
             raise ValueError(f"got step={step}, expected at most {self.steps[-1]}")
         return replace(self, steps=self.steps[kept], **{name: getattr(self, name)[:, kept] for name in SERIES})
+
+    def save(self, path: str | Path) -> Path:
+        """Write the recording into one safetensors file, for `Recording.load` and `sgdyn fit --recording`; returns its path."""
+        from sgdyn.nets import recording_files
+
+        return recording_files.save(self, path)
+
+    @staticmethod
+    def load(path: str | Path) -> Recording:
+        """The recording that `save` wrote; nothing is unpickled. Raises ValueError for a file that is none."""
+        from sgdyn.nets import recording_files
+
+        return recording_files.load(path)
 
     def plot(self, ax: Any = None) -> Any:
         """The first coordinates of the first replica against steps (see `sgdyn.plot`)."""

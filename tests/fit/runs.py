@@ -7,14 +7,23 @@ from torch import nn
 import sgdyn as sg
 
 
-def network():
+def layer():
+    """The model of `network`, for cases by name."""
+    return nn.Linear(3, 1)
+
+
+def data():
     """Linear regression with noise that depends on the input: D and H do not commute, so that there is circulation."""
     rng = np.random.default_rng(5)
     x = rng.normal(size=(600, 3)) * [1.4, 1.0, 0.7]
     scale = np.abs(x @ [0.5, 0.6, 0.6]) ** 1.5
-    y = (x.sum(axis=1) + 2 * scale * rng.normal(size=600))[:, None]
+    return x, (x.sum(axis=1) + 2 * scale * rng.normal(size=600))[:, None]
+
+
+def network():
+    """`layer` on `data` at its minimum."""
     torch.manual_seed(0)
-    return sg.nets.Network(nn.Linear(3, 1).double(), nn.MSELoss(), (x, y), weight_decay=0.05).minimize()
+    return sg.nets.Network(nn.Linear(3, 1).double(), nn.MSELoss(), data(), weight_decay=0.05).minimize()
 
 
 def run(net, space, momentum=0.0, **options):

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 import sgdyn as sg
-from sgdyn.fit import compare
+from sgdyn.fit import compare, report
 from sgdyn.fit import run as job
 from sgdyn.fit.evidence import circulation, control, evidence
 from sgdyn.fit.run import Case, build, run_all, run_case, schedule
-from tests.fit import runs
+from tests.fit import browser, runs
 
 SMALL = Case("softmax", lr=0.1, batch=256, directions=9, replicas=24, relaxations=12.0)
 
@@ -152,9 +152,14 @@ def test_everything_is_on_disk_and_a_killed_run_gives_the_same(tmp_path, monkeyp
     seen = []
     run_all([case], tmp_path / "one", seen.append)
     report = (tmp_path / "one" / "report.html").read_text(encoding="utf-8")
-    assert report.count("<svg") == 5 and "describe" in report and "as measured" in report
+    assert (
+        report.count("<svg") == 5 and "describe" in report and "as measured" in report and "@software{sgdyn" in report
+    )
     for outside in ("http:", "https:", "<script", "<link rel='stylesheet"):
         assert outside not in report.replace("http://www.w3.org/", "")
+    if browser.CHROMIUM is not None:
+        page = browser.check(tmp_path / "one" / "report.html", tmp_path, 5)
+        assert len(page["tables"]) == 5 and all(table["width"] <= table["room"] + 1 for table in page["tables"])
     manifest = json.loads((tmp_path / "one" / "manifest.json").read_text())
     assert (
         manifest["cases"][0]["seed"] == 0
@@ -166,10 +171,10 @@ def test_everything_is_on_disk_and_a_killed_run_gives_the_same(tmp_path, monkeyp
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
     real = training._Run._advance
 
-    def dying(self, slopes, indices):
+    def dying(self):
         if self.step == 150:
             raise KeyboardInterrupt
-        real(self, slopes, indices)
+        real(self)
 
     monkeypatch.setattr(training._Run, "_advance", dying)
     with pytest.raises(KeyboardInterrupt), pytest.warns(UserWarning, match="interrupted"):
@@ -180,6 +185,43 @@ def test_everything_is_on_disk_and_a_killed_run_gives_the_same(tmp_path, monkeyp
         assert sorted(one.files) == sorted(two.files)
         for name in one.files:
             np.testing.assert_array_equal(one[name], two[name])
+    assert (tmp_path / "one" / "report.html").read_bytes() == (tmp_path / "two" / "report.html").read_bytes()
+
+
+TWO = [
+    Case(name, "tests.fit.runs:layer", "tests.fit.runs:data", lr=0.1, batch=16, replicas=8, relaxations=4.0, weight_decay=0.05, seed=seed)
+    for seed, name in enumerate(("one", "two"))
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    run_all(TWO, folder, lambda outcome: None)
+    return folder
+
+
+@pytest.mark.parametrize("part", [pytest.param("minimize", marks=pytest.mark.slow), "compare", pytest.param("write_report", marks=pytest.mark.slow)]
+)  # fmt: skip
+def test_killed_in_any_part_it_gives_the_same(part, whole, tmp_path, monkeypatch):
+    """The kill comes in the second case, or while the report is written. No minimum is looked for twice."""
+    owner = {"compare": job, "write_report": report}.get(part, sg.nets.Network)
+    real, find, calls, looked = getattr(owner, part), sg.nets.Network.minimize, [], []
+
+    def dying(*given, **options):
+        calls.append(1)
+        if len(calls) == (1 if part == "write_report" else 2):
+            raise KeyboardInterrupt
+        return real(*given, **options)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(owner, part, dying)
+        run_all(TWO, tmp_path, lambda outcome: None)
+    monkeypatch.setattr(sg.nets.Network, "minimize", lambda self: looked.append(1) or find(self))
+    run_all(TWO, tmp_path, lambda outcome: None)
+    assert len(looked) == (part == "minimize")
+    for name in ("report.html", "result.npz"):
+        assert (tmp_path / name).read_bytes() == (whole / name).read_bytes()
 
 
 def test_networks_of_users_are_found_by_name(tmp_path, monkeypatch):
