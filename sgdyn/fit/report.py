@@ -125,7 +125,7 @@ def _tables(outcome: Outcome, numbers: pages.Numbers) -> str:
     found, unit = rows(outcome), variance_unit(outcome)
     texts = (
         f"Stationary variances in units of {unit:.0e}; {outcome.comparison.variance.method}; h and D: diagonals of H and D.",
-        "Correlation times in steps of SGD (none where less than a hundredth of the variance is correlated at the first lag), and excess kurtosis; predictions at the recorded lags.",
+        "Correlation times in steps of SGD (none where less than a hundredth of the variance is correlated at the lag), and excess kurtosis; predictions at the recorded lags.",
     )
     return "".join(
         numbers.table([HEAD[i] for i in columns], [[row[i] for i in columns] for row in found], f"{outcome.case.name}. {text}")
