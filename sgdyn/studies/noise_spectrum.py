@@ -189,8 +189,8 @@ def _draw_noise(arrays: dict[str, Any], name: str, ax: Any) -> None:
     for k, color in enumerate(COLORS):
         ax.loglog(i, np.where(D[k] > floor[k], D[k], np.nan), color=color, label=f"{TIMES[k]:.0%}")
     shape, whole = arrays[f"{name} shape cosine"], arrays[f"{name} matrix cosine"]
-    said = f"from 20 to 100 % the spectra's cosine is {shape[1, 3]:.2f},\nthat of the matrices {whole[1, 3]:.2f}"
-    ax.set(xlabel="rank", ylabel="eigenvalue of D", title=f"{name}, p = {len(i)}: {said}")  # fmt: skip
+    said = f"cosines from 20 to 100 %:\nspectra {shape[1, 3]:.2f}, matrices {whole[1, 3]:.2f}"
+    ax.set(xlabel="rank", ylabel="eigenvalue of D", title=f"{name}, p = {len(i)}, {said}")  # fmt: skip
 
 
 def _draw_curvature(arrays: dict[str, Any], name: str, ax: Any) -> None:
