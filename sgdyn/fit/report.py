@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from functools import partial
 from html import escape
@@ -67,7 +67,8 @@ def _row(c: Comparison, i: int, unit: float) -> tuple[str, ...]:
 def _pair(estimate: Estimate | None, i: int, unit: float = 1.0) -> str:
     if estimate is None:
         return ""
-    return rounded(float(estimate.value[i]) / unit, float(estimate.error[i]) / unit)
+    value, error = float(estimate.value[i]) / unit, float(estimate.error[i]) / unit
+    return rounded(value, error) if np.isfinite(value) else "none"
 
 
 def variance_unit(outcome: Outcome) -> float:
@@ -124,12 +125,17 @@ def _tables(outcome: Outcome, numbers: pages.Numbers) -> str:
     found, unit = rows(outcome), variance_unit(outcome)
     texts = (
         f"Stationary variances in units of {unit:.0e}; {outcome.comparison.variance.method}; h and D: diagonals of H and D.",
-        "Correlation times in steps of SGD, and excess kurtosis; predictions at the recorded lags.",
+        "Correlation times in steps of SGD (none where less than a hundredth of the variance is correlated at the lag), and excess kurtosis; predictions at the recorded lags.",
     )
     return "".join(
         numbers.table([HEAD[i] for i in columns], [[row[i] for i in columns] for row in found], f"{outcome.case.name}. {text}")
-        for columns, text in zip((VARIANCES, TIMES), texts, strict=True)
+        for columns, text in zip((_filled(VARIANCES, found), _filled(TIMES, found)), texts, strict=True)
     )  # fmt: skip
+
+
+def _filled(columns: Iterable[int], found: Sequence[tuple[str, ...]]) -> list[int]:
+    """The columns in which anything stands."""
+    return [i for i in columns if any(row[i] for row in found)]
 
 
 def _settings(outcomes: Sequence[Outcome], numbers: pages.Numbers) -> str:
