@@ -10,7 +10,12 @@ NOTEBOOKS = sorted((Path(__file__).parent.parent / "docs" / "notebooks").glob("*
 LINES = re.compile(r"#\s*> (.*)")
 
 
-@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def _listed(path):
+    """The first one always; a kernel and a network each cost the others some 15 seconds."""
+    return pytest.param(path, id=path.stem, marks=[] if path.stem == "double-well" else [pytest.mark.slow])
+
+
+@pytest.fixture(params=map(_listed, NOTEBOOKS))
 def notebook(request):
     nbformat = pytest.importorskip("nbformat")
     return nbformat.read(request.param, as_version=4)

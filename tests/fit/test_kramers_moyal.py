@@ -40,6 +40,7 @@ def covers(found, expected=0.954):
     return abs(inside.mean() - expected) < 3 * error and np.abs(found).max() < 5.5
 
 
+@pytest.mark.slow
 def test_intervals_cover_over_forty_seeds():
     drift, noise = pulls(range(40), t=100.0)
     for found in (drift, noise):
@@ -175,6 +176,7 @@ def test_three_dimensions():
     assert found.drift.error.max() < 0.8
 
 
+@pytest.mark.slow
 def test_a_recording_of_sgd_gives_its_hessian_and_its_noise_back():
     """Linear regression: the drift is -H x and T D = (lr/2B) D, both known from the network."""
     net = runs.network()

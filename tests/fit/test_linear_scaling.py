@@ -1,10 +1,12 @@
 """The study of the linear scaling rule, small."""
 
 import numpy as np
+import pytest
 
 from sgdyn.studies import linear_scaling
 
 
+@pytest.mark.slow
 def test_small_steps_follow_the_diffusion_and_large_ones_the_exact_iteration():
     config = linear_scaling.Config(directions=3, replicas=16, relaxations=6.0)
     arrays = linear_scaling.run(config)

@@ -6,6 +6,7 @@ import pytest
 import sgdyn as sg
 from sgdyn.studies import network_escape as study
 
+pytestmark = pytest.mark.slow
 CONFIG = study.Config(smallest=4, sizes=1, levels=2, replicas=60, t=60.0, cells=40)
 
 

@@ -43,6 +43,7 @@ def test_stored_images_are_averaged_to_seven_pixels(tmp_path):
         noise_spectrum.run(noise_spectrum.Config(samples=20, epochs=1))
 
 
+@pytest.mark.slow
 def test_sloppy_inputs_make_sloppy_networks(tmp_path):
     config = sloppy.Config(samples=150, tests=200, hidden=4, weight_decay=1e-3, slopes=2, repeats=2, groups=2)
     size = np.square(sloppy.inputs(config, "digits")[0]).sum(1).mean()

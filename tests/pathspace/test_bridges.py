@@ -64,6 +64,7 @@ def test_samplers_agree_on_a_bridge_over_a_barrier_with_curl():
     assert one.agrees(other) and other.error.max() < 0.1
 
 
+@pytest.mark.slow
 def test_all_methods_sample_the_same_bridges_of_a_linear_process():
     """Three coordinates, rotation, full D, few steps: covariances at the middle against those of the exact bridge."""
     A = np.array([[1.0, 0.8, 0], [-0.5, 1.2, 0.3], [0, 0.4, 0.7]])

@@ -195,6 +195,7 @@ def test_walks_around_a_hill_agree_with_laplace():
     assert found.table.agrees(3.5) and 8e-9 < float(found) < 1.15e-8
 
 
+@pytest.mark.slow
 def test_walks_that_few_carry_are_refused():
     """Guided straight over the hill, where the process does not go, walks miss those around it; a few of large weight betray it."""
     problem = sg.Langevin(sg.potential(dim=2)(hill), 0.05)
