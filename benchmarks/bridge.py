@@ -173,12 +173,15 @@ class Bench:
         """Checks of the network included, except where it says otherwise."""
         net = self.network
         lanczos = lambda: net().noise().top(K, method="lanczos", tolerance=self.near("D"))  # noqa: E731
+        frugal = lambda: net().noise(ghosts=False).top(K, method="lanczos", basis=K + 4, tolerance=self.near("D"))  # noqa: E731
+        plain = lambda: net().hessian(products="plain").top(K, basis=K + 4, tolerance=self.near("H"))  # noqa: E731
         known = net()
         return {
             "top 10 of D": [
                 Entry("sgdyn, Gram (auto)", lambda: net().noise().top(K, method="gram"), self.said("D")),
                 Entry("sgdyn, Gram, budget=5e7", lambda: net().noise(budget=5e7).top(K, method="gram"), self.said("D")),
                 Entry("sgdyn, Lanczos on ghosts", lanczos, self.said("D")),
+                Entry("sgdyn, least memory", frugal, self.said("D")),
             ],
             "centred Gram matrix": [Entry("sgdyn, double precision", lambda: net().noise().gram())],
             "tr D": [
@@ -187,7 +190,15 @@ class Bench:
             ],
             "all eigenvalues of D": [Entry("sgdyn, Gram", lambda: net().noise().density(method="gram").known)],
             "top 10 of H": [
-                Entry("sgdyn, Lanczos (auto)", lambda: net().hessian().top(K, tolerance=self.near("H")), self.said("H"))
+                Entry(
+                    "sgdyn, Lanczos (auto)", lambda: net().hessian().top(K, tolerance=self.near("H")), self.said("H")
+                ),
+                Entry(
+                    "sgdyn, never restarted",
+                    lambda: net().hessian().top(K, tolerance=self.near("H"), basis=100),
+                    self.said("H"),
+                ),
+                Entry("sgdyn, least memory", plain, self.said("H")),
             ],
         }
 

@@ -162,6 +162,7 @@ BEHIND = [
 ]
 
 
+@pytest.mark.slow
 def test_error_bars_cover_what_a_fine_grid_says(rng):
     """Boundaries anywhere between the cells; the box ends where nothing happens."""
     process = sg.Langevin.gibbs(sg.landscapes.double_well_2d().U, T=1 / 3, D=NARROW)

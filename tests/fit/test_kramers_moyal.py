@@ -136,6 +136,7 @@ def plane_run(seed, t=400.0):
     return run(process, [0.0, 0.0], seed, t=t, substeps=4)
 
 
+@pytest.mark.slow
 def test_two_dimensions_with_a_curl():
     x = plane_run(0, t=160.0)
     found = sg.fit.kramers_moyal(x, dt=0.02, points=PLANE)

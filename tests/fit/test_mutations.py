@@ -169,6 +169,7 @@ def test_a_run_that_was_started_elsewhere_has_no_control_variate(net, space):
     fails(c, BATCHES, "did not begin at the center")
 
 
+@pytest.mark.slow
 def test_a_drift_of_the_variance_within_the_recording_is_seen(net, space, recording):
     """The first half from a run with twice the batch size: right on average, and not stationary."""
     s = recording.settings

@@ -29,7 +29,7 @@ def places(net, params):
     return np.concatenate([np.arange(part.start, part.stop) for name, part in net.places().items() if name in kept])
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", ["mlp", "convolution", pytest.param("attention", marks=pytest.mark.slow)])
 def test_blocks_are_those_of_the_dense_matrices(case):
     make, params = CASES[case]
     net = models.network(make())

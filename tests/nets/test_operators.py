@@ -63,6 +63,7 @@ def test_top_eigenpairs_of_the_hessian_agree_by_every_route(case, method):
     assert found.residuals.max() < 1e-7 * found.values[0]
 
 
+@pytest.mark.slow
 def test_two_thousand_parameters_and_a_data_set_that_no_batch_divides():
     """The bar of the first issue: p about 2000, N = 257, chunks of 64."""
     x, y = models.data(257, 64, 10)

@@ -33,7 +33,7 @@ def descending(matrix):
     return np.linalg.eigvalsh(matrix)[::-1]
 
 
-@pytest.mark.parametrize("make", [mlp, convolutional, Transformerish])
+@pytest.mark.parametrize("make", [mlp, convolutional, pytest.param(Transformerish, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("limit", [4096, 10])
 def test_every_spectrum_is_that_of_the_dense_matrix(make, limit, monkeypatch):
     """By the whole matrix, and by inner products where that has too many rows; leaving a group out is the spectrum of the rest."""

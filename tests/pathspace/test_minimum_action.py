@@ -89,6 +89,7 @@ def test_saddles_between_images_are_not_missed(dim, height, tilt, n):
     assert abs(float(found.cost) - barrier) < 4 * found.cost.error < 1e-11 and len(found.halts) == 1
 
 
+@pytest.mark.slow
 def test_saddles_between_images_in_other_metrics_and_by_quasi_newton_steps(rng):
     for dim, n in ((2, 100), (2, 180), (30, 120)):
         U, a, b, barrier = tilted(dim, 1.0, rng.uniform(-0.4, 0.4), bend=0.2 / np.sqrt(dim))
@@ -118,6 +119,7 @@ def test_maier_stein_past_the_saddle_to_where_images_do_not_meet_it():
     assert np.allclose(found.halts, [[0, 0]], atol=1e-8)
 
 
+@pytest.mark.slow
 def test_in_reversible_systems_only_the_way_up_costs():
     landscape = sg.landscapes.muller_brown()
     U, (A, B, C), (first, second) = landscape.U, landscape.minima, landscape.saddles

@@ -189,6 +189,7 @@ def test_ways_around_a_hill_are_found_whatever_the_seed(seed):
     assert first.action < over.action - 10
 
 
+@pytest.mark.slow
 def test_walks_around_a_hill_agree_with_laplace():
     problem = sg.Langevin(sg.potential(dim=2)(hill), 0.05)
     found = sg.reach(problem, [1.0, 0], lambda x: (x[0] + 1) ** 2 + x[1] ** 2 < 0.16, t=1.5, n=64, n_paths=4000, methods=["Laplace", "guided walks"])  # fmt: skip

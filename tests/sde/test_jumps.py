@@ -26,6 +26,7 @@ def distribution(alpha):
     return lambda x: 0.5 + np.sign(x) * (np.interp(np.arcsinh(np.abs(x)), np.arcsinh(grid), values) - 0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [0.8, 1.0, 1.5, 1.9, 2.0])
 def test_increments_have_scipys_stable_law(alpha):
     x = sample(STILL, sg.LevyEuler(alpha, scale=0.7)).ravel() / 0.7
@@ -92,6 +93,7 @@ def test_components_of_the_levy_process_do_not_jump_together():
     assert stats.chi2_contingency(np.histogram2d(*high.T, bins=2)[0]).pvalue > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mean", [0.02, 0.3, 3.0, 60.0, 2000.0])
 def test_the_number_of_jumps_in_a_step_has_poissons_law(mean):
     x = sample(COLD, sg.CompoundPoisson(mean, marks=[[1.0]]), seed=round(100 * mean)).ravel()

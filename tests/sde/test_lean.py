@@ -43,9 +43,18 @@ STAGED = ("double well", "anisotropic", "rank 4 of 7")
 """One of each kind: methods of several stages take long to compile."""
 
 
+RARER = ("one path", "three stages")
+"""Ways that a compile each makes slow to test."""
+
+
 @pytest.mark.parametrize(
     ("name", "way"),
-    [(name, way) for name in PROBLEMS for way in WAYS if name in STAGED or "stages" not in way],
+    [
+        pytest.param(name, way, marks=[pytest.mark.slow] if way in RARER else [])
+        for name in PROBLEMS
+        for way in WAYS
+        if name in STAGED or "stages" not in way
+    ],
 )
 def test_no_bit_differs_from_the_ordinary_engine(name, way, monkeypatch):
     (problem, x0), options = PROBLEMS[name], WAYS[way]
