@@ -1,6 +1,7 @@
 """One thread for torch (two libraries' threads on few cores crawl), no display for matplotlib, torch's warnings about its own future quiet."""
 
 import os
+import sys
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -27,3 +28,11 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True)
+def _closed_figures():
+    """pyplot keeps every figure until it is closed, and warns from the twentieth on."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
