@@ -50,6 +50,28 @@ def _basis(knots: Any, start: int, count: int, x: float, values: Any, slopes: An
     return i - 3
 
 
+@helper
+def table_starts(theta: Any, dim: int, header: int) -> Any:
+    """Where the knots of each axis start in theta, and the coefficients (last), after a header that begins with three counts."""
+    starts = np.empty(4, np.int64)
+    starts[0] = header
+    for a in range(3):
+        starts[a + 1] = starts[a] + (int(theta[a]) + ORDER if a < dim else 0)
+    return starts
+
+
+@helper
+def located(x: Any, theta: Any, p: int, starts: Any, value: Any, slope: Any, first: Any) -> bool:
+    """Fills in the B-splines of each axis at the point p, their derivatives and first numbers; whether it lies within the knots."""
+    inside = True
+    for a in range(3):
+        value[a, 0] = 1.0
+        if a < x.shape[0]:
+            first[a] = _basis(theta, starts[a], int(theta[a]), x[a, p], value[a], slope[a])
+            inside = inside and first[a] >= 0
+    return inside
+
+
 @kernel(MATRIX, VECTOR, MATRIX)
 def spline_gradient(x: Any, theta: Any, out: Any) -> None:
     """The gradient of a tensor-product cubic spline in one to three dimensions; NaN beyond the table.
@@ -57,26 +79,17 @@ def spline_gradient(x: Any, theta: Any, out: Any) -> None:
     theta = (counts (3), knots of each axis, coefficients in C order); missing axes have one coefficient.
     """
     dim = x.shape[0]
-    counts = (int(theta[0]), int(theta[1]), int(theta[2]))
-    starts = np.empty(4, np.int64)
-    starts[0] = 3
-    for a in range(3):
-        starts[a + 1] = starts[a] + (counts[a] + ORDER if a < dim else 0)
-    coefficients = theta[starts[3] :].reshape(counts)
+    starts = table_starts(theta, dim, 3)
+    coefficients = theta[starts[3] :].reshape((int(theta[0]), int(theta[1]), int(theta[2])))
     value, slope, first = np.zeros((3, ORDER)), np.zeros((3, ORDER)), np.zeros(3, np.int64)
     for p in range(x.shape[1]):
-        inside = True
-        for a in range(3):
-            value[a, 0] = 1.0
-            if a < dim:
-                first[a] = _basis(theta, starts[a], counts[a], x[a, p], value[a], slope[a])
-                inside = inside and first[a] >= 0
+        inside = located(x, theta, p, starts, value, slope, first)
         for g in range(dim):
-            out[g, p] = _contract(coefficients, first, value, slope, dim, g) if inside else np.nan
+            out[g, p] = contracted(coefficients, first, value, slope, dim, g) if inside else np.nan
 
 
 @helper
-def _contract(coefficients: Any, first: Any, value: Any, slope: Any, dim: int, g: int) -> float:
+def contracted(coefficients: Any, first: Any, value: Any, slope: Any, dim: int, g: int) -> float:
     """sum_ijk c_ijk b_i b_j b_k with the derivative taken along axis g."""
     total = 0.0
     for i in range(ORDER):

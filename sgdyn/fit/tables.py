@@ -15,7 +15,7 @@ from sgdyn.covariance import semidefinite_cholesky
 from sgdyn.fields import Opaque
 from sgdyn.noise import Varying, nearest_covariance
 from sgdyn.problem import Langevin
-from sgdyn.tabulation import ORDER, _basis, _contract
+from sgdyn.tabulation import ORDER, contracted, located, table_starts
 
 Floats = NDArray[np.float64]
 
@@ -23,36 +23,20 @@ Floats = NDArray[np.float64]
 @helper
 def _values(x: Any, theta: Any, p: int, starts: Any, out: Any) -> None:
     """All components at the point p, NaN beyond the table. theta = (counts (3), components, knots of each axis, coefficients)."""
-    dim = x.shape[0]
     counts = (int(theta[0]), int(theta[1]), int(theta[2]))
     size = counts[0] * counts[1] * counts[2]
     value, slope, first = np.zeros((3, ORDER)), np.zeros((3, ORDER)), np.zeros(3, np.int64)
-    inside = True
-    for a in range(3):
-        value[a, 0] = 1.0
-        if a < dim:
-            first[a] = _basis(theta, starts[a], counts[a], x[a, p], value[a], slope[a])
-            inside = inside and first[a] >= 0
+    inside = located(x, theta, p, starts, value, slope, first)
     for c in range(len(out)):
         begin = starts[3] + c * size
-        out[c] = (
-            _contract(theta[begin : begin + size].reshape(counts), first, value, slope, dim, -1) if inside else np.nan
-        )
-
-
-@helper
-def _starts(theta: Any, dim: int) -> Any:
-    starts = np.empty(4, np.int64)
-    starts[0] = 4
-    for a in range(3):
-        starts[a + 1] = starts[a] + (int(theta[a]) + ORDER if a < dim else 0)
-    return starts
+        coefficients = theta[begin : begin + size].reshape(counts)
+        out[c] = contracted(coefficients, first, value, slope, x.shape[0], -1) if inside else np.nan
 
 
 @kernel(MATRIX, VECTOR, MATRIX)
 def spline_values(x: Any, theta: Any, out: Any) -> None:
     """Splines of several components over one to three dimensions."""
-    starts, found = _starts(theta, x.shape[0]), np.empty(int(theta[3]))
+    starts, found = table_starts(theta, x.shape[0], 4), np.empty(int(theta[3]))
     for p in range(x.shape[1]):
         _values(x, theta, p, starts, found)
         for c in range(len(found)):
@@ -63,7 +47,7 @@ def spline_values(x: Any, theta: Any, out: Any) -> None:
 def spline_factor(x: Any, theta: Any, z: Any, out: Any) -> None:
     """L(x) z, the components being the rows of the lower triangle of L one after the other."""
     dim = x.shape[0]
-    starts, found = _starts(theta, dim), np.empty(int(theta[3]))
+    starts, found = table_starts(theta, dim, 4), np.empty(int(theta[3]))
     for p in range(x.shape[1]):
         _values(x, theta, p, starts, found)
         c = 0

@@ -68,6 +68,11 @@ class FixedEnds:
         H = functional.hessian(path)
         return cls(GaussianPaths(path, H), _log_mass(functional, path, H))
 
+    @classmethod
+    def of_positions(cls, functional: InertialAction, path: Path) -> FixedEnds:
+        """Of an underdamped process between two points of phase space, in positions alone."""
+        return cls(GaussianPaths(path, functional.hessian(path)), functional.leading_log_density(path))
+
     @property
     def mean(self) -> Path:
         return self.gaussian.mean
@@ -109,29 +114,6 @@ def _log_mass(functional: Action, path: Path, H: BlockTridiagonal) -> float:
     """log of Laplace's contribution on the steps of the path, H the second derivatives."""
     m = (path.n - 1) * path.dim
     return float(leading_log_density(functional, path) + 0.5 * m * np.log(2 * np.pi) - 0.5 * H.log_determinant)
-
-
-@dataclass(frozen=True, eq=False)
-class Positions:
-    """Around a critical path of an underdamped process between two points of phase space, in positions alone."""
-
-    functional: InertialAction
-    gaussian: GaussianPaths
-    log_mass: float
-
-    @classmethod
-    def of(cls, functional: InertialAction, path: Path) -> Positions:
-        return cls(functional, GaussianPaths(path, functional.hessian(path)), functional.leading_log_density(path))
-
-    @property
-    def mean(self) -> Path:
-        return self.gaussian.mean
-
-    def pairs(self, rng: np.random.Generator, count: int) -> Floats:
-        return _antithetic(self.gaussian, rng, count)
-
-    def log_density(self, x: Floats) -> Floats:
-        return self.gaussian.log_density((x - self.mean.x)[:, 1:-1])
 
 
 def _antithetic(gaussian: GaussianPaths, rng: np.random.Generator, count: int) -> Floats:
@@ -192,7 +174,7 @@ def _of_positions(problem: Momentum, paths: Sequence[Path], samples: int, seed: 
     functional = of_ends(problem, paths[0].x[0], paths[0].x[-1])
     fine = [coarse(functional, positions(path), fine_steps(paths[0].n, 2)) for path in paths]
     halves = [coarse(functional, path, path.n // 2) for path in fine]
-    levels = [[Positions.of(functional, path) for path in level] for level in (fine, halves)]
+    levels = [[FixedEnds.of_positions(functional, path) for path in level] for level in (fine, halves)]
     found = [
         weighed(lambda x, like=level[0].mean: functional.log_densities(x, like), level, samples, seed)  # type: ignore[misc]
         for level in levels

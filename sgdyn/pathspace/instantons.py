@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
@@ -19,18 +18,15 @@ from sgdyn.pathspace.functional import Action
 from sgdyn.pathspace.inertia import InertialAction, forces, of_ends, positions, with_velocities
 from sgdyn.pathspace.paths import Path, ends, straight
 from sgdyn.pathspace.rules import FreidlinWentzell, Rule
+from sgdyn.pathspace.starts import bent_starts, mirrored, same_path
 from sgdyn.printing import Printed
 from sgdyn.problem import Langevin, Momentum
 from sgdyn.progress import progress
 
 Floats = NDArray[np.float64]
 
-SAME = 1e-3
-"""Two paths that come this close everywhere, relative to their size, are one."""
 MOST = 20
 """From so many paths other ones are looked for beside them."""
-MODES = 3
-"""Random starts bend with so many half waves."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -99,12 +95,12 @@ def instanton(
         for k, (start, descend) in enumerate(plan):
             bar(k / len(plan))
             path = finder.critical(start, descend)
-            if path is not None and not any(_same(path, known, width) for known in seen):
+            if path is not None and not any(same_path(path, known, width) for known in seen):
                 seen.append(path)
                 if len(seen) < MOST:  # a continuous family has no end of others
-                    plan += [(other, True) for other in [*_mirrored(path, width), *finder.beside(path)]]
+                    plan += [(other, True) for other in [*mirrored(path, width), *finder.beside(path)]]
                 levels = finder.refined(path)
-                if levels is not None and not any(_same(levels[-1], known[-1], width) for known in found):
+                if levels is not None and not any(same_path(levels[-1], known[-1], width) for known in found):
                     found.append(levels)
     if not found:
         raise refuse(functional, len(plan))
@@ -123,42 +119,6 @@ def _finder(functional: Action) -> _Free:
 def _sorted(results: list[Instanton]) -> Instanton:
     results.sort(key=lambda one: float(one.action))
     return replace(results[0], critical_paths=tuple(results))
-
-
-def _same(one: Path, other: Path, width: float) -> bool:
-    near = SAME * (float(np.ptp(other.x, axis=0).max()) + SAME * width)
-    return bool(np.abs(one.x - other.x).max() <= near)
-
-
-def _mirrored(path: Path, width: float) -> list[Path]:
-    """The path's image across the chord between its ends, where it is another one: in a symmetric landscape as good as the path itself."""
-    chord = path.x[-1] - path.x[0]
-    along = chord / (np.linalg.norm(chord) or 1.0)
-    bend = path.x - path.x[0]
-    image = Path(path.x[0] + 2 * np.outer(bend @ along, along) - bend, path.t)
-    return [] if _same(image, path, width) else [image]
-
-
-def bent_starts(
-    coarse: Path, count: int, seed: int, dim: int, width: float, newton: bool = True
-) -> Iterator[tuple[Path, bool]]:
-    """The straight path, early and late ones, then randomly bent ones; each by descent and (in few dimensions) without."""
-    s = np.linspace(0, 1, coarse.n + 1)[:, None]
-    size = np.linalg.norm(coarse.x[-1] - coarse.x[0]) or width
-    rng = np.random.default_rng(seed)
-    paths = [coarse]
-    if dim <= BAND_LIMIT:
-        paths += [Path(coarse.x[0] + s**power * (coarse.x[-1] - coarse.x[0]), coarse.t) for power in (0.25, 4.0)]
-    bend = np.zeros_like(coarse.x)
-    for k in range(count):
-        if k % 2 == 0:  # each bend is followed by the opposite one
-            weights = rng.normal(size=(MODES, dim)) * size / np.sqrt(dim)
-            bend = np.sum([w * np.sin((j + 1) * np.pi * s) / (j + 1) for j, w in enumerate(weights)], axis=0)
-        paths.append(Path(coarse.x + bend * (1 - 2 * (k % 2)), coarse.t))
-    for path in paths:
-        yield path, True
-        if newton:
-            yield path, False
 
 
 @dataclass(frozen=True, eq=False)

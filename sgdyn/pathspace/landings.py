@@ -12,8 +12,8 @@ from sgdyn.codegen.formula import Formula
 from sgdyn.pathspace.boundaries import Arrival, arrival
 from sgdyn.pathspace.criticality import critical_path
 from sgdyn.pathspace.functional import Action
-from sgdyn.pathspace.instantons import bent_starts
 from sgdyn.pathspace.paths import Path, straight
+from sgdyn.pathspace.starts import bent_starts
 from sgdyn.region import Region
 
 Floats = NDArray[np.float64]

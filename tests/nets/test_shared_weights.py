@@ -201,18 +201,6 @@ class Quantised(nn.Module):
         return self.o(h + (torch.round(4 * h) / 4 - h).detach())
 
 
-def test_stopped_gradients_have_noise_but_no_second_derivatives():
-    """D by backward passes is that of the gradients as they are; products that would see through the stop are refused."""
-    model = Quantised()
-    rows = per_sample_gradients(model, cross_entropy, X, Y)
-    net = nets.Network(model, cross_entropy, (X, Y))
-    close(net.noise().dense(), np.cov(rows.T, bias=True))
-    with pytest.raises(ValueError, match="without second derivatives"):
-        net.hessian() @ rows[0]
-    with pytest.raises(ValueError, match="without second derivatives"):
-        net.noise(ghosts=False) @ rows[0]
-
-
 class Functional(nn.Module):
     """Looks words up without a layer, with a row for padding."""
 
@@ -226,11 +214,22 @@ class Functional(nn.Module):
         return self.out(torch.tanh(nn.functional.embedding(numbers, self.weight, padding_idx=0)).mean(1))
 
 
-def test_padding_without_a_layer_is_seen():
-    """torch's forward mode moves the row, reverse mode does not: D by backward passes stands, products are refused."""
-    model = Functional()
-    rows = per_sample_gradients(model, cross_entropy, NUMBERS, Y)
-    net = nets.Network(model, cross_entropy, (NUMBERS, Y))
+@pytest.mark.parametrize(
+    ("make", "x", "refused"),
+    [(Quantised, X, "without second derivatives"), (Functional, NUMBERS, "stops gradients")],
+    ids=["straight through", "padding without a layer"],
+)
+def test_stopped_gradients_have_noise_but_no_products(make, x, refused):
+    """D by backward passes is that of the gradients as they are; torch's forward mode would see through the stop, so products are refused."""
+    model = make()
+    rows = per_sample_gradients(model, cross_entropy, x, Y)
+    net = nets.Network(model, cross_entropy, (x, Y))
     close(net.noise().dense(), np.cov(rows.T, bias=True))
-    with pytest.raises(ValueError, match="stops gradients"):
+    with pytest.raises(ValueError, match=refused):
         net.noise(ghosts=False) @ rows[0]
+
+
+def test_stopped_gradients_have_no_hessian():
+    with pytest.raises(ValueError, match="without second derivatives"):
+        net = nets.Network(Quantised(), cross_entropy, (X, Y))
+        net.hessian() @ np.ones(net.dim)

@@ -88,8 +88,8 @@ def test_a_thousand_dimensions():
     U, a, b = valley(1000)
     found = sg.string(U, a, b, n=16)
     assert abs(float(found.barrier) - 0.25) < 1e-12 and len(found.saddles) == 1
-    least = sg.minimum_action(sg.Langevin(U, 0.5), a, b, n=32, starts=0)
-    assert abs(float(least.cost) - 0.25) < 4 * least.cost.error < 5e-3
+    least = sg.minimum_action(sg.Langevin(U, 0.5), a, b, n=48, starts=0)
+    assert abs(float(least.cost) - 0.25) < 4 * least.cost.error < 2e-3
 
 
 def chain(dim, stiffness):
