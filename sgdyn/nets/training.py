@@ -197,7 +197,7 @@ class _Run:
 
     def _record(self, g: Tensor, losses: Tensor) -> None:
         w, y = self.state.w, self.state.y
-        seen = (self.lens.coordinates(w), g @ self.lens.basis, y, losses, g.norm(dim=1))
+        seen = (self.lens.coordinates(w), self.lens.seen(g), y, losses, g.norm(dim=1))
         for name, value in zip(SERIES, seen, strict=True):
             self.series[name].append(value.detach().double().cpu())
 
