@@ -19,8 +19,26 @@ app = typer.Typer(
 )
 
 
+INTERRUPTED = 130
 UNSHOWN = (2, 9, 11, 13)
 """Columns of the report that a terminal has no room for."""
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from sgdyn import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def top(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """The dynamics of stochastic gradient descent as a diffusion."""
 
 
 class SamplerName(StrEnum):
@@ -59,6 +77,9 @@ def fit(
     minimize: Annotated[
         bool | None, typer.Option(help="Go to a minimum first (default), or stay at the model's own weights.")
     ] = None,
+    tolerance: Annotated[
+        float | None, typer.Option(help="|grad U| that counts as a minimum. A ReLU network may end on a kink above it.")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the model's weights and of SGD.")] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; a run that was killed there continues.")] = None,
@@ -78,7 +99,7 @@ def fit(
     """
     options: dict[str, Any] = {
         "data": data, "loss": loss, "lr": lr, "batch": batch, "sampler": None if sampler is None else sampler.value, "momentum": momentum,
-        "weight_decay": weight_decay, "directions": directions, "replicas": replicas, "relaxations": relaxations, "minimize": minimize, "device": device, "seed": seed,
+        "weight_decay": weight_decay, "directions": directions, "replicas": replicas, "relaxations": relaxations, "minimize": minimize, "tolerance": tolerance, "device": device, "seed": seed,
     }  # fmt: skip
     if recording is not None:
         _examine(recording, {"model": model, "only": only} | options, dt, skip, seed or 0, out)
@@ -244,9 +265,10 @@ def main() -> None:
     """Run the command line; errors of the user's input are one line, not a traceback."""
     try:
         app()
-    except KeyboardInterrupt:
-        typer.echo("interrupted; the same command continues", err=True)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # typer's own answer to Ctrl-C
+            typer.echo("interrupted; the same command continues", err=True)
+        raise
     except (ValueError, TypeError, ArithmeticError, RuntimeError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(1)

@@ -41,4 +41,8 @@ class CensoredError(RuntimeError):
 
 
 class NotConvergedError(RuntimeError):
-    """An iteration ended before its tolerance; the message says how far it came and what to type."""
+    """An iteration ended before its tolerance; the message says how far it came and what to type. `.reached`: where it ended, or None."""
+
+    def __init__(self, message: str, *, reached: Any = None) -> None:
+        super().__init__(message)
+        self.reached = reached

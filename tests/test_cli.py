@@ -12,7 +12,10 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+import sgdyn as sg
 from sgdyn import cli
+from sgdyn.errors import NotConvergedError
+from tests.interruption import interruptible
 
 
 def run(*words):
@@ -135,6 +138,7 @@ def dataset(): return TensorDataset(*data())
 def pictures(): return torch.randn(9)
 def loader(): return DataLoader(TensorDataset(*data()), batch_size=16, shuffle=True)
 def model(): return nn.Linear(4, 2)
+def kinked(): return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
 def buggy(): raise KeyError("my own bug")
 def missing(): return open("/nonexistent/data.csv")
 class Odd(nn.Module):
@@ -183,7 +187,7 @@ def failure(monkeypatch, capsys, *words):
         (("--replicas", 4), "replicas=4, expected at least 8"), (("--directions", 1000), "directions=1000, expected at most the 10"), (("--directions", 0), "directions=0"),
         (("--momentum", 1.5), "momentum=1.5"), (("--weight-decay", -1), "weight_decay=-1"), (("--seed", -1), "seed=-1"), (("--device", "nonsense"), "device='nonsense'"),
         (("--out", "mine.py"), "mine.py as run folder"), (("--out", "mine.py/sub"), "as run folder"), (("--data", "mine:missing"), "mine:missing failed with FileNotFoundError"),
-        (("--model", "mine:buggy"), "mine:buggy failed with KeyError: 'my own bug' (mine.py, line 13)"), (("--model", "mine:Odd"), "mine:Odd on mine:data failed with KeyError"), (("--model", "mine:data"), "expected a torch.nn.Module"),
+        (("--model", "mine:buggy"), "mine:buggy failed with KeyError: 'my own bug' (mine.py, line 14)"), (("--model", "mine:Odd"), "mine:Odd on mine:data failed with KeyError"), (("--model", "mine:data"), "expected a torch.nn.Module"),
         (("--model", "nothing"), "got 'nothing'"), (("--data", "mine:pictures"), "got data of type Tensor"), (("--model", "mine:Typo"), "no attribute 'Typo'"),
         (("--model", "broken:model"), "broken cannot be imported: SyntaxError"), (("--model", "raising:model"), "raising cannot be imported: ZeroDivisionError: division by zero (raising.py, line 2)"),
     ],
@@ -251,3 +255,32 @@ def test_a_study_refuses_before_it_computes(monkeypatch, capsys, tmp_path):
     assert "--dt abc, expected a float" in failure(monkeypatch, capsys, "study", "escape_time", "--dt", "abc")
     (tmp_path / "file").write_text("x")
     failure(monkeypatch, capsys, "study", "sampler", "--out", tmp_path / "file")
+
+
+def test_the_version_is_printed():
+    assert run("--version").output.strip() == sg.__version__
+
+
+@pytest.mark.slow
+def test_an_interrupt_says_how_to_go_on(mine):
+    command = [sys.executable, "-c", EAGER, "fit", *(str(word) for word in OWN), "--out", "here"]
+    with interruptible():
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    while not list((mine / "here").glob("checkpoints/*/*")) and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    assert "interrupted; the same command continues" in process.communicate()[1] and process.returncode == 130
+
+
+def test_a_network_with_kinks_is_described_where_the_search_ends(mine):
+    """At the lowest points of a ReLU network the gradient jumps; the report says that the center is no minimum, and goes on."""
+    from sgdyn.fit.run import Case, build, run_case
+
+    case = Case("mine", model="mine:kinked", data="mine:data", replicas=8, directions=3, relaxations=1.0, lr=0.02)
+    with pytest.raises(NotConvergedError, match="kinks") as end:
+        build(case).minimize()
+    outcome = run_case(case)
+    assert outcome.subspace.gradient == pytest.approx(np.linalg.norm(end.value.reached.gradient()))
+    assert "not a minimum" in str(outcome.comparison.verdict)
+    with pytest.raises(NotConvergedError, match="tolerance"):
+        run_case(replace(case, weight_decay=0.0))

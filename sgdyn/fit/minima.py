@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from sgdyn import storage
+from sgdyn.errors import NotConvergedError
 from sgdyn.nets import Network
 from sgdyn.nets.vectors import numpy_of
 
@@ -23,14 +24,19 @@ FREE = ("lr", "batch", "sampler", "momentum", "directions", "replicas", "relaxat
 def found(case: Case, network: Network, folder: Path | None) -> Network:
     """The network at its minimum: the one that an earlier run of the same case found there, to the bit, or a new one.
 
-    An earlier one is known by the settings, the first weights, and the loss there.
+    Where a loss with kinks (ReLU) ends on one of them that is the point; with weight decay alone, which keeps it from running away. An earlier one is known by the settings, the first weights, and the loss there.
     """
     kept = storage.Folder(folder, lambda: _identity(case, network), "minimum", "files")
     index = kept.index()
     if index is not None:
         weights = kept.load(NAME, index["files"][0])["weights"]
         return network.at(torch.as_tensor(weights))
-    there = network.minimize()
+    try:
+        there = network.minimize(tolerance=case.tolerance)
+    except NotConvergedError as end:
+        if end.reached is None or not case.weight_decay:
+            raise
+        there = end.reached
     if kept.used:
         kept.save_index({"files": [kept.save(NAME, {"weights": numpy_of(there.weights)})]})
     return there

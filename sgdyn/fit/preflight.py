@@ -25,7 +25,7 @@ LIBRARIES = ("site-packages", "dist-packages", Path(traceback.__file__).parent.n
 
 def check_numbers(case: Case) -> None:
     """Raises ValueError or TypeError for numbers that no network could make right."""
-    for name in ("lr", "relaxations"):
+    for name in ("lr", "relaxations", "tolerance"):
         checks.positive(name, getattr(case, name))
     checks.positive("weight_decay", case.weight_decay, zero=True)
     if not 0 <= checks.number("momentum", case.momentum) < 1:

@@ -107,9 +107,11 @@ def correlated(c: Comparison) -> str | None:
 
 def downhill(c: Comparison) -> str | None:
     """A center that is not a minimum, or a mean that lies far from it."""
-    said = (
-        [f"the center is not a minimum (|grad U| = {c.subspace.gradient:.2g})"] if c.subspace.gradient > SLOPE else []
-    )
+    space, said = c.subspace, []
+    if space.gradient > SLOPE:
+        said.append(f"the center is not a minimum (|grad U| = {space.gradient:.2g})")
+    if space.is_saddle:
+        said.append(f"the center is a saddle (the Hessian has the eigenvalue {space.lowest:.2g} beside the subspace)")
     mean = c.resolved.mean
     far = c.noisy & (np.abs(mean.value) > np.maximum(FAR, CERTAIN * mean.error))
     if far.any():

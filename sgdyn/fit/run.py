@@ -55,6 +55,7 @@ class Case:
     replicas: int = 128
     relaxations: float = 6.0
     minimize: bool = True
+    tolerance: float = 1e-8
     device: str = "cpu"
     seed: int = 0
 
@@ -175,7 +176,7 @@ def run_case(case: Case, folder: Path | None = None, show_progress: bool | None 
     if case.minimize:
         network = minima.found(case, network, place)
     clock("minimum")
-    subspace = network.subspace(directions)
+    subspace = network.subspace(directions, saddles=True)
     preflight.check_step(case, subspace)
     clock("H and D")
     settle, steps, every = schedule(case, subspace)

@@ -27,7 +27,8 @@ def minimize(network: Network, *, tolerance: float = 1e-8, most: int = 20_000) -
     Quasi-Newton (L-BFGS), which stops where rounding hides the decrease of U, then Newton steps on the gradient itself with MINRES; both
     SciPy's. A saddle is left along the direction of most negative curvature; beyond 512 parameters that is looked for by 40 products,
     which miss eigenvalues smaller than about a percent of the largest. Needs float64 for tolerances below about 1e-4. Raises
-    `NotConvergedError` with the gradient that was reached, or for a saddle that cannot be left.
+    `NotConvergedError` with the gradient that was reached (its `.reached` is the network there), or for a saddle that cannot be left. Where
+    the loss has kinks (ReLU) its lowest points lie on them, and no gradient near them is smaller than a step across.
     """
     tolerance = checks.positive("tolerance", tolerance)
     for _ in range(SADDLES):
@@ -73,7 +74,8 @@ def _polish(here: Network, tolerance: float) -> Network:
             break
         here, slope = step
     raise NotConvergedError(
-        f"reached |grad U| = {np.linalg.norm(slope):.2g}, expected {tolerance:.2g}; type model.double(), a larger tolerance=, or some weight_decay"
+        f"reached |grad U| = {np.linalg.norm(slope):.2g}, expected {tolerance:.2g}; type model.double(), a larger tolerance=, some weight_decay, or a model without kinks (nn.Softplus or nn.GELU for nn.ReLU)",
+        reached=here,
     )
 
 

@@ -103,7 +103,8 @@ def _attempt(network: Network, evaluate: Callable[[], Tensor]) -> Tensor:
         given = f"inputs {shapes(x)} and targets {shapes(y)}"
         plain = [("x", x)] if isinstance(x, Tensor) else []
         whole = [name for name, part in [*plain, ("y", y)] if not part.is_floating_point()]
-        casts = [f"{name}.to({wanted})" for name in whole if type(error) is RuntimeError]  # torch's for other types
+        kinds = type(error) is RuntimeError and "type" in str(error)  # torch's for other types
+        casts = [f"{name}.to({wanted})" for name in whole if kinds]
         advice = f"type {' or '.join([*casts, 'loss(model(x), y)'])} to see"
         raise ValueError(
             f"got {type(error).__name__} ({(str(error).splitlines() or [''])[0]}) from the model and its loss on samples with {given}, expected losses; {advice}"

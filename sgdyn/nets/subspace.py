@@ -33,8 +33,8 @@ class Subspace(Printed):
 
     center (p,), basis (p, k) orthonormal. H = V'(Hessian)V and D = V'(noise)V are (k, k). samples (N, k): V'(g_i - g). leakage (k,):
     |(1 - VV') Hessian v_j|, zero for eigenvectors: then the linear dynamics of x is closed. gradient: |grad U| at the center. lowest: an
-    upper bound of the lowest eigenvalue of the whole Hessian there (NaN: not looked for); a negative one means a saddle. network: the one
-    it was made of, at the center.
+    upper bound of the lowest eigenvalue of the whole Hessian there (NaN: not looked for); a negative one means a saddle. saddles: whether
+    models are made all the same. network: the one it was made of, at the center.
 
     Whatever is asked of a subspace holds for SGD whose other weights stay at the center: what they do, and what their motion does to x
     (through leakage, and through third derivatives beside the subspace), is dropped.
@@ -49,6 +49,12 @@ class Subspace(Printed):
     gradient: float
     lowest: float = float("nan")
     network: Network | None = field(default=None, repr=False)
+    saddles: bool = False
+
+    @property
+    def is_saddle(self) -> bool:
+        """Whether the whole Hessian was seen to have a negative eigenvalue."""
+        return self.lowest < -SADDLE * float(np.linalg.eigvalsh(self.H)[-1])
 
     @property
     def k(self) -> int:
@@ -144,18 +150,20 @@ class Subspace(Printed):
             raise ValueError(
                 f"got a Hessian with the eigenvalue {lowest:.4g} in the subspace, expected a minimum; type network.minimize() first, or fewer directions"
             )
-        if self.lowest < -SADDLE * float(np.linalg.eigvalsh(self.H)[-1]):
+        if self.is_saddle and not self.saddles:
             raise ValueError(
-                f"got a saddle, where the Hessian has the eigenvalue {self.lowest:.4g} outside the subspace, expected a minimum; type network.minimize() first, which leaves saddles, or some weight_decay; dataclasses.replace(space, lowest=0.0) ignores that direction"
+                f"got a saddle, where the Hessian has the eigenvalue {self.lowest:.4g} outside the subspace, expected a minimum; type network.minimize() first, which leaves saddles, or some weight_decay; network.subspace(k, saddles=True) leaves that direction to itself"
             )
 
 
 def subspace(
-    network: Network, k: int = 20, *, directions: str | ArrayLike = "hessian", basis: ArrayLike | None = None, tolerance: float = 1e-8
+    network: Network, k: int = 20, *, directions: str | ArrayLike = "hessian", basis: ArrayLike | None = None, tolerance: float = 1e-8,
+    saddles: bool = False,
 ) -> Subspace:  # fmt: skip
     """H and D of a network in the span of chosen directions.
 
     directions: "hessian" or "noise", the k top eigenvectors of the Hessian or of D, or columns (p, k) to be made orthonormal (also as `basis`).
+    saddles: whether `discrete_model` and its kin are made where the Hessian has a negative eigenvalue beside the subspace.
     Raises ValueError for other names, and for columns that are not of full rank.
     """
     given = directions if basis is None else basis
@@ -171,7 +179,18 @@ def subspace(
     leakage = np.linalg.norm(HV - V @ H, axis=0)
     D = samples.T @ samples / len(samples)
     slope = float(np.linalg.norm(network.gradient()))
-    return Subspace(numpy_of(network.weights), V, 0.5 * (H + H.T), D, samples, leakage, slope, lowest, network)
+    return Subspace(
+        numpy_of(network.weights),
+        V,
+        0.5 * (H + H.T),
+        D,
+        samples,
+        leakage,
+        slope,
+        lowest,
+        network,
+        checks.truth("saddles", saddles),
+    )
 
 
 def directions_of(network: Network, k: int, name: str, tolerance: float = 1e-8) -> tuple[Floats, float]:
