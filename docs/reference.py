@@ -14,7 +14,7 @@ PARTS = {
     "escape": "Escape", "pathspace": "Paths and reachability", "linalg": "Operators", "nets": "Networks", "fit": "Fits to runs",
     "crosschecks": "Second opinions",
 }  # fmt: skip
-MODULES = ("landscapes", "datasets", "plot")
+MODULES = ("landscapes", "datasets", "plot", "studies")
 
 
 def names(listing: Path, package: str) -> list[tuple[str, str]]:
@@ -54,5 +54,5 @@ def on_files(files: Files, config: Any) -> Files:
     for name, full_names in pages().items():
         files.append(File.generated(config, f"reference/{name}.md", content=page(PARTS[name], full_names)))
     modules = [f"sgdyn.{name}" for name in MODULES]
-    files.append(File.generated(config, "reference/modules.md", content=page("Landscapes, data, pictures", modules)))
+    files.append(File.generated(config, "reference/modules.md", content=page("Landscapes, data, pictures, studies", modules)))
     return files
