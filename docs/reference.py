@@ -54,5 +54,7 @@ def on_files(files: Files, config: Any) -> Files:
     for name, full_names in pages().items():
         files.append(File.generated(config, f"reference/{name}.md", content=page(PARTS[name], full_names)))
     modules = [f"sgdyn.{name}" for name in MODULES]
-    files.append(File.generated(config, "reference/modules.md", content=page("Landscapes, data, pictures, studies", modules)))
+    files.append(
+        File.generated(config, "reference/modules.md", content=page("Landscapes, data, pictures, studies", modules))
+    )
     return files

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,8 @@ from sgdyn.errors import NotConvergedError
 from sgdyn.estimate import Estimate
 from sgdyn.pathspace.transitions import transition_density
 from sgdyn.problem import Langevin, Momentum
-from sgdyn.progress import progress
+from sgdyn.progress import Stages, progress
+from sgdyn.sde.portions import Task, spread
 
 Floats = NDArray[np.float64]
 
@@ -64,12 +66,13 @@ class ReachabilityMatrix:
 def reachability_matrix(
     problem: Langevin | Momentum, points: ArrayLike, *, t: float, regions: Sequence[Any] | None = None, grid: Grid | None = None,
     methods: Sequence[str] = ("Laplace", "Fokker-Planck", "guided walks"), n: int = 200, names: Sequence[str] | None = None, seed: int = 0,
-    shown: bool | None = None,
+    executor: Executor | None = None, shown: bool | None = None,
 ) -> ReachabilityMatrix:  # fmt: skip
     """Transition densities between all pairs of points (k, dim) after the time t; with a region around each of them the probabilities to
     have reached region j from point i by then, by the most exact of the methods of `reach`.
 
-    What fails is NaN, with its reason in `.failed`. Ctrl-C returns what is done. Raises ValueError for fewer than two points, and for as many
+    What fails is NaN, with its reason in `.failed`. executor: of `concurrent.futures`, which takes one pair after the other. Ctrl-C returns
+    what is done. Raises ValueError for fewer than two points, and for as many
     regions or names as there are no points.
     """
     places = checks.finite("points", points)
@@ -87,7 +90,7 @@ def reachability_matrix(
         best = reach(problem, places[i], regions[j], t=t, methods=methods, grid=grid, n=n, seed=seed).value
         return float(best), float(best.error), np.nan, np.nan
 
-    found, failed = _filled(value, len(places), shown)
+    found, failed = _filled(value, len(places), executor, shown)
     labels = tuple(names) if names is not None else tuple(str(i) for i in range(len(places)))
     method = "transition densities by Laplace's method" if regions is None else "most exact of " + ", ".join(methods)
     static, roads = (found[2], found[3]) if regions is None else (None, None)
@@ -95,23 +98,39 @@ def reachability_matrix(
 
 
 def _filled(
-    value: Callable[[int, int], tuple[float, ...]], k: int, shown: bool | None
+    value: Callable[[int, int], tuple[float, ...]], k: int, executor: Executor | None, shown: bool | None
 ) -> tuple[Floats, dict[tuple[int, int], str]]:
     """Four numbers of each pair (4, k, k), and why there are none; Ctrl-C ends it. Raises ValueError where no pair has any."""
-    found, failed, pairs = np.full((4, k, k), np.nan), {}, list(_pairs(k))
+    found, pairs = np.full((4, k, k), np.nan), list(_pairs(k))
+    failed = dict.fromkeys(pairs, "interrupted")
     with progress("pairs", shown) as bar:
-        for done, (i, j) in enumerate(pairs):
-            bar.stage(done, len(pairs))
-            try:
-                found[:, i, j] = value(i, j)
-            except (NotConvergedError, ValueError) as reason:
-                failed[i, j] = str(reason)
-            except KeyboardInterrupt:
-                failed.update(dict.fromkeys(pairs[done:], "interrupted"))
-                break
+        tasks: list[Task] = [(_tried, (value, *pair), {}) for pair in pairs]
+        answers = _one_by_one(tasks, bar) if executor is None else spread(executor, tasks, bar)
+        for pair, (numbers, reason) in zip(pairs, answers, strict=False):
+            found[:, *pair] = numbers
+            failed[pair] = reason
+    failed = {pair: reason for pair, reason in failed.items() if reason}
     if len(failed) == len(pairs):
         raise ValueError(f"got no pair that could be computed: {next(iter(failed.values()))}")
     return found, failed
+
+
+def _one_by_one(tasks: Sequence[Task], bar: Stages) -> Iterator[Any]:
+    """The answers to the tasks in turn; Ctrl-C ends them early."""
+    for done, (function, arguments, options) in enumerate(tasks):
+        bar.stage(done, len(tasks))
+        try:
+            yield function(*arguments, **options)
+        except KeyboardInterrupt:
+            return
+
+
+def _tried(value: Callable[[int, int], tuple[float, ...]], i: int, j: int) -> tuple[tuple[float, ...], str]:
+    """The numbers of a pair, or why there are none."""
+    try:
+        return value(i, j), ""
+    except (NotConvergedError, ValueError) as reason:
+        return (np.nan,) * 4, str(reason)
 
 
 def _pairs(k: int) -> Iterator[tuple[int, int]]:

@@ -86,7 +86,7 @@ def _simulated(asked: Question, what: Any) -> Estimate:
     coarse, fine = (
         observe(
             asked.problem, start, {"it": what}, t=t, after=t * SEEN / (SEEN + AVERAGED), dt=dt / part, n_paths=asked.n_paths, boundary=walls,
-            seed=asked.seed, stream=part, show_progress=False,
+            seed=asked.seed, stream=part, executor=asked.executor, show_progress=False,
         )["it"]
         for part in (1, 2)
     )  # fmt: skip

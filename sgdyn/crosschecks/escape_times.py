@@ -43,7 +43,8 @@ def splitting(asked: Question) -> Estimate:
     if isinstance(asked.problem, Momentum):
         raise DoesNotApply("its steps are those of Euler-Maruyama, which heats a Momentum process")
     return mean_escape_time(
-        asked.problem, asked.x0, asked.region, dt=asked.time_step, boundary=asked.walls, seed=asked.seed, show_progress=False
+        asked.problem, asked.x0, asked.region, dt=asked.time_step, boundary=asked.walls, seed=asked.seed, executor=asked.executor,
+        show_progress=False,
     )  # fmt: skip
 
 

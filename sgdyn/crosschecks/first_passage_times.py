@@ -45,7 +45,7 @@ def simulated(asked: Question) -> Estimate:
 
     return first_passage(
         asked.problem, asked.x0, asked.region, dt=asked.time_step, n_paths=asked.n_paths, extrapolate=True, boundary=asked.walls, seed=asked.seed,
-        show_progress=False,
+        executor=asked.executor, show_progress=False,
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -38,6 +39,7 @@ class Question:
     t: float | None
     n_paths: int
     seed: Any
+    executor: Executor | None = None
 
     @cached_property
     def generator(self) -> Generator:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -52,6 +53,7 @@ class _Question:
     n: int
     n_paths: int
     seed: int
+    executor: Executor | None = None
 
     @cached_property
     def arrivals(self) -> tuple[Arrival, ...]:
@@ -95,7 +97,8 @@ class _Question:
 
         try:
             found = first_passage(
-                self.problem, self.x0, self.region, dt=dt, n_paths=self.n_paths, t_max=self.t, seed=self.seed, show_progress=False
+                self.problem, self.x0, self.region, dt=dt, n_paths=self.n_paths, t_max=self.t, seed=self.seed, executor=self.executor,
+                show_progress=False,
             )  # fmt: skip
             times = found.samples
         except CensoredError as censored:
@@ -132,7 +135,9 @@ class _Question:
     def split(self) -> Estimate:
         from sgdyn.escape.deadlines import probability_before
 
-        return probability_before(self._overdamped, self.x0, self.region, self.t, dt=self.dt, seed=self.seed)
+        return probability_before(
+            self._overdamped, self.x0, self.region, self.t, dt=self.dt, seed=self.seed, executor=self.executor
+        )
 
     def _sooner(self, one: Arrival) -> list[Arrival]:
         """The way that arrives at t, and those that arrive after shares of it."""
@@ -218,7 +223,7 @@ class Reach:
 def reach(
     problem: Langevin | Momentum, x0: ArrayLike, region: Any, *, t: float, methods: Sequence[str] = USUAL, grid: Grid | None = None,
     dt: float | None = None, n: int = 200, n_paths: int = 20_000, back: tuple[Any, Any] | None = None, seed: int = 0,
-    shown: bool | None = None,
+    executor: Executor | None = None, shown: bool | None = None,
 ) -> Reach:  # fmt: skip
     """The probability that paths from x0 (dim,) have entered a region by the time t, by several methods side by side.
 
@@ -226,7 +231,7 @@ def reach(
     equation on the `grid`; "simulation", n_paths paths with the step dt (t/500 by default); "guided walks", n_paths/5 of them, pushed along
     the critical paths and weighed by Girsanov's theorem, however small the probability (refused where few carry the weight of all); and, where asked for, "splitting"
     (adaptive multilevel splitting in space and time). What fails is listed with its reason. back: start and region (y0, region) of the
-    way back, for `.asymmetry`. shown: the progress bar over the methods. Ctrl-C returns the table of those that are done.
+    way back, for `.asymmetry`. executor: of `concurrent.futures`, for simulation and splitting. shown: the progress bar over the methods. Ctrl-C returns the table of those that are done.
 
     Raises ValueError for x0 in the region, unknown methods, and where no method applies. Sources: Freidlin and Wentzell, Random Perturbations of
     Dynamical Systems (1998); Girsanov, Theory Probab. Appl. 5, 285 (1960); for the layer before the boundary `pathspace/boundaries.py`.
@@ -247,7 +252,7 @@ def reach(
         raise TypeError(f"got a {type(problem).__name__}, expected a process; type sg.Langevin(U, T=..., D=...)")
     paths = checks.count("n_paths", n_paths, least=2)
     dim = problem.phase_space.dim if isinstance(problem, Momentum) else problem.dim
-    blank = _Question(problem, np.zeros(dim), Region.of(region, dim), time, grid, step, count, paths, seed)
+    blank = _Question(problem, np.zeros(dim), Region.of(region, dim), time, grid, step, count, paths, seed, executor)
     return _answered(_question(problem, x0, region, blank), tuple(methods), back, shown)
 
 

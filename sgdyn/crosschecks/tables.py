@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -83,7 +84,7 @@ class Crosscheck:
 
 def crosscheck(
     problem: Langevin | Momentum, quantity: str, *, x0: ArrayLike | None = None, region: Any = None, f: Any = None, grid: Grid | None = None,
-    dt: float | None = None, t: float | None = None, n_paths: int = 2000, seed: Any = 0,
+    dt: float | None = None, t: float | None = None, n_paths: int = 2000, seed: Any = 0, executor: Executor | None = None,
 ) -> Crosscheck:  # fmt: skip
     """A quantity by every theory that can compute it, with the pulls of each against the most exact one.
 
@@ -91,7 +92,7 @@ def crosscheck(
     asymptotic theories of `kramers_time` over the saddles between them, looked for in the grid's box, and rare-event sampling), the stationary "mean" (of f, by default of x) or "covariance", or the
     "slowest_rate" of relaxation. grid: for Fokker-Planck and Chebyshev; its walls hold for quadrature and simulation too, and the closed
     form of linear processes has none. dt: for the simulation, which is extrapolated from dt and dt/2; t: how long it runs for stationary
-    averages, by default 25 relaxation times as found on the grid. f: a NumPy function of x (dim,).
+    averages, by default 25 relaxation times as found on the grid. f: a NumPy function of x (dim,). executor: of `concurrent.futures`, for the simulations.
 
     Raises ValueError for an unknown quantity and where no theory applies; the reasons of those that do not are listed in the result.
     """
@@ -99,7 +100,7 @@ def crosscheck(
         raise TypeError(f"got a {type(problem).__name__}, expected a process; type sg.Langevin(U, T=..., D=...)")
     if quantity not in QUANTITIES:
         raise ValueError(f"got quantity={quantity!r}, expected one of {', '.join(QUANTITIES)}")
-    asked = Question(problem, quantity, x0, region, f, grid, dt, t, checks.count("n_paths", n_paths), seed)
+    asked = Question(problem, quantity, x0, region, f, grid, dt, t, checks.count("n_paths", n_paths), seed, executor)
     needs = QUANTITIES[quantity].needs
     missing = [name for name in needs if getattr(asked, name) is None]
     if missing:

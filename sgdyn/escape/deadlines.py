@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
 from dataclasses import replace
 
 import numpy as np
@@ -22,7 +23,7 @@ from sgdyn.region import Region
 
 def probability_before(
     problem: Langevin, x0: ArrayLike, region: Region, t: float, *, dt: float, method: Sampler = AdaptiveMultilevelSplitting(),  # noqa: B008
-    repetitions: int = 32, seed: int = 0,
+    repetitions: int = 32, seed: int = 0, executor: Executor | None = None,
 ) -> Estimate:  # fmt: skip
     """The probability that paths from x0 (dim,) enter the region before the time t, however small.
 
@@ -32,7 +33,7 @@ def probability_before(
     start, over = np.append(checks.vector("x0", x0, d), 0.0), Region.of(lambda y: y[d] > t, d + 1)
     target = Region(_lifted(region.condition))
     return hitting_probability(
-        with_clock(problem), start, over, target, dt=dt, method=method, repetitions=repetitions, seed=seed, show_progress=False
+        with_clock(problem), start, over, target, dt=dt, method=method, repetitions=repetitions, seed=seed, executor=executor, show_progress=False
     )  # fmt: skip
 
 

@@ -1,5 +1,7 @@
 """All pairs at once; naive actions for D(x), which do not converge."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -44,6 +46,27 @@ def test_equal_points_return():
     found = sg.reachability_matrix(sg.landscapes.double_well().problem(0.05), [[-1], [-1]], t=1.0, n=64)
     assert not found.failed and found.static[0, 1] == 1
     assert np.isclose(np.log(found.values.value[0, 1]), 0.93474, atol=1e-5)  # the linear Hamiltonian flow's
+
+
+def test_an_executor_changes_no_bit():
+    regions = [lambda x: x[0] < -0.8, lambda x: x[0] > 0.8]
+    options = {"t": 2.0, "n": 64, "seed": 1}
+    problem = sg.landscapes.double_well().problem(0.2)
+    with ThreadPoolExecutor(2) as executor:
+        pairs = [sg.reachability_matrix(problem, [[-1], [1]], executor=e, **options) for e in (None, executor)]
+        ways = [
+            sg.reach(problem, [-1], regions[1], methods=["simulation", "splitting"], n_paths=500, executor=e, **options)
+            for e in (None, executor)
+        ]
+        crossed = [
+            sg.crosscheck(problem, "mean", x0=[-1], grid=sg.Grid([(-2, 2, 40)]), dt=0.05, n_paths=100, executor=e)
+            for e in (None, executor)
+        ]
+    np.testing.assert_array_equal(pairs[0].values.value, pairs[1].values.value)
+    for method in ("simulation", "splitting"):
+        assert float(ways[0][method]) == float(ways[1][method])
+    for row, other in zip(crossed[0].rows, crossed[1].rows, strict=True):
+        np.testing.assert_array_equal(row.estimate.value, other.estimate.value)
 
 
 def test_failures_are_named():
