@@ -15,7 +15,7 @@ Stretches = list[tuple[int, int, int]]
 def least_entropy_production(
     y: Floats, stretches: Stretches, swept: Floats, lags: NDArray[np.int64], dt: float
 ) -> Estimate:
-    """ln(1 + 2 E[J]²/Var J)/lag per unit time, of the current J = y(t)' W y(t + lag) with W antisymmetric.
+    """ln(1 + 2 E[J]²/Var J)/lag per unit time, of the current J = y(t)' W y(t + lag) that changes its sign backwards in time (W antisymmetric, if no y is odd).
 
     y (replica, time, k): coordinates; swept (stretch, m, k, k): the antisymmetric lagged covariances of the stretches. W and the lag are taken
     from one half of the stretches and J from the other, and the two results averaged, so that the choice makes nothing out of chance.
@@ -32,7 +32,7 @@ def least_entropy_production(
 
 def _choice(y: Floats, stretches: Stretches, swept: Floats, lags: NDArray[np.int64], dt: float) -> tuple[Floats, int]:
     """(W, lag) of the largest bound on these stretches."""
-    planes = -swept.mean(axis=0)
+    planes = np.swapaxes(swept.mean(axis=0), 1, 2)
     bounds = [float(_bound(y, stretches, W, int(lag), dt).value) for W, lag in zip(planes, lags, strict=True)]
     best = int(np.argmax(bounds))
     return planes[best], int(lags[best])

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scipy import linalg, signal
 
 from sgdyn.estimate import Estimate, of_samples
-from sgdyn.fit.autoregression import linear
-from sgdyn.fit.stretches import Series
+from sgdyn.fit.autoregression import LinearDynamics, linear
+from sgdyn.fit.stretches import Series, jackknife
 from sgdyn.printing import Printed
 
 Floats = NDArray[np.float64]
@@ -21,7 +21,8 @@ Floats = NDArray[np.float64]
 class Correlations(Printed):
     """lags (m,) and autocorrelation (m, k); frequencies (f,), cycles per unit time, and power (f, k), one-sided as `scipy.signal.welch` has it.
 
-    reversible_autocorrelation, reversible_power: of the linear process with the covariance and noise of the fitted one and Q = 0. A peak or a
+    reversible_autocorrelation, reversible_power: of the linear process with the covariance and noise of the fitted one and Q = 0 (of coordinates that
+    were said to be odd: with what reversibility leaves of their coupling). A peak or a
     negative autocorrelation that the reversible one lacks goes with rotation; peaks alone prove none: both are even under time reversal.
     """
 
@@ -39,11 +40,9 @@ class Correlations(Printed):
         return plot.figure(self, ax=ax)
 
 
-def correlations(run: Series) -> Correlations:
-    """Raises ValueError where no stationary linear process fits."""
-    fitted = linear(run.x, dt=run.dt)
-    S, N = fitted.covariance, fitted.noise.value
-    A = linalg.expm(-N @ np.linalg.inv(S) * run.dt)
+def correlations(run: Series, signs: Floats) -> Correlations:
+    """signs (k,): -1 for coordinates that change their sign backwards in time. Raises ValueError where no stationary linear process fits."""
+    A, S = _reversible(linear(run.x, dt=run.dt), run.dt, signs)
     stretches = [run.x[r, a:b] - run.x.mean(axis=(0, 1)) for r, a, b in run.stretches(24)]
     shortest = min(len(part) for part in stretches)
     length = 2 ** int(np.log2(shortest))
@@ -51,16 +50,26 @@ def correlations(run: Series) -> Correlations:
     frequencies = spectra[0][0]
     method = f"{len(stretches)} stretches"
     lags = np.arange(max(2, shortest // 4))
-    kept = of_samples(np.array([_autocorrelation(part, lags) for part in stretches]), method)
-    scale = kept.value[0]
+    (kept,) = jackknife(np.array([_autocovariance(part, lags) for part in stretches]), lambda C: (C / C[0],), method)
     return Correlations(
-        run.dt * lags.astype(np.float64), Estimate(kept.value / scale, kept.error / scale, method), _reversible_autocorrelation(A, S, lags),
+        run.dt * lags.astype(np.float64), kept, _reversible_autocorrelation(A, S, lags),
         frequencies, of_samples(np.array([power for _, power in spectra]), f"{method}, Welch"),
         _reversible_power(A, S, frequencies, run.dt),
     )  # fmt: skip
 
 
-def _autocorrelation(x: Floats, lags: NDArray[np.int64]) -> Floats:
+def _reversible(fitted: LinearDynamics, dt: float, signs: Floats) -> tuple[Floats, Floats]:
+    """(A, S) of the linear process with the covariance S and the noise N of the fitted one in which forwards and backwards are alike.
+
+    Without odd coordinates F = N S^-1; with them what F E - E F leaves of it too, E = diag(signs), as far as that keeps S.
+    """
+    turned = np.outer(signs, signs)
+    S, N = (np.where(turned > 0, part, 0.0) for part in (fitted.covariance, fitted.noise.value))
+    flow = np.where(turned < 0, fitted.F.value, 0.0) @ S
+    return linalg.expm(-(N + (flow - flow.T) / 2) @ np.linalg.inv(S) * dt), S
+
+
+def _autocovariance(x: Floats, lags: NDArray[np.int64]) -> Floats:
     return np.array([np.mean(x[lag:] * x[: len(x) - lag], axis=0) for lag in lags])
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sgdyn import checks
 from sgdyn.estimate import Estimate
 from sgdyn.nets.recording import Recording
 
@@ -31,6 +32,11 @@ class Series:
     def dim(self) -> int:
         return int(self.x.shape[2])
 
+    @property
+    def length(self) -> float:
+        """The time that all replicas together last."""
+        return float(self.dt * len(self.x) * (self.x.shape[1] - 1))
+
     def stretches(self, count: int = BLOCKS) -> list[tuple[int, int, int]]:
         """(replica, first, last) of about `count` stretches of equal length that together are the whole: transitions from times first..last - 1."""
         replicas, times = self.x.shape[0], self.x.shape[1] - 1
@@ -42,7 +48,7 @@ class Series:
 def series(recording: Recording | Any, dt: float | None = None, *, momentum: bool = False) -> Series:
     """A recording of `nets.train`, with time lr for each step, or an array (replica, time, k) or (time, k) with its `dt`.
 
-    momentum: whether a recording with momentum will do, whose coordinates alone are no Markov process. Raises ValueError for fewer than 20 times, numbers that are not finite, a `dt` that is missing or not positive.
+    momentum: whether a recording with momentum will do, whose coordinates alone are no Markov process. Raises ValueError for fewer than 20 times, numbers that are not finite, a `dt` that is missing or not positive, TypeError for complex numbers.
     """
     x, step = _coordinates(recording, dt, momentum)
     if x.ndim == 2:
@@ -70,7 +76,7 @@ def _coordinates(recording: Recording | Any, dt: float | None, momentum: bool) -
         return recording.x, settings.dt * settings.every
     if dt is None or not np.isfinite(dt) or dt <= 0:
         raise ValueError(f"got dt={dt}, expected the time between two rows, positive; type dt=...")
-    return np.asarray(recording, dtype=np.float64), float(dt)
+    return checks.real("recording", recording, "coordinates of a run, real numbers"), float(dt)
 
 
 def jackknife(whole: Floats, statistic: Callable[[Floats], tuple[Floats, ...]], method: str) -> tuple[Estimate, ...]:
