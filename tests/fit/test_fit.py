@@ -159,7 +159,7 @@ def test_everything_is_on_disk_and_a_killed_run_gives_the_same(tmp_path, monkeyp
         assert outside not in report.replace("http://www.w3.org/", "")
     if browser.CHROMIUM is not None:
         page = browser.check(tmp_path / "one" / "report.html", tmp_path, 5)
-        assert len(page["tables"]) == 5 and all(table["width"] <= table["room"] + 1 for table in page["tables"])
+        assert len(page["tables"]) == 6 and all(table["width"] <= table["room"] + 1 for table in page["tables"])
     manifest = json.loads((tmp_path / "one" / "manifest.json").read_text())
     assert (
         manifest["cases"][0]["seed"] == 0
