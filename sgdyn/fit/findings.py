@@ -8,10 +8,10 @@ from typing import Any
 from sgdyn.estimate import Estimate
 from sgdyn.fit.comparison import Comparison
 from sgdyn.fit.reasons import plus_minus
-from sgdyn.fit.rungs import Ladder
+from sgdyn.fit.rungs import CERTAIN, NEAR, Ladder
 from sgdyn.printing import Printed
 
-CERTAIN, NEAR = 3.0, 2.0
+__all__ = ["CERTAIN", "NEAR", "Finding", "Validity"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from sgdyn.estimate import Estimate, of_samples
 from sgdyn.fit import rungs
 from sgdyn.fit.comparison import Comparison, compare
-from sgdyn.fit.findings import Finding, Validity
+from sgdyn.fit.findings import NEAR, Finding, Validity
 from sgdyn.fit.landscapes import along, centre, slope
 from sgdyn.fit.rungs import Ladder, ratio, worst
+from sgdyn.nets.cumulants import central_moments, of_batches
 from sgdyn.nets.network import Network
 from sgdyn.nets.recording import Recording
 from sgdyn.nets.schemes import SGD, SVAG, GaussianNoise, Scheme
@@ -30,6 +31,9 @@ ROWS = 400
 """Recorded times, about."""
 LEAST = 100
 """Steps that are recorded at least, however fast directions forget."""
+MANY = 100.0
+"""Times as many replicas as now that may be asked for."""
+GAUSSIAN = "Gaussian noise"
 CONTROL = "quadratic model as control variate"
 
 
@@ -142,12 +146,25 @@ def assumptions(experiment: Experiment, gaussian: bool) -> Validity:
     own = experiment.variances(recording)
     runs = {f"SVAG({experiment.amplification})": experiment.variances(experiment.run(SVAG(experiment.amplification)))}
     if gaussian:
-        runs["Gaussian noise"] = experiment.variances(experiment.run(GaussianNoise()))
+        runs[GAUSSIAN] = experiment.variances(experiment.run(GaussianNoise()))
     found = [
         *_exact(experiment, comparison), *_seen(experiment, comparison, own), *_landscape(experiment, comparison),
-        *_kurtosis(experiment), *_rungs(own, runs, comparison),
+        *_kurtosis(experiment, comparison), *_rungs(own, runs, comparison),
     ]  # fmt: skip
-    return Validity(tuple(found), comparison, (), _table(experiment, own, runs, comparison))
+    return Validity(
+        tuple(found),
+        comparison,
+        _advice(found, experiment.options["replicas"]),
+        _table(experiment, own, runs, comparison),
+    )
+
+
+def _advice(found: list[Finding], replicas: int) -> tuple[str, ...]:
+    """How many replicas would tell what now is unclear, errors falling as their square root; silent where that is hopeless."""
+    unclear = [each for each in found if each.state == "unclear"]
+    rooms = [(each.limit - abs(float(each.size.value)), float(each.size.error)) for each in unclear]
+    times = max(((NEAR * error / room) ** 2 for room, error in rooms if room > 0), default=0.0)
+    return (f"type replicas={int(np.ceil(replicas * times))} for what replicas can tell",) if 0 < times <= MANY else ()
 
 
 def _table(experiment: Experiment, own: Estimate, runs: dict[str, Estimate], c: Comparison) -> Ladder:
@@ -218,17 +235,14 @@ def _landscape(experiment: Experiment, c: Comparison) -> list[Finding]:
     ]  # fmt: skip
 
 
-def _kurtosis(experiment: Experiment) -> list[Finding]:
-    """Excess kurtosis of the noise of a batch, in the worst direction, with the error that N samples leave."""
-    g, batch = experiment.space.samples, experiment.options["batch"]
-    second = np.mean(g**2, axis=0)
-    kept = second > 1e-9 * second.max()
-    z = g[:, kept] / np.sqrt(second[kept])
-    each = np.mean(z**4, axis=0)
-    i = int(np.argmax(each))
-    influence = z[:, i] ** 4 - 2 * each[i] * z[:, i] ** 2
-    size = Estimate(float(each[i] - 3) / batch, float(influence.std() / np.sqrt(len(z))) / batch, f"{len(z)} samples")
-    return [Finding("Gaussian noise", size, 1.0, "excess kurtosis of the noise of a batch, at worst")]
+def _kurtosis(experiment: Experiment, c: Comparison) -> list[Finding]:
+    """Excess kurtosis of the noise of a batch, in the worst direction, exactly: SGD draws from these samples and no others."""
+    space = experiment.space
+    moments = central_moments(space.samples[:, c.noisy])
+    replacement = experiment.options["sampler"] == "replacement"
+    each = of_batches(moments, space.n, experiment.options["batch"], replacement)[1]
+    size = Estimate(float(each[np.argmax(np.abs(each))]), 0.0, f"exact for batches of these {space.n} samples")
+    return [Finding(GAUSSIAN, size, 1.0, "excess kurtosis of the noise of a batch, at worst")]
 
 
 def _rungs(own: Estimate, runs: dict[str, Estimate], c: Comparison) -> list[Finding]:
@@ -236,7 +250,7 @@ def _rungs(own: Estimate, runs: dict[str, Estimate], c: Comparison) -> list[Find
     meaning = "smaller steps and as much noise"
     found = []
     for name, variances in runs.items():
-        if name == "Gaussian noise":
+        if name == GAUSSIAN:
             name, meaning = "Gaussian noise in its place", "Gaussian noise of the same covariance"
         size = worst(ratio(own, variances, c.noisy), 0.1)
         found.append(Finding(name, size, 0.1, f"variances of SGD over those with {meaning}, less 1, at worst"))
