@@ -148,7 +148,7 @@ def assumptions(experiment: Experiment, gaussian: bool) -> Validity:
     if gaussian:
         runs[GAUSSIAN] = experiment.variances(experiment.run(GaussianNoise()))
     found = [
-        *_exact(experiment, comparison), *_seen(experiment, comparison, own), *_landscape(experiment, comparison),
+        *_exact(experiment, comparison), *_seen(experiment, comparison, own), *_landscape(experiment, comparison, own),
         *_kurtosis(experiment, comparison), *_rungs(own, runs, comparison),
     ]  # fmt: skip
     return Validity(
@@ -227,8 +227,8 @@ def _seen(experiment: Experiment, c: Comparison, own: Estimate) -> list[Finding]
     ]  # fmt: skip
 
 
-def _landscape(experiment: Experiment, c: Comparison) -> list[Finding]:
-    D, F = along(experiment.network, experiment.space, c.recording, c.noisy)
+def _landscape(experiment: Experiment, c: Comparison, own: Estimate) -> list[Finding]:
+    D, F = along(experiment.network, experiment.space, c.recording, own, c.noisy)
     return [
         Finding("constant D", worst(D, 0.2), 0.2, "D along the run over that at the minimum, less 1, at worst"),
         Finding("constant curvature", worst(F, 0.2), 0.2, "curvature along the run over that at the minimum, less 1, at worst"),

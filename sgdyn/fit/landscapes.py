@@ -16,7 +16,8 @@ from sgdyn.steady.discrete import DiscreteSGD
 Floats = NDArray[np.float64]
 
 LEAST = 8
-"""Points at which D and the curvature are looked at."""
+MOST = 16
+"""Points at which D and the curvature are looked at, at least, and the curvature at most."""
 
 
 def slope(network: Network, discrete: DiscreteSGD, space: Subspace, noisy: NDArray[np.bool_]) -> Finding:
@@ -38,34 +39,41 @@ def centre(recording: Recording) -> Floats:
 
 
 def along(
-    network: Network, space: Subspace, recording: Recording, kept: NDArray[np.bool_]
+    network: Network, space: Subspace, recording: Recording, variances: Estimate, kept: NDArray[np.bool_]
 ) -> tuple[Estimate, Estimate]:
-    """(D, curvature) along the run over those at the center, less 1 (kept,), exactly at the last weights of each replica: no batch has its noise in them.
+    """(D, curvature) along the run over those at the center, less 1 (kept,), exactly at the last weights of replicas: no batch has its noise in them.
 
-    Curvature: E[x_i dU/dx_i]/E[x_i²], x_i about its mean, from the slopes at x_i and -x_i: those of Gaussian coordinates, kinks included.
+    Curvature: E[x_i dU/dx_i]/E[x_i²] of Gaussian coordinates of these variances, by Gauss and Hermite's three points for x_i; kinks are seen.
     """
-    s = recording.settings
+    s, method = recording.settings, "at the last weights of {} replicas"
+    count = int(np.clip(s.steps * s.batch * s.replicas // network.n, LEAST, s.replicas))
     center = centre(recording)
-    count = int(np.clip(s.steps * s.batch * s.replicas // (network.n * (space.k + 3)), LEAST, s.replicas))
-    points = [_at(network, space, w, center, np.flatnonzero(kept)) for w in recording.weights[:count]]
-    D, turned, squares = (np.array(part)[:, kept] for part in zip(*points, strict=True))
-    F = turned.mean(axis=0) / squares.mean(axis=0)
-    influence = F + (turned - F * squares) / squares.mean(axis=0)
-    method = f"at {count} points of the run"
-    exact = np.diag(space.D)[kept], np.diag(space.H)[kept]
-    return of_samples(D / exact[0] - 1, method), of_samples(influence / exact[1] - 1, method)
+    D = [_noise(network, space, w, center) for w in recording.weights[:count]]
+    noise = of_samples(np.array(D)[:, kept] / np.diag(space.D)[kept] - 1, method.format(count))
+    fewer = int(np.clip(count // (2 * space.k), LEAST, min(MOST, s.replicas)))
+    reach = np.sqrt(3 * np.maximum(variances.value, 0))
+    H = [_curvatures(network, space, w, center, reach, np.flatnonzero(kept)) for w in recording.weights[:fewer]]
+    found = of_samples(np.array(H) / np.diag(space.H)[kept] - 1, method.format(fewer))
+    unsure = np.asarray(found.value) * (variances.error / np.where(kept, variances.value, 1.0))[kept]  # grows with x²
+    return noise, Estimate(found.value, np.hypot(found.error, unsure), found.method)
 
 
-def _at(
-    network: Network, space: Subspace, w: torch.Tensor, center: Floats, kept: NDArray[np.int64]
-) -> tuple[Floats, Floats, Floats]:
-    """Diagonal of D, x (slope at x - slope at -x)/2, and x² (k,) at weights w (p,)."""
-    here = network.at(w)
-    samples, gradient = here.noise().coordinates(space.basis), here.gradient()
+def _noise(network: Network, space: Subspace, w: torch.Tensor, center: Floats) -> Floats:
+    """Diagonal of D (k,), mean of that at weights w (p,) and at their mirror image about the center, which takes off what is odd and has no mean."""
     x = space.project(w.detach().double().cpu().numpy()) - center
-    turned = np.zeros_like(x)
-    for i in kept:
+    mirrored = w - torch.as_tensor(2 * space.basis @ x).to(w)
+    squares = [network.at(each).noise().coordinates(space.basis) ** 2 for each in (w, mirrored)]
+    return np.asarray(np.mean(squares, axis=(0, 1)))
+
+
+def _curvatures(
+    network: Network, space: Subspace, w: torch.Tensor, center: Floats, reach: Floats, kept: NDArray[np.int64]
+) -> Floats:
+    """(dU/dx_i at center + reach - that at center - reach)/(2 reach) (kept,), the other coordinates as at weights w (p,)."""
+    x = space.project(w.detach().double().cpu().numpy()) - center
+
+    def slope_at(i: int, to: float) -> float:
         v = space.basis[:, i]
-        mirrored = network.at(w - 2 * x[i] * torch.as_tensor(v).to(w)).gradient()
-        turned[i] = 0.5 * x[i] * float(v @ (gradient - mirrored))
-    return np.mean(samples**2, axis=0), turned, x**2
+        return float(v @ network.at(w + torch.as_tensor((to - x[i]) * v).to(w)).gradient())
+
+    return np.array([(slope_at(i, reach[i]) - slope_at(i, -reach[i])) / (2 * reach[i]) for i in kept])
