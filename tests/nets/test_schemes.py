@@ -195,7 +195,7 @@ def test_flipped_labels_go_to_all_classes_that_the_model_tells_apart():
         nets.LabelNoise(0.5).classes(nets.Network(nn.Linear(5, 1).double(), lambda z, y: (z[:, 0] - y) ** 2, (x, y)))
         == 3
     )
-    loss = lambda z, y: nn.functional.cross_entropy(z, y, reduction="none")  # noqa: E731
+    loss = lambda z, y: nn.functional.cross_entropy(z, y, reduction="none")
     ignored = nets.Network(models.mlp(), loss, (x, torch.where(y == 2, -100, y)))
     with pytest.raises(ValueError, match="target -100"):
         nets.LabelNoise(0.5).classes(ignored)
