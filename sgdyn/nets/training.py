@@ -64,11 +64,14 @@ def train(
     """
     how = _How(*_admitted(scheme, labels), rates(lr, checks.count("steps", steps)))
     settings = _settings(network, how, batch, sampler, momentum, replicas, every, seed)
-    run = _Run.begin(network, settings, how, record, start)
     folder = None if checkpoint_path is None else Path(checkpoint_path)
-    if folder is not None:
-        run.load(folder)
-    with progress("train", show_progress) as tell:
+    with (
+        torch.inference_mode(False),
+        progress("train", show_progress) as tell,
+    ):  # gradients are wanted wherever it is called
+        run = _Run.begin(network, settings, how, record, start)
+        if folder is not None:
+            run.load(folder)
         try:
             run.go(tell, folder)
         except KeyboardInterrupt:

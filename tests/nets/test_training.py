@@ -188,7 +188,7 @@ def test_a_replica_alone_goes_without_vmap_where_it_goes_among_others(monkeypatc
         if scheme == nets.SGD():  # normal numbers of several replicas are drawn together
             np.testing.assert_allclose(alone.weights[0], among.weights[0], rtol=1e-11, atol=1e-13)
             np.testing.assert_allclose(alone.losses[0], among.losses[0], rtol=1e-12)
-        with torch.no_grad():
+        with torch.inference_mode():
             assert torch.equal(nets.train(net, replicas=1, **options).weights, alone.weights)
 
 
