@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -28,8 +28,10 @@ def save(folder: Path, step: int, identity: Mapping[str, Any], tensors: Mapping[
             old.unlink(missing_ok=True)
 
 
-def load(folder: Path, identity: Mapping[str, Any]) -> tuple[int, dict[str, Tensor]] | None:
-    """(step, tensors) of a run saved there, None if there is none.
+def load(
+    folder: Path, identity: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+) -> tuple[int, dict[str, Tensor]] | None:
+    """(step, tensors) of a run saved there, None if there is none. identity: what the run should be, given what is stored of it.
 
     Raises ValueError if it is another run, naming the difference, or damaged, naming the file.
     """
@@ -40,7 +42,7 @@ def load(folder: Path, identity: Mapping[str, Any]) -> tuple[int, dict[str, Tens
     if not (folder / INDEX).exists():
         return None
     stored = _index(folder / INDEX)
-    expected = json.loads(json.dumps(identity, default=plain))
+    expected = json.loads(json.dumps(identity(stored), default=plain))
     different = [f"{k}={stored.get(k)!r} (now {v!r})" for k, v in expected.items() if stored.get(k) != v]
     if different:
         raise ValueError(

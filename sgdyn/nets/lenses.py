@@ -52,5 +52,7 @@ class Lens:
 
     def shadow_gradient(self, y: Tensor, pull: Pull) -> Tensor:
         """What the quadratic model at y (replica, k) is moved by, with the noise of a pull."""
+        if not len(self.H):
+            return y
         slope = y @ self.H + pull.mean(self.samples)
-        return slope if pull.kick is None or not len(self.H) else slope + self.seen(pull.kick)
+        return slope if pull.kick is None else slope + self.seen(pull.kick)

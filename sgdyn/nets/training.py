@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,8 +21,10 @@ from sgdyn.nets import checkpoint
 from sgdyn.nets.identity import identity
 from sgdyn.nets.lenses import Lens
 from sgdyn.nets.network import Network
+from sgdyn.nets.recorder import Recorder
 from sgdyn.nets.recording import SERIES, Recording, Settings
 from sgdyn.nets.sampler import make_sampler
+from sgdyn.nets.schedules import rates, schedule
 from sgdyn.nets.schemes import SGD, Scheme
 from sgdyn.nets.sources import LabelNoise, Source
 from sgdyn.nets.subspace import Subspace
@@ -54,22 +56,25 @@ def train(
     epoch, as DataLoader(shuffle=True)); batches are a function of (seed, replica, step). record: a `Subspace`, or a basis (p, k) around
     the network's weights; default none. start: other starting weights (p,) or (replicas, p). lr: a number, or a schedule: numbers (steps,) or a
     function of the step. scheme: `SVAG(l)`, `SGLD(T)` or `GaussianNoise(factor)` in place of `SGD()`. labels: `LabelNoise(size)`. checkpoint_path: a folder; a run with the
-    same settings found there is continued, on one CPU to bitwise the same result. Ctrl-C returns what is done.
+    same settings found there is continued, also to more steps, on one CPU to bitwise the same result. Ctrl-C returns what is done. A replica alone
+    goes another way than many (see `slopes`): to rounding the same.
 
-    Raises BlowUpError if a replica leaves the finite numbers, ValueError for mismatched shapes and for a checkpoint that is damaged or of
-    another run (other settings, model, loss, data, start or subspace).
+    Raises BlowUpError if a replica leaves the finite numbers, ValueError for mismatched shapes, schemes that do not go with the sampler or
+    the labels, and for a checkpoint that is damaged or of another run (other settings, model, loss, data, start or subspace).
     """
-    scheme, rates = scheme or SGD(), _rates(lr, checks.count("steps", steps))
-    settings = _settings(network, rates, batch, sampler, momentum, replicas, every, seed, scheme, labels)
-    run = _Run.begin(network, settings, _How(scheme, rates, labels), record, start)
+    how = _How(*_admitted(scheme, labels), rates(lr, checks.count("steps", steps)))
+    settings = _settings(network, how, batch, sampler, momentum, replicas, every, seed)
     folder = None if checkpoint_path is None else Path(checkpoint_path)
-    if folder is not None:
-        run.load(folder)
-    with progress("train", show_progress) as tell:
+    with (
+        torch.inference_mode(False),
+        progress("train", show_progress) as tell,
+    ):  # gradients are wanted wherever it is called
+        run = _Run.begin(network, settings, how, record, start)
+        if folder is not None:
+            run.load(folder)
         try:
             run.go(tell, folder)
         except KeyboardInterrupt:
-            run.drop_unfinished()
             warnings.warn(f"interrupted at step {run.step} of {steps}", stacklevel=2)
             if folder is not None:
                 run.save(folder)
@@ -80,23 +85,22 @@ class _How(NamedTuple):
     """What is done in each step."""
 
     scheme: Scheme
-    rates: Floats
     labels: LabelNoise | None
+    rates: Floats
 
 
-def _rates(lr: Any, steps: int) -> Floats:
-    """The learning rate of each step (steps,)."""
-    values = np.array([float(lr(step)) for step in range(steps)]) if callable(lr) else np.asarray(lr, dtype=np.float64)
-    if values.ndim == 0:
-        return np.broadcast_to(checks.positive("lr", float(values)), (steps,))
-    if values.shape != (steps,) or not np.all(np.isfinite(values) & (values > 0)):
-        raise ValueError(f"got a schedule lr of shape {values.shape}, expected {steps} positive numbers, one a step")
-    return values
+def _admitted(scheme: Any, labels: Any) -> tuple[Scheme, LabelNoise | None]:
+    if scheme is not None and not isinstance(scheme, Scheme):
+        raise TypeError(
+            f"got scheme={scheme!r}, expected nets.SGD(), SVAG(l), SGLD(T) or GaussianNoise(); type scheme=nets.SVAG(4)"
+        )
+    if labels is not None and not isinstance(labels, LabelNoise):
+        raise TypeError(f"got labels={labels!r}, expected nets.LabelNoise(size); type labels=nets.LabelNoise(0.1)")
+    return scheme or SGD(), labels
 
 
 def _settings(
-    network: Network, rates: Floats, batch: int, sampler: str, momentum: float, replicas: int, every: int, seed: Any, scheme: Scheme,
-    labels: LabelNoise | None,
+    network: Network, how: _How, batch: int, sampler: str, momentum: float, replicas: int, every: int, seed: Any
 ) -> Settings:  # fmt: skip
     momentum = checks.positive("momentum", momentum, zero=True)
     if momentum >= 1:
@@ -105,11 +109,11 @@ def _settings(
         raise ValueError(
             "got a network whose samples are spread over processes, expected one process's own; type train(Network(model, loss, data), ...) with all of the data"
         )
-    source, even = checks.seed_sequence(seed), rates.strides == (0,) or bool(np.all(rates == rates[0]))
+    source = checks.seed_sequence(seed)
     return Settings(
-        len(rates), float(rates[0]), checks.count("batch", batch), sampler, momentum, checks.count("replicas", replicas),
+        len(how.rates), float(how.rates[0]), checks.count("batch", batch), sampler, momentum, checks.count("replicas", replicas),
         checks.count("every", every), source.entropy, network.n, network.weight_decay, tuple(source.spawn_key),
-        repr(scheme), "" if labels is None else repr(labels), scheme.part, "" if even else digest(torch.as_tensor(rates)),
+        repr(how.scheme), "" if how.labels is None else repr(how.labels), how.scheme.part, schedule(how.rates),
     )  # fmt: skip
 
 
@@ -134,7 +138,7 @@ class _Run:
     lens: Lens
     state: _State
     start: str
-    series: dict[str, list[Tensor]] = field(default_factory=lambda: {name: [] for name in SERIES})
+    seen: Recorder
 
     @classmethod
     def begin(
@@ -157,15 +161,24 @@ class _Run:
         independent = "without" if settings.sampler == "epoch" else settings.sampler
         whole = independent == "without" and settings.batch >= network.n  # a batch without noise
         factor = 0.0 if whole else finite_sample_factor(settings.batch, network.n, independent)
-        source = Source(network, sampler, seed, settings.replicas, how.labels, float(np.sqrt(factor / settings.batch)))
+        strength, friction = float(np.sqrt(factor / settings.batch)), 1 - settings.momentum
+        source = Source(network, sampler, seed, settings.replicas, how.labels, strength, friction)
+        how.scheme.require(source)
         y = lens.coordinates(w)[:, : lens.H.shape[0]]
         state = _State(0, w, torch.zeros_like(w), y, torch.zeros_like(y))
-        return cls(network, settings, how, source, lens, state, digest(w))
+        return cls(
+            network, settings, how, source, lens, state, digest(w), Recorder(_rows(settings.steps, settings.every))
+        )
 
     @property
     def step(self) -> int:
         """The number of steps done."""
         return self.state.step
+
+    @property
+    def rows(self) -> int:
+        """The number of recorded times of the steps done; what an interrupted step recorded is written again."""
+        return _rows(self.step, self.settings.every)
 
     def go(self, tell: Progress, folder: Path | None) -> None:
         """All steps that are left."""
@@ -198,13 +211,7 @@ class _Run:
     def _record(self, g: Tensor, losses: Tensor) -> None:
         w, y = self.state.w, self.state.y
         seen = (self.lens.coordinates(w), self.lens.seen(g), y, losses, g.norm(dim=1))
-        for name, value in zip(SERIES, seen, strict=True):
-            self.series[name].append(value.detach().double().cpu())
-
-    def drop_unfinished(self) -> None:
-        """Forget what an interrupted step recorded before its end: it will be done again."""
-        for values in self.series.values():
-            del values[-(-self.step // self.settings.every) :]
+        self.seen.write(self.step // self.settings.every, dict(zip(SERIES, seen, strict=True)))
 
     def _check(self, losses: Tensor) -> None:
         lost = torch.nonzero(~torch.isfinite(losses)).flatten()
@@ -232,28 +239,39 @@ class _Run:
     def save(self, folder: Path) -> None:
         """Write a checkpoint."""
         moving: dict[str, Tensor] = {name: getattr(self.state, name) for name in MOVING}
-        series = {f"series.{name}": torch.stack(values, 1) for name, values in self.series.items() if values}
+        series = {f"series.{name}": tensor for name, tensor in self.seen.rows(self.rows).items()}
         checkpoint.save(folder, self.step, self.identity, moving | series)
 
     def load(self, folder: Path) -> None:
-        """Continue from a checkpoint, if there is one."""
-        found = checkpoint.load(folder, self.identity)
+        """Continue from a checkpoint, if there is one, of this run or of its beginning."""
+        found = checkpoint.load(folder, self._beginning)
         if found is None:
             return
         step, tensors = found
         w, v, y, u = (tensors[name].to(self.network.weights) for name in MOVING)
         self.state = _State(step, w, v, y, u)
-        self.series = {
-            name: list(tensors[f"series.{name}"].unbind(1)) if f"series.{name}" in tensors else [] for name in SERIES
-        }
+        kept = {name: tensors[f"series.{name}"] for name in SERIES if f"series.{name}" in tensors}
+        self.seen = Recorder(self.seen.most, kept)
+
+    def _beginning(self, stored: Mapping[str, Any]) -> dict[str, Any]:
+        """What this run would be if it ended where the stored one does: no step knows how many follow."""
+        steps = stored.get("steps")
+        if not isinstance(steps, int) or not 0 < steps < self.settings.steps:
+            return self.identity
+        return self.identity | {"steps": steps, "schedule": schedule(self.how.rates[:steps])}
 
     def recording(self) -> Recording:
         """What has been seen so far."""
-        if not self.series["x"]:
+        if not self.rows:
             raise ValueError("interrupted before the first step was recorded: there is nothing to return")
-        stacked = {name: torch.stack(values, 1).numpy() for name, values in self.series.items()}
-        steps = np.arange(len(self.series["x"])) * self.settings.every
+        series = {name: tensor.numpy() for name, tensor in self.seen.rows(self.rows).items()}
+        steps = np.arange(self.rows) * self.settings.every
         complete = self.step == self.settings.steps
         return Recording(
-            self.settings, steps, **stacked, weights=self.state.w, complete=complete, subspace=self.lens.subspace
+            self.settings, steps, **series, weights=self.state.w, complete=complete, subspace=self.lens.subspace
         )
+
+
+def _rows(steps: int, every: int) -> int:
+    """How many of the steps are recorded."""
+    return -(-steps // every)

@@ -16,6 +16,8 @@ NET = network()
 SPACE = NET.subspace(4)
 D = SPACE.D
 SCHEMES = [nets.SGD(), nets.SVAG(4), nets.SGLD(0.01), nets.GaussianNoise(), nets.GaussianNoise(np.eye(4)[:, :2])]
+EXTRACTED = nets.GaussianNoise(NET.noise())
+NAMES = [*map(str, SCHEMES), "GaussianNoise(D)"]
 
 
 def first_pull(scheme, seed=0, **options):
@@ -25,14 +27,14 @@ def first_pull(scheme, seed=0, **options):
 
 
 def covariance(scheme):
-    if isinstance(scheme, nets.GaussianNoise) and scheme.factor is not None:
+    if isinstance(scheme, nets.GaussianNoise) and isinstance(scheme.factor, np.ndarray):
         across = SPACE.basis.T @ scheme.factor
         return across @ across.T / 8
     strength = scheme.amplification if isinstance(scheme, nets.SVAG) else 1
     return strength * D / 8 + (2 * scheme.T / 0.05 * np.eye(4) if isinstance(scheme, nets.SGLD) else 0.0)
 
 
-@pytest.mark.parametrize("scheme", SCHEMES, ids=str)
+@pytest.mark.parametrize("scheme", [*SCHEMES, EXTRACTED], ids=NAMES)
 def test_one_step_has_the_mean_and_the_covariance_that_it_should(scheme):
     g = first_pull(scheme)
     found = (g - g.mean(0))[:, :, None] * (g - g.mean(0))[:, None, :]
@@ -72,11 +74,46 @@ def test_the_quadratic_model_has_the_stationary_state_of_its_theory(scheme):
         np.testing.assert_allclose(rung.covariance, S, rtol=1e-9)
 
 
-@pytest.mark.parametrize("scheme", SCHEMES, ids=str)
+def heavy_ball(H, C, lr, momentum):
+    """Covariance of w for v' = momentum v + H w + noise of covariance C, w' = w - lr v'."""
+    eye = np.eye(len(H))
+    step = np.block([[eye - lr * H, -lr * momentum * eye], [H, momentum * eye]])
+    way = np.vstack([-lr * eye, eye])
+    return linalg.solve_discrete_lyapunov(step, way @ C @ way.T)[: len(H), : len(H)]
+
+
+def test_langevin_dynamics_has_its_temperature_with_momentum_too():
+    """The quadratic model's variances are those of the heavy ball whose kicks alone give T H^-1 for small steps."""
+    lr, momentum, T, H = 0.1, 0.7, 0.05, SPACE.H
+    kicks = 2 * (1 - momentum) * T * np.eye(4)
+    np.testing.assert_allclose(heavy_ball(H, kicks / 1e-3, 1e-3, momentum), T * np.linalg.inv(H), rtol=2e-3)
+    options = {"steps": 300, "lr": lr, "batch": 64, "momentum": momentum, "replicas": 200, "record": SPACE, "every": 10}
+    found = nets.train(NET, seed=3, scheme=nets.SGLD(T), **options).after(100)
+    second = np.mean(found.shadow**2, axis=1)
+    error = second.std(0) / np.sqrt(200)
+    exact = np.diag(heavy_ball(H, D / 64 + kicks / lr, lr, momentum))
+    assert np.all(np.abs(second.mean(0) - exact) < 4.5 * error)
+    amplified = np.diag(heavy_ball(H, D / 64 + 2 * T / lr * np.eye(4), lr, momentum))
+    assert np.all(np.abs(second.mean(0) - amplified) > 9 * error)
+
+
+def test_extracted_noise_does_not_change_along_the_run():
+    """D of the point it was taken at: far from there D(w) is another, and so is a scheme of another point."""
+    far = NET.weights + 2.0
+    kept, moving = (first_pull(scheme, start=far, replicas=3000) for scheme in (EXTRACTED, nets.GaussianNoise()))
+    own = NET.at(far).noise().projected(SPACE.basis) / 8
+    for found, exact in ((kept, D / 8), (moving, own)):
+        np.testing.assert_allclose(np.diag(np.cov(found.T)), np.diag(exact), rtol=0.15)
+    assert np.all(np.diag(own) > 1.5 * np.diag(D) / 8)
+    assert repr(nets.GaussianNoise(NET.at(far).noise())) != repr(EXTRACTED) == repr(nets.GaussianNoise(NET.noise()))
+
+
+@pytest.mark.parametrize("scheme", [*SCHEMES, EXTRACTED], ids=NAMES)
 def test_schemes_resume_to_the_same_bits(tmp_path, monkeypatch, scheme):
     rates = 0.1 / (1 + np.arange(20))
     options = {"steps": 20, "lr": rates, "batch": 8, "replicas": 2, "record": SPACE, "seed": 5, "scheme": scheme}
-    options |= {"labels": nets.LabelNoise(0.3), "momentum": 0.5}
+    labels = None if isinstance(scheme, nets.GaussianNoise) else nets.LabelNoise(0.3)
+    options |= {"labels": labels, "momentum": 0.5}
     whole = nets.train(NET, **options)
     real = training._Run._advance
 
@@ -145,3 +182,46 @@ def test_theories_of_plain_sgd_are_not_compared_with_other_runs():
         nets.train(NET, scheme=nets.GaussianNoise(np.eye(3)), **options)
     with pytest.raises(ValueError, match="probability"):
         nets.train(models.network(), steps=2, lr=0.1, batch=4, labels=nets.LabelNoise(1.5))
+
+
+def test_flipped_labels_go_to_all_classes_that_the_model_tells_apart():
+    x, y = models.data(30)
+    net = nets.Network(models.mlp(), nn.CrossEntropyLoss(), (x, y % 2))
+    classes = nets.LabelNoise(0.5).classes(net)
+    drawn = nets.LabelNoise(0.5).noisy(torch.zeros(9000, dtype=torch.int64), torch.Generator().manual_seed(0), classes)
+    assert classes == 3 == nets.label_noise(net, flips=0.5).outputs
+    np.testing.assert_allclose(torch.bincount(drawn) / 9000, [0.5, 0.25, 0.25], atol=0.025)
+    assert (
+        nets.LabelNoise(0.5).classes(nets.Network(nn.Linear(5, 1).double(), lambda z, y: (z[:, 0] - y) ** 2, (x, y)))
+        == 3
+    )
+    loss = lambda z, y: nn.functional.cross_entropy(z, y, reduction="none")
+    ignored = nets.Network(models.mlp(), loss, (x, torch.where(y == 2, -100, y)))
+    with pytest.raises(ValueError, match="target -100"):
+        nets.LabelNoise(0.5).classes(ignored)
+
+
+REFUSED = {
+    "gaussian noise with labels": ({"scheme": nets.GaussianNoise(), "labels": nets.LabelNoise(0.1)}, "D_label"),
+    "a factor with labels": ({"scheme": SCHEMES[4], "labels": nets.LabelNoise(0.1)}, "D_label"),
+    "SVAG of epochs": ({"scheme": nets.SVAG(2), "sampler": "epoch"}, "sampler='without'"),
+    "noise of another network": ({"scheme": nets.GaussianNoise(models.network().noise())}, "rows, expected"),
+    "a name": ({"scheme": "SGLD"}, "nets.SVAG"),
+    "a class": ({"scheme": nets.SVAG}, "nets.SVAG"),
+    "a number of noise": ({"labels": 0.5}, "nets.LabelNoise"),
+    "a word of a rate": ({"lr": "fast"}, "got lr"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_would_do_something_else_in_silence_is_refused(name):
+    options, message = REFUSED[name]
+    with pytest.raises((ValueError, TypeError), match=message):
+        nets.train(NET, **{"steps": 2, "lr": 0.1, "batch": 4} | options)
+
+
+def test_rates_may_be_tensors():
+    options = {"steps": 3, "batch": 4, "seed": 1}
+    wide = torch.tensor(0.1, dtype=torch.float64, requires_grad=True)
+    found = [nets.train(NET, lr=lr, **options) for lr in (0.1, wide, wide.detach().expand(3))]
+    assert all(torch.equal(found[0].weights, other.weights) for other in found)

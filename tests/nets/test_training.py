@@ -10,6 +10,7 @@ from torch import nn
 import sgdyn as sg
 from sgdyn import nets
 from sgdyn.nets import training
+from sgdyn.nets.recorder import Recorder
 from sgdyn.nets.sampler import make_sampler
 from tests.interruption import interrupted_after
 from tests.nets import models
@@ -137,6 +138,72 @@ def test_ctrl_c_within_a_step_changes_no_bit_of_the_rest(tmp_path, monkeypatch, 
     for name in training.SERIES:
         np.testing.assert_array_equal(getattr(part, name), getattr(whole, name)[:, : len(part.steps)])
         np.testing.assert_array_equal(getattr(resumed, name), getattr(whole, name))
+
+
+@pytest.mark.parametrize("sampler", ["replacement", "epoch"])
+def test_a_checkpoint_is_continued_to_more_steps(tmp_path, sampler):
+    """To the bits of one run, rows and capacity of the recorder beyond its first, under schedules that begin alike."""
+    net = models.network().minimize()
+    rates = 0.05 / (1 + 0.01 * np.maximum(np.arange(150) - 70, 0))
+    options = {"batch": 8, "replicas": 2, "record": net.subspace(3), "seed": 5, "momentum": 0.5, "sampler": sampler}
+    whole = nets.train(net, steps=150, lr=rates, **options)
+    for steps in (70, 71, 110, 150):
+        found = nets.train(net, steps=steps, lr=rates[:steps], checkpoint_path=tmp_path, **options)
+        assert found.complete and found.settings.steps == steps
+    assert torch.equal(found.weights, whole.weights) and found.settings == whole.settings
+    for name in training.SERIES:
+        np.testing.assert_array_equal(getattr(found, name), getattr(whole, name))
+    other = np.append(np.where(np.arange(150) == 9, 0.04, rates), 0.01)
+    for changed, message in ((other, "schedule="), (np.append(2 * rates, 0.01), "lr="), (rates[:90], "steps=150")):
+        with pytest.raises(ValueError, match=f"another run.*{message}"):
+            nets.train(net, steps=len(changed), lr=changed, checkpoint_path=tmp_path, **options)
+
+
+class Recurrent(nn.Module):
+    """A layer that vmap refuses."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(3)
+        self.cells, self.out = nn.LSTM(5, 4, batch_first=True), nn.Linear(4, 3)
+        self.double()
+
+    def forward(self, x):
+        return self.out(self.cells(x[:, None])[0][:, -1])
+
+
+ALONE = {"mlp": models.mlp, "convolution": models.convolutional, "recurrent": Recurrent}
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_a_replica_alone_goes_without_vmap_where_it_goes_among_others(monkeypatch, name):
+    """To rounding, the noise of whole gradients too."""
+    net = nets.Network(ALONE[name](), nn.CrossEntropyLoss(), (X, Y), 0.01)
+    for scheme in (nets.SGD(), nets.GaussianNoise(0.1 * np.eye(net.dim)[:, :1])):
+        options = {"steps": 8, "lr": 0.05, "batch": 8, "seed": 5, "momentum": 0.5, "scheme": scheme}
+        among = nets.train(net, replicas=3, **options)
+        with monkeypatch.context() as forbidden:
+            forbidden.setattr("sgdyn.nets.derivatives.vmap", lambda *_, **__: pytest.fail)
+            alone = nets.train(net, replicas=1, **options)
+        if scheme == nets.SGD():  # normal numbers of several replicas are drawn together
+            np.testing.assert_allclose(alone.weights[0], among.weights[0], rtol=1e-11, atol=1e-13)
+            np.testing.assert_allclose(alone.losses[0], among.losses[0], rtol=1e-12)
+        with torch.inference_mode():
+            assert torch.equal(nets.train(net, replicas=1, **options).weights, alone.weights)
+
+
+def test_the_recorder_takes_the_memory_of_what_it_holds():
+    recorder, rows = Recorder(1000), torch.arange(3000.0).reshape(1000, 3)
+    for row, value in enumerate(rows):
+        recorder.write(row, {"x": value[:, None], "losses": value})
+        assert row < recorder.kept["x"].shape[1] <= min(1000, max(64, 2 * row + 2))
+    whole = recorder.rows(1000)
+    assert whole["x"].data_ptr() == recorder.kept["x"].data_ptr() and whole["x"].shape == (3, 1000, 1)
+    assert torch.equal(whole["losses"], rows.T.double()) and torch.equal(
+        recorder.rows(7)["losses"], rows[:7].T.double()
+    )
+    recorder.write(5, {"losses": -rows[5]})
+    assert torch.equal(recorder.rows(6)["losses"][:, 5], -rows[5].double()) and recorder.rows(0) == {}
 
 
 def test_spawned_seeds_are_different_seeds(tmp_path):
