@@ -129,7 +129,7 @@ def _relaxations(x: Floats, rate: Floats) -> Floats:
     past = past - past.mean(axis=1, keepdims=True)
     weight = np.sum(past**2, axis=(0, 1))
     slope = np.sum(past * step, axis=(0, 1)) / np.where(weight > 0, weight, 1.0)
-    return np.minimum(np.maximum(-slope, 0.0) * step.shape[1], np.pi * rate)
+    return np.asarray(np.minimum(np.maximum(-slope, 0.0) * step.shape[1], np.pi * rate))
 
 
 def _holm(chance: Floats) -> NDArray[np.bool_]:
