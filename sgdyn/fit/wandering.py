@@ -22,7 +22,7 @@ BLOCKS, WAVES = 128, 24
 """The run is averaged over so many blocks (or up to twice as many), and seen through so many cosines."""
 RATES = np.geomspace(1, 64, 13)
 """Relaxation rates that are tried, in half waves over the run."""
-NOISES = np.append(np.geomspace(10, 64, 6), 1e6)
+NOISES = np.append(np.geomspace(12, 64, 6), 1e6)
 """Cosines from which on noise that does not add up may hide a random walk."""
 CHUNK = 2_000_000
 

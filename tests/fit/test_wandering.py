@@ -68,7 +68,7 @@ def test_an_oscillator_in_equilibrium_is_confined():
     assert sg.fit.confinement(np.array(x), dt=0.1).confined.all()
 
 
-@pytest.mark.parametrize(("replicas", "relaxations", "least"), [(1, 50, 12), (8, 10, 16)])
+@pytest.mark.parametrize(("replicas", "relaxations", "least"), [(1, 100, 12), (8, 10, 14)])
 def test_runs_of_some_relaxation_times_are_called_confined(replicas, relaxations, least):
     kept, found = np.exp(-relaxations / 600), []
     for seed in range(16):
