@@ -26,7 +26,7 @@ def sgd(seed, replicas, steps, curvatures, noise=1.0, start=None, every=1):
     return Recording(settings, np.arange(0, steps, every), x, g, x[..., :0], none, none, torch.zeros(replicas, len(h)))
 
 
-@pytest.mark.parametrize(("replicas", "steps", "every"), [(1, 600, 1), (1, 1500, 5), (4, 300, 1), (8, 300, 1), (30, 200, 1)])  # fmt: skip
+@pytest.mark.parametrize(("replicas", "steps", "every"), [(1, 2000, 1), (1, 4000, 5), (4, 300, 1), (8, 300, 1), (30, 200, 1)])  # fmt: skip
 def test_errors_of_the_excess_are_those_of_chance(replicas, steps, every):
     """Twenty seeds, ten directions of h = 0.3 each. Stretches as units made the pulls of one replica 0.15 on average."""
     found = [sg.fit.balance(sgd(seed, replicas, steps, [0.3] * 10, every=every)) for seed in range(20)]
