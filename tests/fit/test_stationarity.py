@@ -11,10 +11,10 @@ LR = 0.1
 
 
 def sgd(seed, replicas, steps, curvatures, noise=1.0, start=None, every=1):
-    """w' = w - lr (h w + noise xi), seen every `every` steps: from a point, or after fifty relaxation times of h = 0.3."""
+    """w' = w - lr (h w + noise xi), seen every `every` steps: from a point, or after fifteen relaxation times of h = 0.3."""
     rng, h = np.random.default_rng(seed), np.asarray(curvatures, dtype=float)
     x = np.zeros((replicas, len(h))) if start is None else np.full((replicas, len(h)), float(start))
-    burn, seen = 1700 if start is None else 0, []
+    burn, seen = 500 if start is None else 0, []
     kicks = noise * rng.standard_normal((burn + steps, replicas, len(h)))
     for t in range(burn + steps):
         g = h * x + kicks[t]
