@@ -29,12 +29,14 @@ Chapter = Callable[[RunFile, int], Section]
 
 
 def the_run(run: RunFile, seed: int) -> Section:
-    """What was recorded, and whether its halves are alike."""
+    """What was recorded, and whether it drifts."""
     found = run.series
     notes = drifting(found)
     x = found.x.reshape(-1, found.dim)
     rows = [(str(i), f"{x[:, i].mean():.4g}", f"{x[:, i].std():.4g}", f"{x[:, i].min():.4g}", f"{x[:, i].max():.4g}") for i in range(min(found.dim, SHOWN))]  # fmt: skip
-    verdict = "its halves are not alike" if notes else "its halves are alike: nothing speaks against a stationary run"
+    verdict = (
+        "it drifts" if notes else "no drift of means or variances is seen: nothing speaks against a stationary run"
+    )
     shape = f"{len(found.x)} replica{'s' * (len(found.x) > 1)}, {found.x.shape[1]} times {found.dt:.6g} apart, {found.dim} coordinate{'s' * (found.dim > 1)}"
     table = Table(("coordinate", "mean", "standard deviation", "least", "greatest"), tuple(rows), "The run.")
     figure = (pages.svg(lambda ax: _traces(found, ax)), "The first coordinates of the first replica.")
@@ -114,10 +116,10 @@ def coming_back(run: RunFile, seed: int) -> Section:
         (str(i), f"{found.statistic[i]:.3g}", f"{found.chance[i]:.2g}", "confined" if found.confined[i] else "perhaps diffusing", f"{found.relaxations[i]:.3g}")
         for i in range(min(k, SHOWN))
     )  # fmt: skip
-    table = Table(("coordinate", "Dickey-Fuller t", "chance of a random walk", "", "relaxation times in a replica"), rows, "Confinement.")  # fmt: skip
-    figure = (pages.svg(lambda ax: plot.figure(found, ax)), "Dickey and Fuller's statistic: very negative where a coordinate comes back.")  # fmt: skip
+    table = Table(("coordinate", "log likelihood over a random walk's", "chance of a random walk", "", "relaxation times in a replica"), rows, "Confinement.")  # fmt: skip
+    figure = (pages.svg(lambda ax: plot.figure(found, ax)), "Logarithm of the likelihood that a coordinate comes back over that of a random walk.")  # fmt: skip
     arrays = numbers_of(statistic=found.statistic, chance=found.chance, confined=found.confined)
-    return Section("confinement", "Does it come back?", f"{count} of {k} coordinates {'is' if k == 1 else 'are'} seen to come back", count == k, (), (table,), (figure,), (), arrays)  # fmt: skip
+    return Section("confinement", "Does it come back?", f"{count} of {k} coordinates {'is' if k == 1 else 'are'} seen to come back", count == k, (), (table,), (figure,), found.warnings, arrays)  # fmt: skip
 
 
 def arrow_of_time(run: RunFile, seed: int) -> Section:
@@ -138,9 +140,10 @@ def stationary_balance(run: RunFile, seed: int) -> Section:
     """The fluctuation-dissipation relation."""
     assert isinstance(run.source, Recording)
     found = balance(run.source)
+    verdict = str(found).partition("\n")[0]
     figure = (pages.svg(lambda ax: plot.figure(found, ax)), "What gradients take in and what noise gives back, direction by direction; equal in a stationary run.")  # fmt: skip
-    arrays = numbers_of(temperature=found.temperature, injected=found.injected, excess=found.excess, sigmas=found.sigmas)  # fmt: skip
-    return Section("balance", "Balance", str(found), found.stationary, (found.excess.method,), (), (figure,), (), arrays)  # fmt: skip
+    arrays = numbers_of(temperature=found.temperature, injected=found.injected, excess=found.excess, sigmas=found.sigmas, relaxations=found.relaxations)  # fmt: skip
+    return Section("balance", "Balance", verdict, found.stationary, (found.excess.method,), (), (figure,), found.warnings, arrays)  # fmt: skip
 
 
 def trust(run: RunFile, seed: int) -> Section:

@@ -25,7 +25,7 @@ from sgdyn.progress import progress
 SOURCES = {
     "linear dynamics": "maximum likelihood of the exact discrete transition: Lütkepohl, New Introduction to Multiple Time Series Analysis (2005), ch. 3",
     "errors": "jackknife over stretches of the run: Künsch, Annals of Statistics 17, 1217 (1989)",
-    "confinement": "Dickey, Fuller, JASA 74, 427 (1979), pooled over replicas: Levin, Lin, Chu, J. Econometrics 108, 1 (2002); Holm's step-down",
+    "confinement": "low-frequency cosines: Müller, Watson, Econometrica 76, 979 (2008); random signs: Cavaliere, Taylor, Econometric Theory 24, 43 (2008); Holm's step-down",
     "balance": "fluctuation-dissipation relation of SGD: Yaida, arXiv:1810.00004, eq. (FDR1)",
     "irreversibility": "Zia, Schmittmann, J. Stat. Mech. P07012 (2007); bound: Hasegawa, Van Vu, Phys. Rev. Lett. 123, 110602 (2019)",
     "variance ratio": "Lo, MacKinlay, Rev. Financial Studies 1, 41 (1988)",

@@ -22,12 +22,12 @@ def dynamics(found: Any, ax: Any) -> None:
 
 
 def confinement(found: Any, ax: Any) -> None:
-    """Dickey and Fuller's t, filled where a coordinate is confined."""
+    """Likelihood over that of a random walk, filled where a coordinate is confined."""
     places = np.arange(len(found.statistic))
     for kept, face, name in ((found.confined, BLUE, "confined"), (~found.confined, "none", "perhaps diffusing")):
         ax.scatter(places[kept], found.statistic[kept], s=25, facecolors=face, edgecolors=BLUE, label=name)
     ax.axhline(0, color=GREY, lw=0.8)
-    ax.set(xlabel="coordinate", ylabel="$t$ against a random walk", title="does it come back?")
+    ax.set(xlabel="coordinate", ylabel="log likelihood over a random walk's", title="does it come back?")
     ax.legend()
 
 

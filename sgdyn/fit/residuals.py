@@ -64,9 +64,10 @@ def _ratios(m: Floats) -> tuple[Floats]:
 def balanced(recording: Recording) -> Finding:
     """The fluctuation-dissipation relation, relative to the noise that is put in, in the direction where it is worst."""
     found = balance(recording)
-    pull = np.abs(found.excess.value) / found.excess.error
-    i = int(np.argmax(pull))
-    unit, error = float(found.injected.value[i]), float(found.excess.error[i])
+    error, given = found.excess.error, found.injected.value
+    pull = np.abs(found.excess.value) / np.where(error > 0, error, np.inf)
+    i = int(np.argmax(np.where(given > 0, pull, -1.0)))
+    unit, error = (float(part[i]) if given[i] > 0 else 1.0 for part in (given, error))
     size = Estimate(
         float(found.excess.value[i]) / unit,
         error / unit * max(1.0, float(np.sqrt(np.log(len(pull))))),
