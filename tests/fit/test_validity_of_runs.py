@@ -9,6 +9,7 @@ from scipy import signal, stats
 from torch import nn
 
 import sgdyn as sg
+from sgdyn.nets.recording import Recording, Settings
 
 H = np.array([1.0, 0.3])
 
@@ -45,8 +46,8 @@ def recorded(steps, lr, batch, n=1000, every=1, sampler="replacement", first=0):
             x[t + 1] = x[t] - lr * g[t]
     seen = np.arange(0, steps, every)
     x, g = (part[seen].swapaxes(0, 1) for part in (x, g))
-    settings = sg.nets.Settings(steps, lr, batch, sampler, 0.0, 16, every, 1, n, 0.0)
-    whole = sg.nets.Recording(settings, seen, x, g, x, x[..., 0], x[..., 0], torch.zeros(16, 2))
+    settings = Settings(steps, lr, batch, sampler, 0.0, 16, every, 1, n, 0.0)
+    whole = Recording(settings, seen, x, g, x, x[..., 0], x[..., 0], torch.zeros(16, 2))
     return whole.after(first)
 
 
