@@ -91,7 +91,7 @@ def _kurtosis(parts: list[Floats]) -> Estimate:
 def _robust_scale(e: Floats) -> Floats:
     """The standard deviation (k,) of a normal variable with the same quartiles; the ordinary one where half of all are alike."""
     quartile = np.median(np.abs(e - np.median(e, axis=0)), axis=0) / NORMAL_QUARTILE
-    return np.where(quartile > 0, quartile, np.maximum(e.std(axis=0), np.finfo(float).tiny))
+    return np.asarray(np.where(quartile > 0, quartile, np.maximum(e.std(axis=0), np.finfo(float).tiny)))
 
 
 def balanced(recording: Recording) -> Finding:

@@ -7,13 +7,14 @@ from numpy.typing import NDArray
 
 from sgdyn.estimate import Estimate
 from sgdyn.fit.findings import CERTAIN, Finding
-from sgdyn.fit.stretches import jackknife, series
+from sgdyn.fit.stretches import BLOCKS, jackknife, series
 from sgdyn.nets.recording import Recording
 from sgdyn.steady.epochs import epoch_sgd
 
 Floats = NDArray[np.float64]
 
 LIMIT = 0.1
+MANY = 8
 FASTEST = 1.9
 """lr h at most, for a theory that needs less than 2."""
 
@@ -27,26 +28,20 @@ def steps_in_epoch(recording: Recording) -> int | None:
 def in_turn(recording: Recording) -> Finding | None:
     """Variance over that of independent batches, less 1, on the quadratic with the run's own curvature, where that is least.
 
-    None for other samplers, and for schemes and noisy labels whose noise is not of the batches alone. Without gradients nothing is known of it.
+    None for other samplers, and for schemes and noisy labels whose noise is not of the batches alone.
     """
     s, steps = recording.settings, steps_in_epoch(recording)
     if steps is None or s.scheme != "SGD()" or s.labels:
         return None
-    if recording.gradients.shape != recording.x.shape:
-        return _finding(Estimate(np.nan, np.nan, "no gradients recorded"), steps, "an unknown number of")
     h = curvature(recording, steps)
     i = int(np.argmin(h.value + CERTAIN * h.error))  # the flatter, the more is taken from it
-    least, value, most = (_change(recording, h.value[i] + side * h.error[i]) for side in (-1, 0, 1))
-    size = Estimate(
-        value, (most - least) / 2, f"exact on the quadratic with lr h = {s.dt * h.value[i]:.2g} of the run; {h.method}"
-    )
-    return _finding(size, steps, f"{s.dt * h.value[i] * steps:.2g}")
-
-
-def _finding(size: Estimate, steps: int, relaxations: str) -> Finding:
+    value = _change(recording, h.value[i])
+    error = max(abs(_change(recording, h.value[i] + far * h.error[i]) - value) / abs(far) for far in (-2, -1, 1, 2))
+    lr_h = s.dt * h.value[i]
+    size = Estimate(value, error, f"exact on the quadratic with lr h = {lr_h:.2g} of the run; {h.method}")
     meaning = (
         "variance in the flattest direction over that of independent batches, less 1: the noise of an epoch adds up to nothing, "
-        f"and an epoch is {steps} steps, {relaxations} relaxation times there"
+        f"and an epoch is {steps} steps, {lr_h * steps:.2g} relaxation times there"
     )
     return Finding("epoch sampler", size, LIMIT, meaning)
 
@@ -59,14 +54,19 @@ def _change(recording: Recording, h: float) -> float:
 
 
 def curvature(recording: Recording, steps: int) -> Estimate:
-    """h (k,) with gradient_i = h_i x_i + noise in each direction, by least squares with an instrument: x before the epoch began.
+    """h (k,) with mean gradient = h mean x + noise between two recorded times, by least squares with an instrument: x before the epoch began.
 
     Within an epoch the noise that is left knows what was there, and so x; of what was before the epoch it knows nothing, and over whole
     epochs it adds up to nothing. Source: Wright, The Tariff on Animal and Vegetable Oils (1928), app. B, of instruments.
     """
-    begun = np.searchsorted(recording.steps, recording.steps // steps * steps, side="right") - 1
-    terms = [np.broadcast_to(recording.x[:, np.maximum(begun, 0)], recording.x.shape), recording.x, recording.gradients]
-    sums = np.array([_sums(*(term[r, a:b][begun[a:b] >= 0] for term in terms)) for r, a, b in series(recording).stretches()])  # fmt: skip
+    every, now, then = recording.settings.every, recording.x[:, :-1], recording.x[:, 1:]
+    lost = (now - then) / every
+    mean = (now + then) / 2 + lost / 2  # of the steps from now to before then
+    begun = np.searchsorted(recording.steps, recording.steps[:-1] // steps * steps, side="right") - 1
+    terms = (now[:, np.maximum(begun, 0)], mean, lost / recording.settings.dt)
+    replicas = len(recording.x)  # whole ones, if there are enough: a stretch that cuts an epoch keeps its noise
+    parts = series(recording).stretches(replicas if replicas >= MANY else BLOCKS)
+    sums = np.array([_sums(*(term[r, a:b][begun[a:b] >= 0] for term in terms)) for r, a, b in parts])
     (found,) = jackknife(sums, _slope, f"instrument from before each epoch, jackknife over {len(sums)} stretches")
     return found
 
