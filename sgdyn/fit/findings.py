@@ -8,9 +8,10 @@ from typing import Any
 from sgdyn.estimate import Estimate
 from sgdyn.fit.comparison import Comparison
 from sgdyn.fit.reasons import plus_minus
+from sgdyn.fit.rungs import CERTAIN, NEAR, Ladder
 from sgdyn.printing import Printed
 
-CERTAIN, NEAR = 3.0, 2.0
+__all__ = ["CERTAIN", "NEAR", "Finding", "Validity"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +37,8 @@ class Finding:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Validity(Printed):
-    """findings: each assumption of the diffusion with a size; comparison: of SGD with its theories, where there was a network.
+    """findings: each assumption of the diffusion with a size; comparison: of SGD with its theories, and ladder: of its variances with those of
+    all that approximates it, where there was a network.
 
     The verdict is one line; `print(validity)` shows the table.
     """
@@ -44,6 +46,7 @@ class Validity(Printed):
     findings: tuple[Finding, ...]
     comparison: Comparison | None = None
     notes: tuple[str, ...] = ()
+    ladder: Ladder | None = None
 
     def __getitem__(self, name: str) -> Finding:
         found = {each.name: each for each in self.findings}
@@ -69,7 +72,8 @@ class Validity(Printed):
         return "the diffusion picture holds here"
 
     def __str__(self) -> str:
-        return "\n".join([self.verdict, *map(str, self.findings), *(f"note: {note}" for note in self.notes)])
+        table = [] if self.ladder is None else [str(self.ladder)]
+        return "\n".join([self.verdict, *map(str, self.findings), *(f"note: {note}" for note in self.notes), *table])
 
     def plot(self, ax: Any = None) -> Any:
         """Sizes in units of their limits (see `sgdyn.plot`)."""

@@ -19,6 +19,7 @@ TELLING = 0.5
 FAR = 3.0
 SLOPE = 1e-3
 VISIBLE = 0.05
+ROUNDING = 1e-9
 
 
 def unsteady(c: Comparison) -> str | None:
@@ -186,7 +187,11 @@ def _at(estimate: Estimate, i: int, unit: float = 1.0) -> str:
 
 
 def plus_minus(x: Estimate) -> str:
-    """`1.02±0.03`."""
+    """`1.02±0.03`; four digits where the error is below them, 0 for what is rounding alone (all are ratios)."""
+    if abs(float(x.value)) < ROUNDING and float(x.error) < ROUNDING:
+        return "0"
+    if float(x.error) < 1e-4 * abs(float(x.value)) or not float(x.error):
+        return f"{float(x.value):.4g}" + (f"±{float(x.error):.1g}" if float(x.error) else "")
     return rounded(x.value, x.error).replace(" ± ", "±")
 
 

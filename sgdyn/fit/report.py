@@ -16,6 +16,8 @@ from sgdyn.estimate import Estimate, rounded
 from sgdyn.fit import pages
 from sgdyn.fit.comparison import Comparison
 from sgdyn.fit.evidence import evidence
+from sgdyn.fit.rungs import HEAD as RUNGS
+from sgdyn.fit.rungs import ladder_of
 
 if TYPE_CHECKING:
     from sgdyn.fit.run import Outcome
@@ -39,7 +41,7 @@ SOURCES = {
     "exact discrete theory": "Liu, Ziyin, Ueda, arXiv:2012.03636, with batches drawn with or without replacement, and its time correlations",
     "D": "centred covariance of single-sample gradients, projected; exact over the data",
     "top directions of H": "Lanczos method with Hessian-vector products; residuals are in the text of each case",
-    "the diffusion as a description of SGD": "Li, Tai, E, JMLR 20 (2019); Li, Malladi, Arora, arXiv:2102.12470; Chaudhari, Soatto, arXiv:1710.11029",
+    "the diffusion as a description of SGD, and the ladder to it": "Li, Tai, E, JMLR 20 (2019); Li, Malladi, Arora, arXiv:2102.12470; Chaudhari, Soatto, arXiv:1710.11029",
     "epoch sampler": "Kühn, Rosenow, arXiv:2306.05300",
     "tests": "Student's t and chi-squared over independent replicas, directions jointly; limits in the text of each case",
 }
@@ -127,10 +129,13 @@ def _tables(outcome: Outcome, numbers: pages.Numbers) -> str:
         f"Stationary variances in units of {unit:.0e}; {outcome.comparison.variance.method}; h and D: diagonals of H and D.",
         "Correlation times in steps of SGD (none where less than a hundredth of the variance is correlated at the lag), and excess kurtosis; predictions at the recorded lags.",
     )
-    return "".join(
+    tables = "".join(
         numbers.table([HEAD[i] for i in columns], [[row[i] for i in columns] for row in found], f"{outcome.case.name}. {text}")
         for columns, text in zip((_filled(VARIANCES, found), _filled(TIMES, found)), texts, strict=True)
     )  # fmt: skip
+    rungs = [rung.row() for rung in ladder_of(outcome.comparison).rungs]
+    text = "What approximates SGD on the quadratic loss: variances of each over SGD's as measured (with the control variate where there is one), less 1"
+    return tables + numbers.table(RUNGS, rungs, f"{outcome.case.name}. {text}.", words=True)
 
 
 def _filled(columns: Iterable[int], found: Sequence[tuple[str, ...]]) -> list[int]:

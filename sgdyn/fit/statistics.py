@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sgdyn.estimate import Estimate, of_samples
 from sgdyn.fit.moments import Lags, Moments
 from sgdyn.nets.training import Recording
+from sgdyn.problem import finite_sample_factor
 
 Floats = NDArray[np.float64]
 
@@ -106,8 +107,14 @@ def dressed(recording: Recording) -> Dressed:
         Estimate(whole[i], np.sqrt((len(groups) - 1) * np.var([part[i] for part in parts], axis=0)), method)
         for i in (0, 1)
     )
-    batch = recording.settings.batch
-    return Dressed(F, Estimate(D.value * batch, D.error * batch, D.method))
+    scale = 1 / _strength(recording)
+    return Dressed(F, Estimate(D.value * scale, D.error * scale, D.method))
+
+
+def _strength(recording: Recording) -> float:
+    """c/batch: the covariance of a batch gradient over that of a sample's; each batch of an epoch alone is one without replacement."""
+    s = recording.settings
+    return finite_sample_factor(s.batch, s.n, "without" if s.sampler == "epoch" else s.sampler) / s.batch
 
 
 def _regression(x: Floats, g: Floats) -> tuple[Floats, Floats]:

@@ -153,13 +153,17 @@ def test_everything_is_on_disk_and_a_killed_run_gives_the_same(tmp_path, monkeyp
     run_all([case], tmp_path / "one", seen.append)
     report = (tmp_path / "one" / "report.html").read_text(encoding="utf-8")
     assert (
-        report.count("<svg") == 5 and "describe" in report and "as measured" in report and "@software{sgdyn" in report
+        report.count("<svg") == 5
+        and "describe" in report
+        and "as measured" in report
+        and "SME-2" in report
+        and "@software{sgdyn" in report
     )
     for outside in ("http:", "https:", "<script", "<link rel='stylesheet"):
         assert outside not in report.replace("http://www.w3.org/", "")
     if browser.CHROMIUM is not None:
         page = browser.check(tmp_path / "one" / "report.html", tmp_path, 5)
-        assert len(page["tables"]) == 5 and all(table["width"] <= table["room"] + 1 for table in page["tables"])
+        assert len(page["tables"]) == 6 and all(table["width"] <= table["room"] + 1 for table in page["tables"])
     manifest = json.loads((tmp_path / "one" / "manifest.json").read_text())
     assert (
         manifest["cases"][0]["seed"] == 0

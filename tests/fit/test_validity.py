@@ -70,5 +70,5 @@ def test_what_is_missing_is_said():
         sg.fit.validity(NET)
     with pytest.raises(ValueError, match="momentum"):
         sg.fit.validity(run(NET, NET.subspace(3), momentum=0.5, replicas=8, steps=200))
-    heavy = sg.fit.validity(NET, lr=0.02, batch=128, k=4, momentum=0.5, replicas=16, relaxations=5)
-    assert "without momentum only" in str(heavy)
+    heavy = sg.fit.validity(NET, lr=0.02, batch=128, k=4, momentum=0.5, replicas=16, relaxations=5, amplification=2)
+    assert heavy["SVAG(2)"].state == "holds" and "underdamped" in str(heavy)
