@@ -41,7 +41,7 @@ def _by_replica(parts: list[Floats], replicas: int) -> Floats:
     """(replica, time, k), about their mean."""
     whole = np.concatenate(parts)
     whole = whole - whole.mean(axis=0)
-    return whole.reshape(replicas, -1, whole.shape[1])
+    return np.asarray(whole.reshape(replicas, -1, whole.shape[1]))
 
 
 def _largest(parts: Estimate) -> Estimate:
