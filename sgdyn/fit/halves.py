@@ -13,7 +13,7 @@ from sgdyn.fit.stretches import Series
 Floats = NDArray[np.float64]
 
 LIMIT = 0.3
-WITNESSES = 32
+WITNESSES = 8
 """Differences between the halves, at least: one of each replica, or of pieces of it."""
 
 
