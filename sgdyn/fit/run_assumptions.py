@@ -20,7 +20,7 @@ def of_run(source: Any, dt: float | None, seed: int) -> Validity:
     """All findings on a `Recording`, or on an array with its `dt`."""
     run = standardised(series(source, dt))
     notes = drifting(run)
-    common = (_confined(run, seed), halves.steady(run, bool(notes)))
+    common = (_confined(run, seed), halves.steady(run))
     if not isinstance(source, Recording):
         return Validity((*residuals.findings(run), edges.alternation(run), *common), notes=notes)
     steps = turns.steps_in_epoch(source)
