@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sgdyn.estimate import Estimate
-from sgdyn.fit.autoregression import LinearDynamics, residuals
+from sgdyn.fit import variance_ratios
+from sgdyn.fit.autoregression import residuals
 from sgdyn.fit.findings import CERTAIN, Finding
 from sgdyn.fit.stationarity import balance
 from sgdyn.fit.stretches import Series, jackknife
@@ -14,51 +15,83 @@ from sgdyn.nets.recording import Recording
 
 Floats = NDArray[np.float64]
 
-WINDOWS = (2, 4, 8, 16, 32, 64, 128)
-LEAST = 8
-"""Windows that a stretch must hold for its variance ratio to count."""
+CUTS = (6.0, 8.0, 12.0, 24.0, 48.0)
+"""Residuals beyond so many robust standard deviations are cut back to them: of normal ones none in 10^8 is."""
+KURTOSIS = 1.0
+NORMAL_QUARTILE = 0.6744897501960817
 
 
-def findings(run: Series, fitted: LinearDynamics) -> tuple[Finding, ...]:
-    """Of the residuals of a fitted linear process: their own past, what they add up to, and their fourth moment."""
+def findings(run: Series, epoch: float | None = None) -> tuple[Finding, ...]:
+    """Of the residuals of a fitted linear process: their own past, what they add up to, and their fourth moment.
+
+    epoch: recorded times in an epoch of batches, if that is known.
+    """
+    parts = residuals(run)
+    scale = _robust_scale(np.concatenate(parts))
+    parts = [e / scale for e in parts]
+    tame = [np.clip(e, -CUTS[0], CUTS[0]) for e in parts]
     return (
-        Finding("Markov", _largest(fitted.residual_correlation), 0.1, "residuals know their own past: coordinates are missing, or the drift is no linear one"),
-        Finding("white noise", variance_ratio(run), 0.2, "what residuals add up to over a window, over independent ones' less 1: -1 over an epoch that goes through the data in turn"),
-        Finding("Gaussian noise", _largest(fitted.residual_kurtosis), 1.0, "excess kurtosis of residuals: jumps, heavy tails or noise that depends on x"),
+        Finding("Markov", _largest(_correlation(parts)), 0.1, "residuals know their own past: coordinates are missing, or the drift is no linear one"),
+        variance_ratios.white(_by_replica(tame, len(run.x)), epoch),
+        _gaussian(parts),
     )  # fmt: skip
+
+
+def _by_replica(parts: list[Floats], replicas: int) -> Floats:
+    """(replica, time, k), about their mean."""
+    whole = np.concatenate(parts)
+    whole = whole - whole.mean(axis=0)
+    return np.asarray(whole.reshape(replicas, -1, whole.shape[1]))
 
 
 def _largest(parts: Estimate) -> Estimate:
     """The component that is for certain farthest from 0, with an error that grows with the number of those it was chosen from."""
-    value, error = np.atleast_1d(parts.value), np.atleast_1d(parts.error)
+    value, error = np.atleast_1d(parts.value), np.atleast_1d(parts.error) * _choice(np.size(parts.value))
     i = int(np.argmax(np.abs(value) - CERTAIN * error))
-    return Estimate(float(value[i]), float(error[i]) * max(1.0, np.sqrt(np.log(len(value)))), parts.method)
+    return Estimate(float(value[i]), float(error[i]), parts.method)
 
 
-def variance_ratio(run: Series) -> Estimate:
-    """Var(sum of w residuals)/(w Var(residual)) - 1, averaged over coordinates, at the window w where it is farthest from 0.
+def _choice(count: int) -> float:
+    """How much an error grows if the worst of `count` is taken."""
+    return float(max(1.0, np.sqrt(np.log(count))))
 
-    Source: Lo, MacKinlay, Rev. Financial Studies 1, 41 (1988).
+
+def _correlation(parts: list[Floats]) -> Estimate:
+    """Of residuals with those of the recorded time before (k,)."""
+    ones = [np.ones(e.shape[1]) for e in parts]
+    sums = [[one * len(e), (e**2).sum(0), one * (len(e) - 1), (e[1:] * e[:-1]).sum(0)] for one, e in zip(ones, parts, strict=True)]  # fmt: skip
+    method = f"jackknife over {len(parts)} stretches"
+    (found,) = jackknife(np.array(sums), lambda m: (m[3] / m[2] / (m[1] / m[0]),), method)
+    return found
+
+
+def _gaussian(parts: list[Floats]) -> Finding:
+    """Excess kurtosis of residuals in units of `_robust_scale`: as it is, or, where that proves more, of residuals whose largest are cut back.
+
+    Where a fourth moment does not exist, its estimate has an error as large as itself and proves nothing. That of residuals cut back
+    at c standard deviations has one that can be trusted, and is smaller: beyond the limit it shows that the whole is beyond.
     """
-    parts = residuals(run)
-    shortest = min(len(part) for part in parts)
-    windows = [w for w in WINDOWS if w * LEAST <= shortest] or [2]
-    moments = np.array([[_sums(part, w) for w in windows] for part in parts])
-    (found,) = jackknife(moments, _ratios, f"jackknife over {len(parts)} stretches")
+    meaning = "excess kurtosis of residuals: jumps, heavy tails or noise that depends on x"
+    found = {cut: _kurtosis([np.clip(e, -cut, cut) for e in parts]) for cut in (np.inf, *CUTS)}
+    best = max(found, key=lambda cut: found[cut].value - CERTAIN * found[cut].error)
+    if best < np.inf and found[best].value - CERTAIN * found[best].error > KURTOSIS:
+        meaning += f"; at least that, which is with those beyond {best:g} standard deviations cut back to these"
+        return Finding("Gaussian noise", found[best], KURTOSIS, meaning)
+    return Finding("Gaussian noise", found[np.inf], KURTOSIS, meaning)
+
+
+def _kurtosis(parts: list[Floats]) -> Estimate:
+    """E[e⁴]/E[e²]² - 3 in the coordinate where it is worst."""
+    sums = [[np.full(e.shape[1], float(len(e))), (e**2).sum(0), (e**4).sum(0)] for e in parts]
+    method = f"jackknife over {len(parts)} stretches"
+    (found,) = jackknife(np.array(sums), lambda m: (m[2] * m[0] / m[1] ** 2 - 3,), method)
     return _largest(found)
 
 
-def _sums(e: Floats, w: int) -> list[Floats]:
-    """(count, sum of squared sums over windows that overlap, count of residuals, sum of squares), each (k,)."""
-    total = np.cumsum(np.vstack([np.zeros((1, e.shape[1])), e]), axis=0)
-    windowed = total[w:] - total[:-w]
-    ones = np.ones(e.shape[1])
-    return [ones * len(windowed) * w, np.sum(windowed**2, axis=0), ones * len(e), np.sum(e**2, axis=0)]
-
-
-def _ratios(m: Floats) -> tuple[Floats]:
-    """m (window, 4, k) -> (window,)."""
-    return (np.mean(m[:, 1] / m[:, 0] / (m[:, 3] / m[:, 2]) - 1, axis=1),)
+def _robust_scale(e: Floats) -> Floats:
+    """The standard deviation (k,) of a normal variable with the same quartiles; the ordinary one where half of all are alike."""
+    quartile = np.median(np.abs(e - np.median(e, axis=0)), axis=0) / NORMAL_QUARTILE
+    return np.asarray(np.where(quartile > 0, quartile, np.maximum(e.std(axis=0), np.finfo(float).tiny)))
 
 
 def balanced(recording: Recording) -> Finding:
@@ -70,7 +103,7 @@ def balanced(recording: Recording) -> Finding:
     unit, error = (float(part[i]) if given[i] > 0 else 1.0 for part in (given, error))
     size = Estimate(
         float(found.excess.value[i]) / unit,
-        error / unit * max(1.0, float(np.sqrt(np.log(len(pull))))),
+        error / unit * _choice(len(pull)),
         found.excess.method,
     )
     return Finding(

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from sgdyn import checks
-from sgdyn.estimate import Estimate
-from sgdyn.fit import residuals
-from sgdyn.fit.autoregression import linear
-from sgdyn.fit.drifts import drifting
-from sgdyn.fit.findings import Finding, Validity
+from sgdyn.fit.findings import Validity
 from sgdyn.fit.ladders import Experiment, affordable, assumptions, unstable
-from sgdyn.fit.stretches import Series, series
-from sgdyn.fit.wandering import confinement
+from sgdyn.fit.run_assumptions import of_run
 from sgdyn.nets.network import Network
 from sgdyn.nets.recording import Recording
-
-Floats = NDArray[np.float64]
 
 
 def validity(
@@ -34,14 +25,17 @@ def validity(
     only what a run can show is asked. Network: whether the center is a minimum; sharpness against 2/lr; the finite step and the epoch sampler (exact
     on the quadratic); variances against the diffusion and against exact discrete theory; stationarity; D and curvature along the run; kurtosis of
     the noise; variances of SGD over SVAG's and over those with Gaussian noise, both with independent batches. `ladder`: the table of all of them with SME-1,
-    SME-2 and the Hessian-aware diffusion. Run: residuals of a fitted linear process, stationarity, confinement.
+    SME-2 and the Hessian-aware diffusion. Run: residuals of a fitted linear process (their own past, what they add up to, kurtosis), sharpness against 2/lr
+    or a mode that alternates, confinement, halves of the run against each other, balance, and what batches that go through the data in turn do.
 
     With momentum SVAG(l) takes steps of lr/l² with 1 - mu over l, which keeps friction and temperature. max_batches: a replica's in all runs.
-    Raises ValueError as `Subspace.local_model`, `train`, `linear` do, and for runs of more than max_batches. At or beyond the edge of stability only that is said. Source of
-    the ladder: Li, Malladi, Arora, arXiv:2102.12470.
+    Raises ValueError as `Subspace.local_model` and `train` do, for runs of more than max_batches, for options that have no effect, and for coordinates of a
+    run that are constant or combinations of others. At or beyond the edge of stability only that is said. Source of the ladder: Li, Malladi, Arora,
+    arXiv:2102.12470.
     """
+    _refuse_unused(dict(locals()))
     if not isinstance(source, Network):
-        return _of_run(source, dt, seed)
+        return of_run(source, dt, seed)
     if lr is None or batch is None:
         raise ValueError(
             "got a Network alone, expected lr= and batch= too; type sgdyn.fit.validity(network, lr=0.1, batch=32)"
@@ -59,21 +53,12 @@ def validity(
     return assumptions(experiment, gaussian)
 
 
-def _of_run(source: Any, dt: float | None, seed: int) -> Validity:
-    run = series(source, dt)
-    found = [*residuals.findings(run, linear(source, dt=dt)), _confined(run, seed)]
-    if isinstance(source, Recording) and source.gradients.shape == source.x.shape:
-        found.append(residuals.balanced(source))
-    notes = drifting(run)
-    if isinstance(source, Recording) and source.settings.sampler == "epoch":
-        notes = (*notes, "the sampler goes through the data in turn (epoch): batches are not independent")
-    return Validity(tuple(found), notes=notes)
-
-
-def _confined(run: Series, seed: int) -> Finding:
-    """The share of coordinates that may be random walks."""
-    found = confinement(run.x, dt=run.dt, seed=seed)
-    share = Estimate(float(np.mean(~found.confined)), 0.0, f"of {len(found.confined)} coordinates")
-    return Finding(
-        "confined", share, 0.05, "share of coordinates that are not seen to come back: they have no stationary state"
-    )
+def _refuse_unused(given: dict[str, Any]) -> None:
+    """Raises ValueError for options that have no effect on this kind of source."""
+    of_network = isinstance(given["source"], Network)
+    without = {"dt"} if of_network else set(given) - {"source", "dt", "seed", "show_progress"}
+    defaults = {name: each.default for name, each in inspect.signature(validity).parameters.items()}
+    unused = [name for name in given if name in without and given[name] is not defaults[name] and given[name] != defaults[name]]  # fmt: skip
+    if unused:
+        kind = "Network, whose time is lr for each step" if of_network else "run that is there already"
+        raise ValueError(f"got {', '.join(f'{name}=' for name in unused)} with a {kind}, expected none; leave it out")

@@ -50,7 +50,7 @@ def test_the_epoch_sampler_is_no_white_noise():
 
 def test_a_linear_process_holds_and_what_is_none_does_not(rng):
     fair = sg.fit.validity(path(), dt=0.1)
-    assert [each.state for each in fair.findings] == ["holds"] * 4, str(fair)
+    assert [each.state for each in fair.findings] == ["holds"] * 6, str(fair)
     assert "holds here" in fair.verdict
     tails = sg.simulate(
         sg.Langevin.linear(np.eye(2), T=0.5, D=np.eye(2)), [0.0, 0.0], t=150, dt=0.01, n_paths=8, save=1501, seed=1,
