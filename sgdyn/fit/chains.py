@@ -18,6 +18,8 @@ FASTEST = 8.0
 """A rate times dt beyond which the chain has forgotten where it was: nothing but that it is fast can be known."""
 STEP, ZERO = 1e-4, 1e-7
 """Of the size of a rate: a step of differences, and what is taken for nothing."""
+UNKNOWN, VAGUE = 1e-4, 3.0
+"""Transitions' worth of information below which there is none; a relative error beyond which a rate is not known (one transition has 1)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,22 +55,22 @@ def fitted(seen: Looks, confidence: float) -> Chain:
     Source: Kalbfleisch, Lawless, J. Am. Stat. Assoc. 80, 863 (1985); Bladt, Sørensen, J. R. Stat. Soc. B 67, 395 (2005).
     """
     search = _Search.of(seen)
-    k, fast = search.rates()
+    k = search.rates()
     slope, information = search.shape(k)
-    free = (k > 0) & ~fast
-    covariance = _inverse(information, free)
+    free = k > 0
+    size = np.maximum(k, search.size)
+    covariance = _inverse(information, free, size)
     error, lower, upper = (np.zeros(len(k)) for _ in range(3))
     error[free] = np.sqrt(np.diag(covariance)[free])
-    known = free & np.isfinite(error) & (error > 0)
+    known = free & (error < VAGUE * size)
     lower[known], upper[known] = interval((k[known] / error[known]) ** 2, k[known] / error[known] ** 2, confidence)
     for u in np.flatnonzero(k == 0):
         rest = information[u, u] - information[u, free] @ covariance[np.ix_(free, free)] @ information[free, u]
         error[u], upper[u] = (
             _costing(loss, -slope[u], max(float(rest), 0.0)) for loss in (1.0, -np.log1p(-confidence))
         )
-    lost = fast | (free & ~known)
-    k[lost] = search.size[lost]
-    error[lost], upper[lost] = np.inf, np.inf
+    lost = free & ~known
+    k[lost], error[lost], upper[lost] = search.size[lost], np.inf, np.inf
     tables = [search.matrix(part) for part in (k, error, lower, upper)]
     return Chain(tables[0], tables[1], tables[2], tables[3], search.block(covariance))
 
@@ -79,16 +81,12 @@ def _costing(loss: float, slope: float, curvature: float) -> float:
     return 2 * loss / bottom if bottom > 0 else np.inf
 
 
-def _inverse(information: Floats, free: NDArray[np.bool_]) -> Floats:
-    """Of the block of free rates, zero elsewhere; infinite on the diagonal where it has none."""
+def _inverse(information: Floats, free: NDArray[np.bool_], size: Floats) -> Floats:
+    """Of the block of free rates, zero elsewhere; where nothing is known of a combination of rates over `size` its variance is 1/UNKNOWN."""
     found = np.zeros_like(information)
-    block = information[np.ix_(free, free)]
-    if not free.any():
-        return found
-    scale = np.sqrt(np.abs(np.diag(block)))
-    values, vectors = np.linalg.eigh(block / np.outer(scale, scale)) if np.all(scale > 0) else (np.zeros(1), block)
-    sure = values.min() > ZERO
-    found[np.ix_(free, free)] = (vectors / values @ vectors.T / np.outer(scale, scale)) if sure else np.diag(np.full(len(block), np.inf))  # fmt: skip
+    scale = size[free]
+    values, vectors = np.linalg.eigh(information[np.ix_(free, free)] * np.outer(scale, scale))
+    found[np.ix_(free, free)] = vectors / np.maximum(values, UNKNOWN) @ vectors.T * np.outer(scale, scale)
     return found
 
 
@@ -131,10 +129,10 @@ class _Search:
             slopes += dt * linalg.expm_frechet(G.T * dt, n / P, compute_expm=False)
         return total, slopes[self.pairs] - np.diag(slopes)[self.pairs[0]]
 
-    def rates(self) -> tuple[Floats, NDArray[np.bool_]]:
-        """(the most likely k, which ones are too fast to be known)."""
+    def rates(self) -> Floats:
+        """The most likely k."""
         if not len(self.size):
-            return self.size.copy(), np.zeros(0, dtype=bool)
+            return self.size.copy()
         most = FASTEST / min(self.seen) / self.size
         weight = max(1.0, sum(float(n.sum() - np.trace(n)) for n in self.seen.values()))
 
@@ -144,8 +142,7 @@ class _Search:
 
         start = np.minimum(self._start() / self.size, most)
         found = optimize.minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0.0, top) for top in most], options={"ftol": 1e-15, "gtol": 1e-10, "maxiter": 2000})  # fmt: skip
-        k = np.where(found.x > ZERO, found.x, 0.0) * self.size
-        return k, found.x >= 0.99 * most
+        return np.asarray(np.where(found.x > ZERO, found.x, 0.0) * self.size)
 
     def _start(self) -> Floats:
         """Off the diagonal of the logarithm, where there is one; never quite zero."""

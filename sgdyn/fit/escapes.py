@@ -34,7 +34,7 @@ class Escape(Printed):
     counts (m, m): transitions seen from row to column; exposure (m,): time spent in each basin by all replicas together; rates (m, m): those of
     greatest likelihood, counts/exposure where looks are close and higher where passages between two looks go unseen; zero on the diagonal, NaN
     from basins that were never visited; error of chance alone, counts^{1/2}/exposure where looks are close (1/exposure where nothing was seen),
-    infinite where stays are so much shorter than the time between looks that only counts/exposure, a lower bound, is known. lower, upper (m, m):
+    infinite where stays are so much shorter than the time between looks that only counts/exposure is given, which in their sum are a lower bound. lower, upper (m, m):
     limits at `confidence`, exact where looks are close, one-sided where the rate is zero. covariance (m², m²): of the rates, row by row. shape (m,):
     the exponent of Weibull's law for waiting times, 1 if there is no memory. missed: the part of the transitions that a recording half as often
     would not have, beyond what a chain does between its looks. time_per_step: that of a step of SGD in a `Recording`, None for arrays. names (m,).

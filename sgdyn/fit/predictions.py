@@ -96,7 +96,7 @@ def _clock(found: Escape, given: Any) -> float:
     if found.time_per_step is None:
         raise ValueError("got time_per_step= beside rates from arrays, whose steps are not known; type escape(array, dt=...) with dt in the time of the theories")  # fmt: skip
     step = given
-    if hasattr(given, "drift"):
+    if hasattr(given, "origin"):
         step = getattr(given.origin, "time_per_step", None)
         if step is None:
             raise ValueError("got a process that was not made by sgd(...), expected one, or the time of a step of SGD in it; type time_per_step=lr")  # fmt: skip
