@@ -13,10 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from sgdyn import checks
 from sgdyn.estimate import Estimate, rounded
-from sgdyn.fit.motions import Motion
-from sgdyn.fit.regressions import Regression, fitted, independent, outside, solved
-from sgdyn.fit.stretches import Series, jackknife, series
-from sgdyn.fit.surrogates import NULLS, shifted, walks
+from sgdyn.fit.motions import COARSER, Motion
+from sgdyn.fit.regressions import Regression, fitted, independent, memory, outside, scores, solved
+from sgdyn.fit.stretches import BLOCKS, Series, jackknife, series
+from sgdyn.fit.surrogates import NULLS, shifted, walked, walks
 from sgdyn.nets.recording import Recording
 from sgdyn.potentials import Potential
 from sgdyn.printing import Printed
@@ -29,8 +29,12 @@ FEWEST = 99
 """Surrogates, so that a chance of 1 % can be seen."""
 SMOOTH = 1.5
 """v² over one recorded time is that over two if paths are smooth, twice that if they diffuse."""
-EXPLAINED = 0.5
+EXPLAINED, COARSE = 0.5, 0.05
 CERTAIN = 3.0
+HALVED = 1 / 15
+"""Of the change when every second row is left out, as of a method of fourth order: the splines' is higher where rows are close."""
+FEW, LASTING = 8, 10
+"""Stretches for an error, at least; each of so many times the memory of what the law leaves."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -131,17 +135,17 @@ def kinetic_energy(
         raise ValueError("got U and S that are constant along the run, expected a run in which they change")
     value, (drawn, notes) = fitted(law), _nulls(motion, law, checks.count("surrogates", surrogates, least=FEWEST), seed)
     chances = {name: (1 + int(np.sum(values >= value))) / (1 + len(values)) for name, values in drawn.items()}
-    coefficients, R2 = _coefficients(law, kept, run)
+    coefficients, R2, doubts = _coefficients(motion, law, kept)
     return KineticEnergy(
         coefficients, R2, value, drawn, chances, _roughness(run), _descent(motion), law.y, -law.terms[..., 0], -law.terms[..., 1],
-        (*notes, *_dropped(kept)),
+        (*notes, *doubts, *_dropped(kept)),
     )  # fmt: skip
 
 
 def _nulls(motion: Motion, law: Regression, count: int, seed: int) -> tuple[dict[str, Floats], tuple[str, ...]]:
     """R2 of the surrogates of each kind (count,), and why a kind is missing. Ctrl-C leaves out those that are not complete."""
     rng = np.random.default_rng(seed)
-    kinds: dict[str, Iterator[Regression]] = {"shifted runs": shifted(law, rng)}
+    kinds: dict[str, Iterator[Regression]] = {"shifted runs": shifted(law, rng), "walks of v²": walked(law, rng)}
     notes: list[str] = []
     if isinstance(motion.U, Potential) and motion.S is None:
         kinds |= {n: map(motion.regression, walks(motion.run, step(motion.run), rng)) for n, step in NULLS.items()}
@@ -174,16 +178,40 @@ def _drawn(runs: Iterator[Regression], count: int, tell: Progress) -> Floats:
     return np.array(found)
 
 
-def _coefficients(law: Regression, kept: list[int], run: Series) -> tuple[Estimate, float]:
-    """((a, b) with errors over stretches, R2 outside of what was fitted)."""
+def _coefficients(motion: Motion, law: Regression, kept: list[int]) -> tuple[Estimate, float, tuple[str, ...]]:
+    """((a, b) with errors over stretches and of the velocity, R2 outside of what was fitted, notes)."""
     part = law.part(*kept)
-    products = part.products()
-    total = np.array([products[r, a:b].sum(axis=0) for r, a, b in run.stretches()])
+    products, stretches = part.products(), _stretches(part)
+    total = np.array([products[r, a:b].sum(axis=0) for r, a, b in stretches])
     method = f"least squares over {law.y.size} times, jackknife over {len(total)} stretches"
     (found,) = jackknife(total, lambda sums: (solved(sums),), method)
     value, error = np.full((2, 2), np.nan)
-    value[kept], error[kept] = found.value, found.error
-    return Estimate(value, error, method), outside(part)[0]
+    value[kept], error[kept] = found.value, np.hypot(found.error, _blurred(motion, part, kept))
+    notes = [f"errors of a and b rest on {len(total)} stretches alone: what the law leaves lasts long, and they may be too small by half"] if len(total) < FEW else []  # fmt: skip
+    if motion.velocity is None and abs(error[kept[0]]) > CERTAIN * found.error[0] and error[kept[0]] > COARSE * abs(value[kept[0]]):  # fmt: skip
+        notes.append(f"splines of order 5 and 3 differ by {error[kept[0]] / abs(value[kept[0]]):.0%} in {'ab'[kept[0]]}, which is in its error: the run is coarse; record more often, or type velocity=")  # fmt: skip
+    return Estimate(value, error, method), outside(part)[0], tuple(notes)
+
+
+def _stretches(law: Regression) -> list[tuple[int, int, int]]:
+    """(replica, first, last) of stretches that last ten times as long as the memory of what the law leaves, where the run does."""
+    replicas, times = law.y.shape
+    count = min(BLOCKS, max(FEW, replicas, replicas * times // (LASTING * memory(scores(law)))))
+    return Series(np.zeros((replicas, times + 1, 1)), 1.0).stretches(count)
+
+
+def _blurred(motion: Motion, law: Regression, kept: list[int]) -> Floats:
+    """How far the coefficients may be off because rows are far apart: what a cubic spline changes, and a part of what every second row does."""
+    if motion.velocity is not None:
+        return np.zeros(len(kept))
+    known = solved(law.products().sum(axis=(0, 1)))
+    found = [motion.regression(order=COARSER).part(*kept)]
+    halves = motion.halved().part(*kept)
+    scale = np.array([1.0, HALVED])
+    if len(independent(halves)) == len(kept):
+        found.append(halves)
+    changes = np.array([np.abs(solved(r.products().sum(axis=(0, 1))) - known) for r in found])
+    return np.asarray(np.max(scale[: len(changes), None] * changes, axis=0))
 
 
 def _roughness(run: Series) -> Estimate:
