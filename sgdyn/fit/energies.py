@@ -31,8 +31,7 @@ SMOOTH = 1.5
 """v² over one recorded time is that over two if paths are smooth, twice that if they diffuse."""
 EXPLAINED, COARSE = 0.5, 0.05
 CERTAIN = 3.0
-HALVED = 1 / 15
-"""Of the change when every second row is left out, as of a method of fourth order: the splines' is higher where rows are close."""
+ROUNDING = 1e-9
 FEW, LASTING = 8, 10
 """Stretches for an error, at least; each of so many times the memory of what the law leaves."""
 
@@ -41,7 +40,7 @@ FEW, LASTING = 8, 10
 class KineticEnergy(Printed):
     """v²/2 = E - (a U + b S), by least squares over a run with an E for each replica.
 
-    coefficients (2,): a and b, b NaN where S is constant; error over stretches. R2: the part of the variance of v²/2 within replicas that the law
+    coefficients (2,): a and b, b NaN where S is constant; error over stretches, and what a coarser velocity changes. R2: the part of the variance of v²/2 within replicas that the law
     explains in stretches that it was not fitted to, negative where the mean does better. nulls: the same number (in the stretches it was
     fitted to) of surrogates of each kind, chances: how often they reach that of the run, `fitted`. roughness: mean v² over
     one recorded time over that over two, 1 for smooth paths, 2 for diffusion. descent: the R2 of v²/2 = E + c |grad U|²/2, one constant less, in
@@ -118,10 +117,12 @@ def kinetic_energy(
 
     recording: of `nets.train`, or an array (replica, time, k) or (time, k) with `dt`. U: a `Potential` of these coordinates
     (`space.potential()`), or numbers (replica, time). S: numbers (replica, time); by default log|det H|/k of the Hessian of U, or
-    log det(1 + c H)/k with `c`, where H may be singular. velocity (replica, time, k), where it is known; by default (x(t + dt) - x(t))/dt with U and S at the
-    middle. For a diffusion that is no velocity: its square is 2 tr(T D)/dt whatever U, and `roughness` says so.
+    log det(1 + c H)/k with `c`, where H may be singular. velocity (replica, time, k), where it is known; by default the derivative of the
+    spline of order 5 through the run, without four rows at either end; a recording has the time of its steps (with momentum that of `Momentum`,
+    in which the mass is 1). For a diffusion that is no velocity: its square grows as 2 tr(T D)/dt whatever U, and `roughness` says so.
 
-    Null models: "shifted runs" (v² against U and S at times shifted by chance, replica by replica: what slow series make of each other);
+    Null models: "shifted runs" (v² against U and S at times shifted by chance, replica by replica: what slow series make of each other), "walks
+    of v²" (its increments, block by block, with signs by chance, the same in all replicas: what trends make of each other);
     and with a `Potential` "free diffusion" (random walks with the increments' covariance) and "linear process" (that of `fit.linear`), which
     know nothing of the law. They take U and its Hessian `surrogates` times along the run each: for a network's own potential type fewer, or
     `sg.tabulated` values of it. Ctrl-C returns what is done. Raises ValueError as `fit.linear` does for bad arrays, for U and S of other shapes or not finite, fewer than 99 surrogates.
@@ -134,7 +135,9 @@ def kinetic_energy(
     if not kept:
         raise ValueError("got U and S that are constant along the run, expected a run in which they change")
     value, (drawn, notes) = fitted(law), _nulls(motion, law, checks.count("surrogates", surrogates, least=FEWEST), seed)
-    chances = {name: (1 + int(np.sum(values >= value))) / (1 + len(values)) for name, values in drawn.items()}
+    chances = {
+        name: (1 + int(np.sum(values >= value - ROUNDING))) / (1 + len(values)) for name, values in drawn.items()
+    }
     coefficients, R2, doubts = _coefficients(motion, law, kept)
     return KineticEnergy(
         coefficients, R2, value, drawn, chances, _roughness(run), _descent(motion), law.y, -law.terms[..., 0], -law.terms[..., 1],
@@ -189,7 +192,7 @@ def _coefficients(motion: Motion, law: Regression, kept: list[int]) -> tuple[Est
     value[kept], error[kept] = found.value, np.hypot(found.error, _blurred(motion, part, kept))
     notes = [f"errors of a and b rest on {len(total)} stretches alone: what the law leaves lasts long, and they may be too small by half"] if len(total) < FEW else []  # fmt: skip
     if motion.velocity is None and abs(error[kept[0]]) > CERTAIN * found.error[0] and error[kept[0]] > COARSE * abs(value[kept[0]]):  # fmt: skip
-        notes.append(f"splines of order 5 and 3 differ by {error[kept[0]] / abs(value[kept[0]]):.0%} in {'ab'[kept[0]]}, which is in its error: the run is coarse; record more often, or type velocity=")  # fmt: skip
+        notes.append(f"splines of order 3, or every second row, change {'ab'[kept[0]]} by {error[kept[0]] / abs(value[kept[0]]):.0%}, which is in its error: the run is coarse, or not smooth; record more often, or type velocity=")  # fmt: skip
     return Estimate(value, error, method), outside(part)[0], tuple(notes)
 
 
@@ -201,17 +204,13 @@ def _stretches(law: Regression) -> list[tuple[int, int, int]]:
 
 
 def _blurred(motion: Motion, law: Regression, kept: list[int]) -> Floats:
-    """How far the coefficients may be off because rows are far apart: what a cubic spline changes, and a part of what every second row does."""
+    """How far the coefficients move with a cubic spline, or with every second row: more than rows that are far apart put them off."""
     if motion.velocity is not None:
         return np.zeros(len(kept))
     known = solved(law.products().sum(axis=(0, 1)))
-    found = [motion.regression(order=COARSER).part(*kept)]
-    halves = motion.halved().part(*kept)
-    scale = np.array([1.0, HALVED])
-    if len(independent(halves)) == len(kept):
-        found.append(halves)
-    changes = np.array([np.abs(solved(r.products().sum(axis=(0, 1))) - known) for r in found])
-    return np.asarray(np.max(scale[: len(changes), None] * changes, axis=0))
+    others = [motion.regression(order=COARSER).part(*kept), motion.halved().part(*kept)]
+    sums = [r.products().sum(axis=(0, 1)) for r in others if len(independent(r)) == len(kept)]
+    return np.asarray(np.max([np.abs(solved(total) - known) for total in sums], axis=0))
 
 
 def _roughness(run: Series) -> Estimate:
