@@ -207,10 +207,9 @@ def _blurred(motion: Motion, law: Regression, kept: list[int]) -> Floats:
     """How far the coefficients move with a cubic spline, or with every second row: more than rows that are far apart put them off."""
     if motion.velocity is not None:
         return np.zeros(len(kept))
-    known = solved(law.products().sum(axis=(0, 1)))
-    others = [motion.regression(order=COARSER).part(*kept), motion.halved().part(*kept)]
-    sums = [r.products().sum(axis=(0, 1)) for r in others if len(independent(r)) == len(kept)]
-    return np.asarray(np.max([np.abs(solved(total) - known) for total in sums], axis=0))
+    pairs = [(law, motion.regression(order=COARSER).part(*kept)), tuple(r.part(*kept) for r in motion.halved())]
+    sums = [[r.products().sum(axis=(0, 1)) for r in pair] for pair in pairs if len(independent(pair[0])) == len(kept)]
+    return np.asarray(np.max([np.abs(solved(fine) - solved(coarse)) for fine, coarse in sums], axis=0))
 
 
 def _roughness(run: Series) -> Estimate:

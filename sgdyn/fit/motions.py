@@ -58,11 +58,12 @@ class Motion:
             return Regression(np.sum(self.velocity**2, axis=-1) / 2, -np.stack([U, S], axis=-1))
         return Regression(kinetic(path, self.run.dt, order), -np.stack([U, S], axis=-1)[:, INNER])
 
-    def halved(self) -> Regression:
-        """The law by differences of every second row."""
+    def halved(self) -> tuple[Regression, Regression]:
+        """The law at every second row, by the spline through all and through these alone."""
         law = self.regression()
         y = kinetic(self.run.x[:, ::2], 2 * self.run.dt)
-        return Regression(y, law.terms[:, INNER.start :: 2][:, : y.shape[1]])
+        rows = slice(INNER.start, INNER.start + 2 * y.shape[1], 2)
+        return Regression(law.y[:, rows], law.terms[:, rows]), Regression(y, law.terms[:, rows])
 
     def descent(self) -> Regression | None:
         """v²/2 on |grad U|²/2, where there is a gradient."""

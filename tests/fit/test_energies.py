@@ -70,10 +70,10 @@ def test_errors_cover_noise_that_lasts():
         U, S, noise = (signal.lfilter([1], [1, -keep], rng.normal(size=(4, 400)), axis=1) for keep in (0.9, 0.8, 0.9))
         kinetic = 60 - 2 * U + S + noise
         found = sg.fit.kinetic_energy(
-            np.zeros((4, 400, 1)), U, S, dt=1.0, velocity=np.sqrt(2 * kinetic)[..., None], surrogates=99
+            rng.normal(size=(4, 400, 1)), U, S, dt=1.0, velocity=np.sqrt(2 * kinetic)[..., None], surrogates=99
         )
         pulls.append((found.coefficients.value - [2.0, -1.0]) / found.coefficients.error)
-    assert np.all(np.abs(np.mean(pulls, axis=0)) < 0.35) and np.all(np.std(pulls, axis=0) < 1.35)
+    assert np.all(np.abs(np.mean(pulls, axis=0)) < 0.5) and np.all(np.std(pulls, axis=0) < 1.35)
     assert np.all(np.std(pulls, axis=0) > 0.75)
 
 
