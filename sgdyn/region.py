@@ -34,7 +34,7 @@ class Region:
             return predicate
         if not callable(predicate):
             raise TypeError(f"got region={predicate!r}, expected a predicate; type lambda x: x[0] > 0.9")
-        condition = traced(predicate, dim, _time(predicate))
+        condition = _traced(predicate, dim)
         traced_condition = condition.make().components.item() if condition.shape == () else None
         if isinstance(traced_condition, sp.Piecewise):
             raise TypeError(
@@ -87,6 +87,17 @@ class Region:
     def contains(self, x: ArrayLike) -> NDArray[np.bool_]:
         """Whether points (..., dim) lie inside."""
         return np.asarray(self.level()(checks.points(x, self.condition.dim))[..., 0] > 0)
+
+
+def _traced(predicate: Callable[..., Any], dim: int) -> Formula:
+    try:
+        return traced(predicate, dim, _time(predicate))
+    except TypeError as reason:
+        if "unsupported operand" not in str(reason):
+            raise
+        raise TypeError(
+            f"got a region that does arithmetic with comparisons ({reason}), expected them joined by & and |; type (x[0] > 0) & (x[0] < 1) for a product"
+        ) from reason
 
 
 def _time(predicate: Callable[..., Any]) -> dict[str, Any]:

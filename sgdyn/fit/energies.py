@@ -13,10 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from sgdyn import checks
 from sgdyn.estimate import Estimate, rounded
-from sgdyn.fit.motions import Motion
-from sgdyn.fit.regressions import Regression, fitted, independent, outside, solved
-from sgdyn.fit.stretches import Series, jackknife, series
-from sgdyn.fit.surrogates import NULLS, shifted, walks
+from sgdyn.fit.motions import COARSER, Motion
+from sgdyn.fit.regressions import Regression, fitted, independent, memory, outside, scores, solved
+from sgdyn.fit.stretches import BLOCKS, Series, jackknife, series
+from sgdyn.fit.surrogates import NULLS, shifted, walked, walks
 from sgdyn.nets.recording import Recording
 from sgdyn.potentials import Potential
 from sgdyn.printing import Printed
@@ -29,15 +29,18 @@ FEWEST = 99
 """Surrogates, so that a chance of 1 % can be seen."""
 SMOOTH = 1.5
 """v² over one recorded time is that over two if paths are smooth, twice that if they diffuse."""
-EXPLAINED = 0.5
+EXPLAINED, COARSE = 0.5, 0.05
 CERTAIN = 3.0
+ROUNDING = 1e-9
+FEW, LASTING = 8, 10
+"""Stretches for an error, at least; each of so many times the memory of what the law leaves."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class KineticEnergy(Printed):
     """v²/2 = E - (a U + b S), by least squares over a run with an E for each replica.
 
-    coefficients (2,): a and b, b NaN where S is constant; error over stretches. R2: the part of the variance of v²/2 within replicas that the law
+    coefficients (2,): a and b, b NaN where S is constant; error over stretches, and what a coarser velocity changes. R2: the part of the variance of v²/2 within replicas that the law
     explains in stretches that it was not fitted to, negative where the mean does better. nulls: the same number (in the stretches it was
     fitted to) of surrogates of each kind, chances: how often they reach that of the run, `fitted`. roughness: mean v² over
     one recorded time over that over two, 1 for smooth paths, 2 for diffusion. descent: the R2 of v²/2 = E + c |grad U|²/2, one constant less, in
@@ -114,10 +117,12 @@ def kinetic_energy(
 
     recording: of `nets.train`, or an array (replica, time, k) or (time, k) with `dt`. U: a `Potential` of these coordinates
     (`space.potential()`), or numbers (replica, time). S: numbers (replica, time); by default log|det H|/k of the Hessian of U, or
-    log det(1 + c H)/k with `c`, where H may be singular. velocity (replica, time, k), where it is known; by default (x(t + dt) - x(t))/dt with U and S at the
-    middle. For a diffusion that is no velocity: its square is 2 tr(T D)/dt whatever U, and `roughness` says so.
+    log det(1 + c H)/k with `c`, where H may be singular. velocity (replica, time, k), where it is known; by default the derivative of the
+    spline of order 5 through the run, without four rows at either end; a recording has the time of its steps (with momentum that of `Momentum`,
+    in which the mass is 1). For a diffusion that is no velocity: its square grows as 2 tr(T D)/dt whatever U, and `roughness` says so.
 
-    Null models: "shifted runs" (v² against U and S at times shifted by chance, replica by replica: what slow series make of each other);
+    Null models: "shifted runs" (v² against U and S at times shifted by chance, replica by replica: what slow series make of each other), "walks
+    of v²" (its increments, block by block, with signs by chance, the same in all replicas: what trends make of each other);
     and with a `Potential` "free diffusion" (random walks with the increments' covariance) and "linear process" (that of `fit.linear`), which
     know nothing of the law. They take U and its Hessian `surrogates` times along the run each: for a network's own potential type fewer, or
     `sg.tabulated` values of it. Ctrl-C returns what is done. Raises ValueError as `fit.linear` does for bad arrays, for U and S of other shapes or not finite, fewer than 99 surrogates.
@@ -130,18 +135,20 @@ def kinetic_energy(
     if not kept:
         raise ValueError("got U and S that are constant along the run, expected a run in which they change")
     value, (drawn, notes) = fitted(law), _nulls(motion, law, checks.count("surrogates", surrogates, least=FEWEST), seed)
-    chances = {name: (1 + int(np.sum(values >= value))) / (1 + len(values)) for name, values in drawn.items()}
-    coefficients, R2 = _coefficients(law, kept, run)
+    chances = {
+        name: (1 + int(np.sum(values >= value - ROUNDING))) / (1 + len(values)) for name, values in drawn.items()
+    }
+    coefficients, R2, doubts = _coefficients(motion, law, kept)
     return KineticEnergy(
         coefficients, R2, value, drawn, chances, _roughness(run), _descent(motion), law.y, -law.terms[..., 0], -law.terms[..., 1],
-        (*notes, *_dropped(kept)),
+        (*notes, *doubts, *_dropped(kept)),
     )  # fmt: skip
 
 
 def _nulls(motion: Motion, law: Regression, count: int, seed: int) -> tuple[dict[str, Floats], tuple[str, ...]]:
     """R2 of the surrogates of each kind (count,), and why a kind is missing. Ctrl-C leaves out those that are not complete."""
     rng = np.random.default_rng(seed)
-    kinds: dict[str, Iterator[Regression]] = {"shifted runs": shifted(law, rng)}
+    kinds: dict[str, Iterator[Regression]] = {"shifted runs": shifted(law, rng), "walks of v²": walked(law, rng)}
     notes: list[str] = []
     if isinstance(motion.U, Potential) and motion.S is None:
         kinds |= {n: map(motion.regression, walks(motion.run, step(motion.run), rng)) for n, step in NULLS.items()}
@@ -174,16 +181,35 @@ def _drawn(runs: Iterator[Regression], count: int, tell: Progress) -> Floats:
     return np.array(found)
 
 
-def _coefficients(law: Regression, kept: list[int], run: Series) -> tuple[Estimate, float]:
-    """((a, b) with errors over stretches, R2 outside of what was fitted)."""
+def _coefficients(motion: Motion, law: Regression, kept: list[int]) -> tuple[Estimate, float, tuple[str, ...]]:
+    """((a, b) with errors over stretches and of the velocity, R2 outside of what was fitted, notes)."""
     part = law.part(*kept)
-    products = part.products()
-    total = np.array([products[r, a:b].sum(axis=0) for r, a, b in run.stretches()])
+    products, stretches = part.products(), _stretches(part)
+    total = np.array([products[r, a:b].sum(axis=0) for r, a, b in stretches])
     method = f"least squares over {law.y.size} times, jackknife over {len(total)} stretches"
     (found,) = jackknife(total, lambda sums: (solved(sums),), method)
     value, error = np.full((2, 2), np.nan)
-    value[kept], error[kept] = found.value, found.error
-    return Estimate(value, error, method), outside(part)[0]
+    value[kept], error[kept] = found.value, np.hypot(found.error, _blurred(motion, part, kept))
+    notes = [f"errors of a and b rest on {len(total)} stretches alone: what the law leaves lasts long, and they may be too small by half"] if len(total) < FEW else []  # fmt: skip
+    if motion.velocity is None and abs(error[kept[0]]) > CERTAIN * found.error[0] and error[kept[0]] > COARSE * abs(value[kept[0]]):  # fmt: skip
+        notes.append(f"splines of order 3, or every second row, change {'ab'[kept[0]]} by {error[kept[0]] / abs(value[kept[0]]):.0%}, which is in its error: the run is coarse, or not smooth; record more often, or type velocity=")  # fmt: skip
+    return Estimate(value, error, method), outside(part)[0], tuple(notes)
+
+
+def _stretches(law: Regression) -> list[tuple[int, int, int]]:
+    """(replica, first, last) of stretches that last ten times as long as the memory of what the law leaves, where the run does."""
+    replicas, times = law.y.shape
+    count = min(BLOCKS, max(FEW, replicas, replicas * times // (LASTING * memory(scores(law)))))
+    return Series(np.zeros((replicas, times + 1, 1)), 1.0).stretches(count)
+
+
+def _blurred(motion: Motion, law: Regression, kept: list[int]) -> Floats:
+    """How far the coefficients move with a cubic spline, or with every second row: more than rows that are far apart put them off."""
+    if motion.velocity is not None:
+        return np.zeros(len(kept))
+    pairs = [(law, motion.regression(order=COARSER).part(*kept)), tuple(r.part(*kept) for r in motion.halved())]
+    sums = [[r.products().sum(axis=(0, 1)) for r in pair] for pair in pairs if len(independent(pair[0])) == len(kept)]
+    return np.asarray(np.max([np.abs(solved(fine) - solved(coarse)) for fine, coarse in sums], axis=0))
 
 
 def _roughness(run: Series) -> Estimate:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import interpolate
 
 from sgdyn import checks
 from sgdyn.fit.regressions import Regression
@@ -16,6 +17,9 @@ from sgdyn.potentials import Potential
 Floats = NDArray[np.float64]
 
 AT_ONCE = 20_000
+SPLINE, COARSER = 5, 3
+INNER = slice(4, -4)
+"""Times at which the ends of a spline no longer matter."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,21 +49,28 @@ class Motion:
         v = None if velocity is None else _numbers("velocity", velocity, run.x.shape)
         return cls(run, U, numbers, None if c is None else checks.positive("c", c), v)
 
-    def regression(self, x: Floats | None = None) -> Regression:
-        """v²/2 on -(U, S), so that the coefficients are (a, b); of another path x where U and S can be had there."""
+    def regression(self, x: Floats | None = None, order: int = SPLINE) -> Regression:
+        """v²/2 on -(U, S), so that the coefficients are (a, b); of another path x where U and S can be had there. order: of the splines."""
         own, path = x is None, self.run.x if x is None else x
         U = self.U(path) if isinstance(self.U, Potential) else self.U
         S = self.S if self.S is not None else entropy(self.U, path, self.c)
         if own and self.velocity is not None:
-            return Regression(np.sum(self.velocity[:, :-1] ** 2, axis=-1) / 2, -np.stack([U, S], axis=-1)[:, :-1])
-        return Regression(kinetic(path, self.run.dt), -middle(np.stack([U, S], axis=-1)))
+            return Regression(np.sum(self.velocity**2, axis=-1) / 2, -np.stack([U, S], axis=-1))
+        return Regression(kinetic(path, self.run.dt, order), -np.stack([U, S], axis=-1)[:, INNER])
+
+    def halved(self) -> tuple[Regression, Regression]:
+        """The law at every second row, by the spline through all and through these alone."""
+        law = self.regression()
+        y = kinetic(self.run.x[:, ::2], 2 * self.run.dt)
+        rows = slice(INNER.start, INNER.start + 2 * y.shape[1], 2)
+        return Regression(law.y[:, rows], law.terms[:, rows]), Regression(y, law.terms[:, rows])
 
     def descent(self) -> Regression | None:
         """v²/2 on |grad U|²/2, where there is a gradient."""
         if not isinstance(self.U, Potential):
             return None
         slope = np.sum(np.asarray(self.U.grad(self.run.x)) ** 2, axis=-1, keepdims=True) / 2
-        return Regression(self.regression().y, slope[:, :-1] if self.velocity is not None else middle(slope))
+        return Regression(self.regression().y, slope if self.velocity is not None else slope[:, INNER])
 
 
 def _numbers(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Floats:
@@ -70,14 +81,11 @@ def _numbers(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Floats:
     return array
 
 
-def kinetic(x: Floats, dt: float) -> Floats:
-    """|x(t + dt) - x(t)|²/(2 dt²) (replica, time - 1)."""
-    return np.asarray(np.sum(np.diff(x, axis=1) ** 2, axis=-1) / (2 * dt**2))
-
-
-def middle(values: Floats) -> Floats:
-    """The mean of two successive times."""
-    return np.asarray((values[:, 1:] + values[:, :-1]) / 2)
+def kinetic(x: Floats, dt: float, order: int = SPLINE) -> Floats:
+    """v²/2 at the inner times of x, v the derivative of the spline of this order through the path: for smooth paths right to dt^(order + 1)."""
+    times = np.arange(x.shape[1], dtype=np.float64)
+    slopes = interpolate.make_interp_spline(times, x, k=order, axis=1).derivative()(times)
+    return np.asarray(np.sum(slopes[:, INNER] ** 2, axis=-1) / (2 * dt**2))
 
 
 def entropy(U: Any, x: Floats, c: float | None) -> Floats:

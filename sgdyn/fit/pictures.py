@@ -90,7 +90,8 @@ def escape(found: Any, ax: Any) -> None:
         ax.step(
             longer.quantiles, longer.probabilities, where="post", color=color, label=f"{name} ({ended.sum()} ended)"
         )
-        ax.plot(longer.quantiles, np.exp(found.generator[i, i] * longer.quantiles), color=color, ls="--", lw=0.8)
+        left = float(np.sum(ended) * np.mean(stays.dt) / stays.length.sum())
+        ax.plot(longer.quantiles, (1 - left) ** (longer.quantiles / np.mean(stays.dt)), color=color, ls="--", lw=0.8)
     ax.set(xlabel="time in a basin", ylabel="part that stays longer", yscale="log", title="dashed: without memory")
     ax.legend()
 

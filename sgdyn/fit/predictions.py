@@ -15,6 +15,7 @@ from sgdyn.printing import Printed
 if TYPE_CHECKING:
     from sgdyn.fit.escapes import Escape
 
+HOW = 'type compare({"Kramers": {("0", "1"): rate}})'
 ANSCOMBE = 3 / 8
 """sqrt(N + 3/8) of a Poisson count has standard deviation 1/2 to second order in 1/N (Anscombe, Biometrika 35, 246 (1948))."""
 
@@ -22,7 +23,7 @@ ANSCOMBE = 3 / 8
 @dataclass(frozen=True, eq=False)
 class RateRow:
     """One rate by one theory. ratio: measured over predicted, with the error of both; pull: 2 (sqrt(N + 3/8) - sqrt(n + 3/8)) for N transitions
-    where n are expected, in standard deviations of chance and of the prediction: right for N = 0 too."""
+    where n are expected, in standard deviations of chance and of the prediction: right for N = 0 too (N as `Escape.likelihood` has it)."""
 
     theory: str
     start: str
@@ -61,13 +62,45 @@ class EscapeComparison(Printed):
         return plot.figure(self, ax=ax)
 
 
-def compared(found: Escape, rates: Mapping[str, Any] | None, times: Mapping[str, Any] | None) -> EscapeComparison:
+def compared(
+    found: Escape, rates: Mapping[str, Any] | None, times: Mapping[str, Any] | None, time_per_step: Any = None
+) -> EscapeComparison:
     """See `Escape.compare`."""
-    given = [(theory, pair, _estimate(value)) for theory, table in (rates or {}).items() for pair, value in table.items()]  # fmt: skip
-    given += [(theory, pair, _inverse(_estimate(value))) for theory, table in (times or {}).items() for pair, value in table.items()]  # fmt: skip
+    given = [(theory, pair, _estimate(value)) for theory, pair, value in _entries(rates)]
+    given += [(theory, pair, _scaled(_estimate(value), None)) for theory, pair, value in _entries(times)]
     if not given:
-        raise ValueError('got no predictions, expected some; type compare({"Kramers": {("0", "1"): rate}})')
-    return EscapeComparison(tuple(_row(found, *each) for each in given))
+        raise ValueError(f"got no predictions, expected some; {HOW}")
+    clock = _clock(found, time_per_step)
+    return EscapeComparison(tuple(_row(found, theory, pair, _scaled(rate, clock)) for theory, pair, rate in given))
+
+
+def _entries(tables: Mapping[str, Any] | None) -> list[tuple[str, tuple[Any, Any], Any]]:
+    """(theory, pair, value) of nested mappings."""
+    if tables is not None and not isinstance(tables, Mapping):
+        raise TypeError(f"got predictions {tables!r}, expected a mapping from theories to rates; {HOW}")
+    found = []
+    for theory, table in (tables or {}).items():
+        if not isinstance(table, Mapping):
+            raise TypeError(f"got {table!r} for the theory {theory!r}, expected a mapping from (start, end) to numbers; {HOW}")  # fmt: skip
+        for pair, value in table.items():
+            if not isinstance(pair, tuple) or len(pair) != 2:
+                raise TypeError(f"got {pair!r} for a transition of the theory {theory!r}, expected (start, end); {HOW}")
+            found.append((str(theory), pair, value))
+    return found
+
+
+def _clock(found: Escape, given: Any) -> float:
+    """The time of the theories that passes in a unit of time of the run."""
+    if given is None:
+        return 1.0
+    if found.time_per_step is None:
+        raise ValueError("got time_per_step= beside rates from arrays, whose steps are not known; type escape(array, dt=...) with dt in the time of the theories")  # fmt: skip
+    step = given
+    if hasattr(given, "origin"):
+        step = getattr(given.origin, "time_per_step", None)
+        if step is None:
+            raise ValueError("got a process that was not made by sgd(...), expected one, or the time of a step of SGD in it; type time_per_step=lr")  # fmt: skip
+    return checks.positive("time_per_step", step) / found.time_per_step
 
 
 def _estimate(value: Any) -> Estimate:
@@ -77,8 +110,11 @@ def _estimate(value: Any) -> Estimate:
     return known
 
 
-def _inverse(time: Estimate) -> Estimate:
-    return Estimate(1 / float(time.value), float(time.error) / float(time.value) ** 2, time.method, None, time.warnings)
+def _scaled(rate: Estimate, factor: float | None) -> Estimate:
+    """Times a number; 1/rate for None."""
+    value, error = float(rate.value), float(rate.error)
+    scaled = (1 / value, error / value**2) if factor is None else (value * factor, error * factor)
+    return Estimate(*scaled, rate.method, None, rate.warnings)
 
 
 def _row(found: Escape, theory: str, pair: Any, predicted: Estimate) -> RateRow:
@@ -87,8 +123,9 @@ def _row(found: Escape, theory: str, pair: Any, predicted: Estimate) -> RateRow:
     measured, rate = found.rate(start, end), float(predicted.value)
     if found.exposure[i] == 0:
         raise ValueError(f"got a rate from {found.names[i]!r}, which was never visited, expected one that was measured")
-    expected, count = rate * found.exposure[i], found.counts[i, j]
-    doubt = float(predicted.error) * found.exposure[i] / np.sqrt(expected + ANSCOMBE)
+    count, exposure = found.likelihood(start, end)
+    expected = rate * exposure
+    doubt = float(predicted.error) * exposure / np.sqrt(expected + ANSCOMBE)
     pull = 2 * (np.sqrt(count + ANSCOMBE) - np.sqrt(expected + ANSCOMBE)) / np.hypot(1.0, doubt)
     ratio = float(measured.value) / rate
     spread = np.hypot(float(measured.error) / rate, ratio * float(predicted.error) / rate)

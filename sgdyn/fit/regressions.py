@@ -12,7 +12,9 @@ Floats = NDArray[np.float64]
 
 FOLDS = 5
 ALIKE = 1e-6
-"""A term whose variance, or what of it the terms before do not explain, is so small a part of its square is no term of its own."""
+"""A term of which the terms before leave so small a part of the variance is no term of its own."""
+CONSTANT = 1e-12
+"""A term whose variation is so small a part of its size is constant but for rounding."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +50,7 @@ def independent(r: Regression) -> list[int]:
     for i in range(1, len(total)):
         others = [j + 1 for j in kept]
         rest = total[i, i] - total[i, others] @ np.linalg.lstsq(total[np.ix_(others, others)], total[others, i])[0]
-        if total[i, i] > ALIKE**2 * square[i - 1] and rest > ALIKE * total[i, i]:
+        if total[i, i] > CONSTANT**2 * square[i - 1] and rest > ALIKE * total[i, i]:
             kept.append(i - 1)
     return kept
 
@@ -64,6 +66,27 @@ def explained(total: Floats, coefficients: Floats) -> float:
     """The part of the sum of squares of y, in sums of products, that the coefficients explain."""
     rest = total[0, 0] - 2 * total[0, 1:] @ coefficients + coefficients @ total[1:, 1:] @ coefficients
     return float(1 - rest / total[0, 0]) if total[0, 0] > 0 else 0.0
+
+
+def memory(y: Floats) -> int:
+    """The lag at which the combination of series (replica, time, m) that lasts longest keeps 1/e of itself, within a factor of two; a quarter at most."""
+    root = np.sqrt(np.mean(y**2, axis=(0, 1)))
+    z = y[..., root > 0] / root[root > 0]
+    lag = 1
+    while lag < z.shape[1] // 4 and z.shape[2]:
+        C = np.tensordot(z[:, lag:], z[:, :-lag], axes=((0, 1), (0, 1))) / (z.shape[0] * (z.shape[1] - lag))
+        if np.linalg.eigvalsh((C + C.T) / 2)[-1] < np.exp(-1):
+            break
+        lag *= 2
+    return lag
+
+
+def scores(r: Regression) -> Floats:
+    """What is left of y times each term (replica, time, m), both about their means in each replica: their sum is zero at the fit."""
+    z = np.concatenate([r.y[..., None], r.terms], axis=-1)
+    z = z - z.mean(axis=1, keepdims=True)
+    rest = z[..., 0] - z[..., 1:] @ solved(r.products().sum(axis=(0, 1)))
+    return np.asarray(rest[..., None] * z[..., 1:])
 
 
 def fitted(r: Regression) -> float:

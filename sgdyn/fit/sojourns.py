@@ -17,6 +17,8 @@ Floats = NDArray[np.float64]
 FEW = 8
 """Of fewer waiting times no distribution is fitted."""
 FLATTEST, STEEPEST = 0.02, 50.0
+LATE = 700.0
+"""Nobody stays that many mean times."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +43,13 @@ class Sojourns:
 
     def of(self, basin: int) -> Sojourns:
         """Those in one basin."""
-        kept = self.basin == basin
+        return self._kept(self.basin == basin)
+
+    def during(self, dt: float) -> Sojourns:
+        """Those that were looked at every dt."""
+        return self._kept(self.dt == dt)
+
+    def _kept(self, kept: NDArray[np.bool_]) -> Sojourns:
         return Sojourns(self.basin[kept], self.next[kept], self.length[kept], self.dt[kept])
 
 
@@ -65,7 +73,7 @@ def sojourns(states: Places, dt: float) -> Sojourns:
     return Sojourns(basin[kept], following[kept], length, np.full(len(length), dt))
 
 
-def interval(counts: NDArray[np.int64], exposure: Floats, confidence: float) -> tuple[Floats, Floats]:
+def interval(counts: Floats | NDArray[np.int64], exposure: Floats, confidence: float) -> tuple[Floats, Floats]:
     """Exact limits of Poisson rates (Garwood 1936); where nothing was seen, zero and the one-sided upper limit -log(1 - confidence)/exposure."""
     risk = (1 - confidence) / 2
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -76,30 +84,70 @@ def interval(counts: NDArray[np.int64], exposure: Floats, confidence: float) -> 
 
 
 def waiting_shape(stays: Sojourns) -> Estimate:
-    """The exponent c of Weibull's law P(longer than t) = exp(-(t/s)^c) for waiting times, the unfinished ones included: 1 if there is no memory.
+    """The exponent c of Weibull's law P(longer than t) = exp(-(t/s)^c) at looks t = dt, 2 dt, ... after the first: 1 if there is no memory.
 
-    Maximum likelihood, error by the observed information; NaN for fewer than 8 finished ones. An end is known to lie between two looks and
-    taken to lie in the middle. Source: Kalbfleisch, Prentice, The Statistical Analysis of Failure Time Data (2002), 3.4.
+    A Markov chain that is looked at every dt stays a number of looks that has no memory either, however large dt is (Nakagawa and Osaki's
+    discrete law with c = 1). Maximum likelihood, the unfinished stays included, error by the observed information; NaN for fewer than 8
+    finished ones, or all alike. Source: Nakagawa, Osaki, IEEE Trans. Reliab. R-24, 300 (1975).
     """
     ended = stays.next != NOWHERE
     count = int(ended.sum())
     method = f"Weibull's law, {count} waiting times and {len(ended) - count} unfinished ones"
-    if count < FEW:
-        return Estimate(np.nan, np.nan, method)
-    times = np.where(ended, stays.length - stays.dt / 2, stays.length)
-    logs = np.log(times / times.max())
-    if np.ptp(logs[ended]) == 0:
-        return Estimate(np.nan, np.nan, method)
+    unknown = Estimate(np.nan, np.nan, method)
+    if count < FEW or len(np.unique(np.rint(stays.length[ended] / stays.dt[ended]))) < 2:
+        return unknown
+    law = Waiting.of(stays)
+    found = optimize.minimize(law.loss, np.array([0.0, 1.0]), jac=True, hess=law.curvature, method="trust-exact", options={"gtol": 1e-8})  # fmt: skip
+    information = law.curvature(found.x) * law.weight
+    if not FLATTEST < found.x[1] < STEEPEST or np.linalg.eigvalsh(information)[0] <= 0:
+        return unknown
+    return Estimate(float(found.x[1]), float(np.sqrt(np.linalg.inv(information)[1, 1])), method)
 
-    def moments(c: float) -> tuple[float, float]:
-        weights = np.exp(c * logs)
-        mean = float(np.average(logs, weights=weights))
-        return mean, float(np.average((logs - mean) ** 2, weights=weights))
 
-    def slope(c: float) -> float:
-        return 1 / c - moments(c)[0] + float(logs[ended].mean())
+@dataclass(frozen=True, eq=False)
+class Waiting:
+    """Stays that ended between the times start and end (n,), or later than start where end is infinite, in units of their mean; number of each (n,)."""
 
-    if slope(FLATTEST) * slope(STEEPEST) > 0:
-        return Estimate(np.nan, np.nan, method)
-    shape = float(optimize.brentq(slope, FLATTEST, STEEPEST))
-    return Estimate(shape, float(1 / np.sqrt(count * (1 / shape**2 + moments(shape)[1]))), method)
+    start: Floats
+    end: Floats
+    number: Floats
+
+    @classmethod
+    def of(cls, stays: Sojourns) -> Waiting:
+        ended = stays.next != NOWHERE
+        both = np.stack([np.where(ended, stays.length - stays.dt, stays.length), np.where(ended, stays.length, np.inf)])
+        pairs, number = np.unique(both, axis=1, return_counts=True)
+        mean = stays.length.sum() / ended.sum()
+        start, end = np.where(pairs < 1e-9 * mean, 0.0, pairs) / mean
+        return cls(start, end, number.astype(np.float64))
+
+    @property
+    def weight(self) -> float:
+        return float(self.number.sum())
+
+    def loss(self, law: Floats) -> tuple[float, Floats]:
+        """Minus the mean log-likelihood of the law (log rate, exponent), and its slopes."""
+        (H0, g0, _), (H1, g1, _) = self._hazards(law)
+        gap = H1 - H0
+        value = np.log(-np.expm1(-np.where(gap > 0, gap, np.inf))) - H0
+        slope = (g1 - g0) / np.expm1(gap) - g0
+        return -float(self.number @ value) / self.weight, -(slope @ self.number) / self.weight
+
+    def curvature(self, law: Floats) -> Floats:
+        """Second derivatives of the loss."""
+        (H0, g0, h0), (H1, g1, h1) = self._hazards(law)
+        gap, g = H1 - H0, g1 - g0
+        bend = g[:, None] * g[None, :]
+        second = (h1 - h0) / np.expm1(gap) - bend / (np.expm1(gap) * -np.expm1(-gap)) - h0
+        return np.asarray(-(second @ self.number) / self.weight)
+
+    def _hazards(self, law: Floats) -> list[tuple[Floats, Floats, Floats]]:
+        """(H, slopes (2, n), second derivatives (2, 2, n)) of H = exp(law_0) t^law_1 at both times; 0 at t = 0, and at t = inf the H is large and flat."""
+        found = []
+        for t in (self.start, self.end):
+            inside = (t > 0) & np.isfinite(t)
+            log = np.log(t, where=inside, out=np.zeros_like(t))
+            H = np.where(inside, np.exp(np.minimum(law[0] + law[1] * log, 300.0)), np.where(t > 0, LATE, 0.0))
+            powers = np.stack([np.ones_like(log), log]) * inside
+            found.append((H, H * powers, H * powers[:, None] * powers[None, :]))
+        return found

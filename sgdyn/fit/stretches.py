@@ -46,7 +46,7 @@ class Series:
 
 
 def series(recording: Recording | Any, dt: float | None = None, *, momentum: bool = False) -> Series:
-    """A recording of `nets.train`, with time lr for each step, or an array (replica, time, k) or (time, k) with its `dt`.
+    """A recording of `nets.train`, with time lr for each step (sqrt(lr) with momentum, as `sgd` has it), or an array (replica, time, k) or (time, k) with its `dt`.
 
     momentum: whether a recording with momentum will do, whose coordinates alone are no Markov process. Raises ValueError for fewer than 20 times, numbers that are not finite, a `dt` that is missing or not positive, TypeError for complex numbers.
     """
@@ -66,7 +66,7 @@ def series(recording: Recording | Any, dt: float | None = None, *, momentum: boo
 def _coordinates(recording: Recording | Any, dt: float | None, momentum: bool) -> tuple[Floats, float]:
     if isinstance(recording, Recording):
         if dt is not None:
-            raise ValueError("got a Recording and dt=, expected one of them: a Recording has time lr for each step")
+            raise ValueError("got a Recording and dt=, expected one of them: a Recording has the time of its steps")
         settings = recording.settings
         if settings.momentum and not momentum:
             raise ValueError(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sgdyn.fit.autoregression import Transition, transition
-from sgdyn.fit.regressions import Regression
+from sgdyn.fit.regressions import Regression, memory
 from sgdyn.fit.stretches import Series
 from sgdyn.noise import nearest_covariance
 
@@ -38,6 +38,22 @@ def walks(run: Series, step: Transition, rng: np.random.Generator) -> Iterator[F
         for t in range(1, x.shape[1]):
             x[:, t] = x[:, t - 1] @ step.matrix.T + kicks[:, t]
         yield x
+
+
+def walked(r: Regression, rng: np.random.Generator) -> Iterator[Regression]:
+    """y as a walk: its increments with signs by chance, the same for all replicas, over blocks longer than the increments' memory.
+
+    Where y and the terms are independent and the signs of y's increments are even, R2 is one of these, however both trend; that the signs are
+    the same in all replicas lets a schedule that they share be no evidence. Of a run that does nothing but trend there are few blocks, and few
+    signs that differ from its own.
+    """
+    steps = np.diff(r.y, axis=1)
+    times, length = steps.shape[1], memory(steps[..., None])
+    while True:
+        block = (np.arange(times) + rng.integers(length)) // length
+        signs = rng.choice([-1.0, 1.0], size=block[-1] + 1)[block]
+        walk = np.cumsum(steps * signs, axis=1)
+        yield Regression(np.concatenate([np.zeros_like(walk[:, :1]), walk], axis=1), r.terms)
 
 
 def shifted(r: Regression, rng: np.random.Generator) -> Iterator[Regression]:

@@ -43,12 +43,16 @@ class Settings:
 
     @property
     def dt(self) -> float:
-        """The time of one step, by which the weights move against the gradient. Raises ValueError if it changes."""
+        """The time of one step in the process that `sgd` makes of the run: lr, with momentum sqrt(lr), `Momentum`'s. Raises ValueError if lr changes.
+
+        lr is part of the rate, as the scheme has it. The overdamped diffusion of a run with momentum mu counts lr/(1 - mu) a step, another clock.
+        """
         if self.schedule:
             raise ValueError(
                 "got a run whose learning rate changes, expected a constant one; type the part of recording.x with one rate, and its dt="
             )
-        return self.part * self.lr
+        step = self.part * self.lr
+        return float(np.sqrt(step)) if self.momentum else step
 
     def require_plain(self) -> None:
         """Raises ValueError for other schemes than SGD and for noisy labels: the theories that are compared are SGD's."""

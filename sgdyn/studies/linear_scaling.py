@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from scipy import stats
 
 import sgdyn as sg
-from sgdyn.estimate import Estimate, rounded
+from sgdyn.estimate import rounded
 from sgdyn.fit.run import Case, build, schedule
 from sgdyn.nets.network import Network
 from sgdyn.nets.subspace import Subspace
@@ -67,20 +68,22 @@ def _pair(config: Config, network: Network, space: Subspace, factor: int) -> dic
 
 
 def summary(config: Config, arrays: dict[str, Any]) -> str:
-    """For each model the largest deviation from the diffusion, and from the exact iteration, at both ends."""
+    """For each model the mean deviation from the diffusion, and from the exact iteration, at both ends, and whether chance makes as much."""
     lines = []
     for model in MODELS:
-        ends = [f"{_worst(arrays, model, i, 'one')} (from exact SGD on the quadratic {_worst(arrays, model, i, 'discrete')}) at lr = {arrays['lr'][i]:g}" for i in (0, -1)]  # fmt: skip
+        ends = [f"{_gap(arrays, model, i, 'one')} (from exact SGD on the quadratic {_gap(arrays, model, i, 'discrete')}) at lr = {arrays['lr'][i]:g}" for i in (0, -1)]  # fmt: skip
         lines.append(f"{model}: variances differ from the diffusion's by {ends[0]}, {ends[1]}")
     return "\n".join(lines)
 
 
-def _worst(arrays: dict[str, Any], model: str, i: int, theory: str) -> str:
+def _gap(arrays: dict[str, Any], model: str, i: int, theory: str) -> str:
+    """The mean over directions, with the chance that a sum of squared pulls as large is noise: the largest of them would be biased."""
     expected = arrays[f"{model}.discrete"][i] if theory == "discrete" else 1.0
-    gap, error = arrays[f"{model}.measured"][i] / expected - 1, arrays[f"{model}.error"][i] / expected
-    j = int(np.argmax(np.abs(gap)))
-    size = Estimate(100 * float(gap[j]), 100 * float(np.broadcast_to(error, gap.shape)[j]), "")
-    return f"{rounded(size.value, size.error)} %"
+    gap = arrays[f"{model}.measured"][i] / expected - 1
+    error = np.broadcast_to(arrays[f"{model}.error"][i] / expected, gap.shape)
+    chance = float(stats.chi2.sf(np.sum((gap / error) ** 2), len(gap)))
+    mean, doubt = 100 * float(np.mean(gap)), 100 * float(np.linalg.norm(error)) / len(gap)
+    return f"{rounded(mean, doubt)} % on average, chance {chance:.2g}"
 
 
 def draw(config: Config, arrays: dict[str, Any]) -> Figure:

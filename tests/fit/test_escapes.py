@@ -5,7 +5,8 @@ import pytest
 from scipy import linalg
 
 import sgdyn as sg
-from sgdyn.fit.sojourns import sojourns
+from sgdyn.fit.chains import fitted, looks
+from sgdyn.fit.sojourns import joined, sojourns
 
 WELL = sg.landscapes.double_well()
 CORES = {"left": lambda x: x[0] < -0.6, "right": lambda x: x[0] > 0.6}
@@ -140,9 +141,108 @@ def test_waiting_times_with_memory_are_seen(rng):
     assert not alone.warnings
 
 
-def test_a_coarse_recording_is_noted(rng):
-    x = chain([[-0.5, 0.5], [0.5, -0.5]], 50, 200, 0.5, rng)
-    assert any("record more often" in note for note in sg.fit.escape(x, TWO, dt=0.5).warnings)
+def test_a_coarse_recording_has_no_bias_and_is_noted(rng):
+    """Transitions over the time are low by k dt (33 % here); the chain's rates are not, and its waiting times have no memory."""
+    for dt in (0.2, 0.8):
+        x = chain([[-0.5, 0.5], [0.5, -0.5]], 100, 2000, dt, rng)
+        found = sg.fit.escape(x, TWO, dt=dt)
+        raw = found.counts[0, 1] / found.exposure[0]
+        assert raw == pytest.approx((1 - np.exp(-dt)) / (2 * dt), rel=0.02)
+        assert found.rate("0", "1").agrees(0.5) and found.rate("1", "0").agrees(0.5)
+        assert found.rates.error[0, 1] < 0.02 * 0.5 and np.all(np.abs(found.shape.value - 1) < 4 * found.shape.error)
+        above = 0.5 / raw - 1
+        assert len(found.warnings) == 2 and all(
+            f"{round(100 * above, -1) // 10:.0f}" in note for note in found.warnings
+        )
+        assert all("passages between two looks" in note for note in found.warnings) and found.missed == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dt", [0.02, 0.1, 0.5, 2.0])
+def test_limits_of_coarse_recordings_cover(dt):
+    """Three states, mean stays of 1.7 to 2.2: 95 % limits held 50 to 60 % of four of the six rates at dt = 0.5 when rates were counts over time."""
+    K = np.array([[0, 0.5, 0.1], [0.2, 0, 0.3], [0.05, 0.4, 0]])
+    G, off, rng = K - np.diag(K.sum(axis=1)), ~np.eye(3, dtype=bool), np.random.default_rng(4)
+    passage = np.linalg.solve(-G[:2, :2], np.ones(2))[0]
+    soon = 1 - linalg.expm(3.0 * G[:2, :2])[0].sum()
+    held, pulls, notes = [], [], 0
+    for _ in range(100):
+        found = sg.fit.escape(chain(G, 20, int(40 / dt), dt, rng), THREE, dt=dt)
+        held.append(((found.lower <= K) & (K <= found.upper))[off])
+        pulls.append((found.time("a", "c").pull(passage), found.reached("a", "c", 3.0).pull(soon)))
+        notes += any("memory" in note or "half as often" in note for note in found.warnings)
+    assert np.mean(held, axis=0).min() > 0.88 and 0.93 < np.mean(held) <= 0.99
+    assert notes <= 5
+    assert np.all(np.abs(np.mean(pulls, axis=0)) < 0.45) and np.all(np.abs(np.std(pulls, axis=0) - 1) < 0.25)
+
+
+def test_rates_of_a_diffusion_hardly_depend_on_the_time_between_looks():
+    """Transitions over the time fall by 4 % from dt = 0.05 to 2; the rates of the chain by less than half of that."""
+    problem = sg.Langevin(sg.potential(dim=1)(lambda x: (x[0] ** 2 - 1) ** 2 - 0.15 * x[0]), 0.25)
+    path = sg.simulate(problem, np.full((200, 1), -1.0), t=300.0, dt=0.005, save=6000, n_paths=200, seed=1)
+    found = [sg.fit.escape(path.x[:, ::every], CORES, dt=0.05 * every) for every in (1, 40)]
+    raw, rates = ([f.counts[0, 1] / f.exposure[0] for f in found], [float(f.rate("left", "right")) for f in found])
+    assert raw[1] < 0.97 * raw[0] and abs(rates[1] - rates[0]) < 0.5 * (raw[0] - raw[1])
+    exact = [sg.mean_first_passage_1d(problem, a, -a) for a in (-0.6, 0.6)]
+    beside = found[1].compare(times={"exact": {("left", "right"): exact[0], ("right", "left"): exact[1]}})
+    assert beside.agrees()
+
+
+def test_looks_that_are_too_far_apart_leave_a_lower_bound(rng):
+    x = chain([[-5.0, 5.0], [5.0, -5.0]], 20, 100, 2.0, rng)
+    found = sg.fit.escape(x, TWO, dt=2.0)
+    fast = np.isinf(found.rates.error)
+    assert fast.any() and np.all(found.rates.value[fast] < 1) and np.all(np.isinf(found.upper[fast]))
+    assert any("nothing more is known" in note for note in found.warnings)
+    assert np.isinf(found.time("0", "1").error) and str(found)
+
+
+def test_runs_looked_at_at_different_times_are_one_chain(rng):
+    Q = np.array([[-0.5, 0.5], [0.3, -0.3]])
+    found = sg.fit.escape(chain(Q, 100, 300, 1.0, rng), TWO, dt=1.0)
+    both = joined([sojourns(chain(Q, 100, 300, dt, rng)[..., 0].astype(int), dt) for dt in (0.5, 1.0)])
+    chained = fitted(looks(both, 2), 0.95)
+    assert np.all(np.abs((chained.rates - Q)[[0, 1], [1, 0]] / chained.error[[0, 1], [1, 0]]) < 4)
+    assert chained.error[0, 1] < found.rates.error[0, 1]
+
+
+def test_rates_are_the_logarithm_of_the_matrix_of_transitions(rng):
+    """Where that is a generator; the reference is SciPy's logm of the counted matrix."""
+    x = chain([[-0.6, 0.5, 0.1], [0.2, -0.5, 0.3], [0.1, 0.4, -0.5]], 100, 200, 0.8, rng)
+    found = sg.fit.escape(x, THREE, dt=0.8)
+    seen = looks(found.sojourns, 3)[0.8]
+    np.testing.assert_allclose(found.generator, linalg.logm(seen / seen.sum(axis=1, keepdims=True)) / 0.8, rtol=1e-4)
+
+
+def test_momentum_has_its_own_clock():
+    """lr a step without momentum, sqrt(lr) with; `compare` takes predictions in any clock, or the process that they are of."""
+    from tests.fit.runs import network, run
+
+    net = network()
+    space = net.subspace(1)
+    runs = {mu: run(net, space, momentum=mu, steps=400, replicas=8) for mu in (0.0, 0.75)}
+    assert runs[0.0].settings.dt == 0.02 and runs[0.75].settings.dt == pytest.approx(np.sqrt(0.005))
+    found = sg.fit.escape(runs[0.75], [lambda x: x[0] < 0, lambda x: x[0] > 0.01])
+    assert found.exposure.sum() == pytest.approx(8 * 79 * 5 * np.sqrt(0.005), rel=0.3)
+    rate = float(found.rate("0", "1"))
+    per_step = rate * np.sqrt(0.005)
+    overdamped = sg.sgd(space.potential(), space.D, lr=0.005 / (1 - 0.75), batch=64)
+    inert = sg.sgd(space.potential(), space.D, lr=0.005, batch=64, momentum=0.75)
+    for predicted, clock in (
+        (rate, None),
+        (rate, inert),
+        (per_step / 0.02, overdamped),
+        (per_step / 0.02, 0.02),
+        (per_step / 0.005, 0.005),
+    ):
+        (row,) = found.compare({"same": {("0", "1"): predicted}}, time_per_step=clock).rows
+        assert float(row.ratio) == pytest.approx(1.0) and row.pull == pytest.approx(0.0, abs=1e-9)
+        (row,) = found.compare(times={"same": {("0", "1"): 1 / predicted}}, time_per_step=clock).rows
+        assert float(row.ratio) == pytest.approx(1.0)
+    with pytest.raises(ValueError, match="made by sgd"):
+        found.compare({"x": {("0", "1"): 1.0}}, time_per_step=sg.Langevin(space.potential(), 1.0))
+    with pytest.raises(ValueError, match="from arrays"):
+        sg.fit.escape(runs[0.0].x, TWO, dt=1.0).compare({"x": {("0", "1"): 1.0}}, time_per_step=1.0)
 
 
 def test_stays_are_what_they_are():
@@ -184,5 +284,10 @@ def test_unknown_basins_and_no_predictions_are_refused(rng):
     for ask in (lambda: found.rate("0", "2"), lambda: found.time("0", "0"), found.compare, lambda: found.compare({"x": {("0", "1"): -1}})):  # fmt: skip
         with pytest.raises(ValueError, match="expected"):
             ask()
+    for given in (0.5, {"K": 0.5}, {"K": {"0": 0.5}}):
+        with pytest.raises(TypeError, match="type compare"):
+            found.compare(given)
+    with pytest.raises(TypeError, match="joined by & and"):
+        sg.fit.escape(rng.normal(size=(2, 50, 1)), [lambda x: (x[0] > 0.5) * (x[0] < 1.5), at(0)], dt=1.0)
     with pytest.raises(TypeError, match="expected predicates"):
         sg.fit.escape(rng.normal(size=(2, 50, 1)), 3, dt=1.0)
