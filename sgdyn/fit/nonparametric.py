@@ -18,6 +18,7 @@ from sgdyn.fit.continuation import Known, remarks, trimmed
 from sgdyn.fit.local_moments import Pieces, Stretch, increments, pieces, squares
 from sgdyn.fit.markov import Independence, independence
 from sgdyn.fit.neighbourhoods import Neighbourhoods, at_nodes, box_of, over_grid, without_means
+from sgdyn.fit.projections import DEPENDENT
 from sgdyn.fit.propagation import propagated
 from sgdyn.fit.stretches import Series, series
 from sgdyn.fit.tabulated import process_from
@@ -30,6 +31,8 @@ Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 MOST_LAGS = 4
+SHOWN = 5
+"""Points that are printed."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -58,6 +61,20 @@ class KramersMoyal(Printed):
     @property
     def dim(self) -> int:
         return int(self.points.shape[1])
+
+    def __repr__(self) -> str:
+        places, found = (
+            np.flatnonzero(self.known),
+            [f"KramersMoyal: {self.known.sum()} of {len(self.points)} points known"],
+        )
+        for i in places[np.unique(np.linspace(0, len(places) - 1, SHOWN).astype(int))]:
+            at = [np.array2string(part[i], precision=4, separator=", ") for part in (
+                self.points, self.drift.value, self.drift.error, self.noise.value, self.noise.error
+            )]  # fmt: skip
+            found.append("  x = {}: F = {} ± {}, T D = {} ± {}".format(*(text.replace("\n", "") for text in at)))
+        return "\n".join([*found, *(f"  note: {text}" for text in self.noise.warnings)])
+
+    __str__ = __repr__
 
     @property
     def box(self) -> list[tuple[float, float]]:
@@ -153,6 +170,12 @@ def _checked(recording: Recording | Any, dt: float | None) -> Series:
         raise ValueError(
             f"got {run.dim} coordinates, expected at most 3: in more, no run has points near each other; type x[..., :2], or "
             "sgdyn.fit.force_inference(recording)"
+        )
+    y = (run.x - run.x.mean(axis=(0, 1))).reshape(-1, run.dim)
+    sizes = np.linalg.norm(y, axis=0)
+    if np.all(sizes > 0) and np.linalg.eigvalsh((y / sizes).T @ (y / sizes))[0] < DEPENDENT:
+        raise ValueError(
+            "got coordinates of which one is a linear function of the others, expected independent ones; leave it out of the recording"
         )
     return run
 
