@@ -86,7 +86,7 @@ def test_beyond_the_box_paths_come_back():
     """Linear pulls and constant T D there: simulations need no boundary, and hardly any of the stationary mass is outside."""
     found = sg.fit.kramers_moyal(run(WELL, [1.0], 0), dt=0.02, bandwidth=0.15)
     process, (low, high) = found.process(), found.box[0]
-    paths = sg.simulate(process, [1.0], t=200.0, dt=0.02, n_paths=50, seed=0).x[:, 50:]
+    paths = sg.simulate(process, [1.0], t=200.0, dt=0.02, n_paths=50, seed=0, save=101).x
     assert np.all(np.abs(paths) < 3) and np.mean((paths < low) | (paths > high)) < 0.05
     far = np.array([[low - 3.0], [low - 2.0], [high + 2.0], [high + 3.0]])
     np.testing.assert_allclose(process.drift.gradient()(far), process.drift.gradient()(far[[1, 0, 3, 2]]))
@@ -111,8 +111,6 @@ def test_the_fitted_potential_and_its_derivatives():
     np.testing.assert_allclose(slope[..., None], divergence.gradient()(x), atol=1e-5)
     points = sg.critical_points(U, [(-1.3, 1.3)])
     assert len(points.minima) == 2 and len(points.saddles) == 1
-    action = float(sg.instanton(process, [-1.0], [0.0], t=2.0).action)
-    assert abs(action - float(U([0.0]) - U([-1.0]))) < 1.0
     paths = sg.simulate(process, [1.0], t=1.0, dt=0.01, n_paths=100, seed=1, method=sg.Milstein())
     assert np.all(np.isfinite(paths.x))
 
