@@ -34,8 +34,7 @@ class ForceInference(Printed):
 
     coefficients (k, function) and noise_coefficients (k, k, function) of `basis` and `noise_basis`, with jackknife errors. information: bits in the run
     that speak for the drift, (time/4) E[F' (T D)^-1 F]/log 2 less what chance gives, half a nat for each of the `parameters`.
-    force_error: the relative error of the drift that its errors make, sqrt(E[(dF)' (T D)^-1 dF]/E[F' (T D)^-1 F]), over 1 where it is not resolved; about
-    sqrt(parameters/2 information in nats) at one lag.
+    force_error: the expected relative error of the drift, sqrt(parameters/2 information in nats), over 1 where the drift is not resolved.
     """
 
     basis: Formula
@@ -119,7 +118,7 @@ def force_inference(
     if basis is not None:
         return _fitted(run, basis, *options)
     found, taken = _fitted(run, DEGREES[0], *options), DEGREES[0]
-    tests = Degrees(*_standard(run), *options[:3], run.dt)
+    tests = Degrees(*_standard(run), noise_basis, calculus == "stratonovich", estimator, run.dt)
     for degree in DEGREES[1:]:
         try:
             richer = _fitted(run, degree, *options)
@@ -159,24 +158,18 @@ def _fitted(run: Series, basis: Any, noise_basis: Any, stratonovich: bool, estim
     sense = "Stratonovich" if stratonovich else "Itô"
     method = f"projection on {force.shape[0]} functions, {sense}, {estimator}, {lags} lags, jackknife over {len(sums)} stretches"
     c, d = (combined(value, part, len(sums), method) for value, part in zip(central, parts, strict=True))
-    information, error = _information(
-        gram, projection.noise(run.x[:, :-1]), c.value, d.value, parts[0] - parts[0].mean(axis=0), run.dt
-    )
+    information, error = _information(gram, projection.noise(run.x[:, :-1]), c.value, d.value, run.dt)
     return ForceInference(force, noise, c, d, information, error, run, (parts[0], parts[1]))
 
 
-def _information(gram: Floats, noise: Floats, c: Floats, d: Floats, away: Floats, dt: float) -> tuple[Estimate, float]:
-    """(bits, relative error of the drift). Frishman and Ronceray (2020), eqs. for I_b and its fluctuations; away: c without each part less their mean.
-
-    What the errors of the drift add to the information is its variance by the jackknife, half a nat for each parameter at one lag in long runs.
-    """
+def _information(gram: Floats, noise: Floats, c: Floats, d: Floats, dt: float) -> tuple[Estimate, float]:
+    """(bits, relative error of the drift). Frishman and Ronceray (2020), eqs. for I_b and its fluctuations; the mean T D stands for T D(x)."""
     found, count = nats(gram, noise, c, d, dt), c.size
     spread = float(np.sqrt(2 * max(found, 0.0) + count / 2))
     bits = Estimate(
         (found - count / 2) / np.log(2), spread / np.log(2), f"bits, {count} parameters, less half a nat for each"
     )
-    chance = (len(away) - 1) * float(np.mean([nats(gram, noise, part, d, dt) for part in away]))
-    return bits, float(np.sqrt(chance / max(found - chance, 1e-300)))
+    return bits, float(np.sqrt(count / (2 * max(found - count / 2, 1e-300))))
 
 
 def _at(basis: Formula, x: ArrayLike, found: Estimate, replicates: Floats) -> Estimate:
