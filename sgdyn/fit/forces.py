@@ -118,7 +118,8 @@ def force_inference(
     if basis is not None:
         return _fitted(run, basis, *options)
     found, taken = _fitted(run, DEGREES[0], *options), DEGREES[0]
-    tests = Degrees(*_standard(run), noise_basis, calculus == "stratonovich", estimator, run.dt)
+    center, scale = _standard(run)
+    tests = Degrees(center, scale, noise_basis, calculus == "stratonovich", estimator, run.dt)
     for degree in DEGREES[1:]:
         try:
             richer = _fitted(run, degree, *options)
