@@ -26,11 +26,13 @@ def mesh(axes: tuple[Floats, ...]) -> Floats:
 
 
 def cross_validated(run: Pieces, responses: Callable[[Stretch], Floats], tick: Progress) -> Floats:
-    """The bandwidth (k,), in standard deviations, whose local linear fit to four fifths of the run predicts the responses in the remaining fifth best.
+    """The bandwidth (k,), in standard deviations, whose local linear fit to four fifths of the run predicts the responses in the remaining fifth best: the
+    widest that does so but for a standard error, since increments are noise for the most part, and the narrow ones win by chance.
 
     Each fifth is a contiguous part, so that almost no held-out point has neighbours in time among the others. All candidates are judged at
     the points at which the narrowest is defined. Of more than 40,000 transitions one in so many is taken, and the bandwidth corrected by the
-    law that the best one follows, count^(-1/(4 + k)). Source: Racine, Journal of Econometrics 99, 39 (2000), blocks left out.
+    law that the best one follows, count^(-1/(4 + k)). Source: Racine, Journal of Econometrics 99, 39 (2000), blocks left out;
+    Breiman, Friedman, Olshen, Stone, Classification and Regression Trees (1984), section 3.4.3, one standard error.
     """
     every, count = -(-run.count // MOST), CELLS[run.dim - 1]
     run = run.thinned(every)
@@ -48,8 +50,18 @@ def cross_validated(run: Pieces, responses: Callable[[Stretch], Floats], tick: P
         raise ValueError(
             f"got {len(z)} transitions, too few to choose a bandwidth; expected more of them near each other; record longer, or type bandwidth=..."
         )
-    best = float(tried[int(np.argmin([miss[judged].mean() for miss in scores]))])
+    part = np.repeat(np.arange(len(run.parts)), [len(p.z) for p in run.parts])
+    best = float(tried[_widest(np.array(scores)[:, judged], part[judged])])
     return np.full(run.dim, best * float(every) ** (-1 / (4 + run.dim)))
+
+
+def _widest(scores: Floats, part: NDArray[np.int64]) -> int:
+    """The number of the widest bandwidth that predicts no worse than the best one but for what chance gives, a standard error over the parts."""
+    best = int(np.argmin(scores.mean(axis=1)))
+    counts = np.bincount(part)
+    worse = np.array([np.bincount(part, row) for row in scores - scores[best]])[:, counts > 0]
+    error = np.sqrt(np.sum((worse - worse.mean(axis=1, keepdims=True)) ** 2, axis=1))
+    return int(np.flatnonzero(worse.sum(axis=1) <= error)[-1])
 
 
 def _misses(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ Floats = NDArray[np.float64]
 
 MOVED = 2.0
 """Standard errors (rms over the points) that the last order of the limit of small steps may move the drift without a remark."""
+HALF = 0.5
+"""The relative error of T D from which on the outer points of a run are not known."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +33,28 @@ class Rates:
     noise_bias: Floats
     remarks: tuple[str, ...]
     replicates: tuple[Floats, Floats]
+
+    def resolved(self) -> NDArray[np.bool_]:
+        """Where T D along each axis has an error below half of itself, or of what it is at the usual point (node,)."""
+        sizes, errors = (np.einsum("nii->ni", part) for part in (self.noise.value, self.noise.error))
+        usual = np.median(sizes[self.known], axis=0)
+        with np.errstate(invalid="ignore"):
+            return np.asarray(self.known & np.all(errors < HALF * np.maximum(sizes, usual), axis=1))
+
+    def cut(self, known: NDArray[np.bool_], which: NDArray[np.bool_]) -> Rates:
+        """Some of the points, of which fewer are known."""
+
+        def kept(part: Floats) -> Floats:
+            return np.where(known.reshape(-1, *[1] * (part.ndim - 1)), part, np.nan)[which]
+
+        def estimate(part: Estimate) -> Estimate:
+            return replace(part, value=kept(part.value), error=kept(part.error))
+
+        drift, noise = ([kept(part) for part in parts] for parts in self.replicates)
+        return Rates(
+            known[which], estimate(self.drift), estimate(self.noise), estimate(self.pawula), kept(self.drift_bias), kept(self.noise_bias),
+            self.remarks, (np.array(drift), np.array(noise)),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from sgdyn import checks
 from sgdyn.codegen.formula import Formula
-from sgdyn.estimate import Estimate
+from sgdyn.estimate import Estimate, rounded
 from sgdyn.fit.bases import projected, written
+from sgdyn.fit.degrees import DEGREES, Degrees, nats
 from sgdyn.fit.projections import ESTIMATORS, Projection, refuse_dependent
 from sgdyn.fit.stretches import Series, combined, left_out, series
 from sgdyn.nets.recording import Recording
@@ -22,10 +22,8 @@ from sgdyn.problem import Langevin
 
 Floats = NDArray[np.float64]
 
-DEGREES = (1, 2, 3)
-"""Of polynomials among which the information chooses."""
-RISK = 0.001
-"""The chance that a degree which is not needed is taken."""
+ROWS = 9
+"""Of coefficients that are printed, and as many of each."""
 LEAST = 10
 """Transitions for each function, at least."""
 
@@ -47,6 +45,21 @@ class ForceInference(Printed):
     force_error: float
     series: Series = field(repr=False)
     replicates: tuple[Floats, Floats] = field(repr=False)
+
+    def __repr__(self) -> str:
+        rows = [f"ForceInference: information {self.information}, force_error {self.force_error:.2g}"]
+        for name, found in (("F", self.coefficients), ("T D", self.noise_coefficients)):
+            for index in list(np.ndindex(np.shape(found.value)[:-1]))[:ROWS]:
+                row = ", ".join(
+                    rounded(float(v), float(e))
+                    for v, e in zip(found.value[index][:ROWS], found.error[index], strict=False)
+                )
+                rows.append(
+                    f"  {name}[{', '.join(map(str, index))}]: {row}{', ...' if found.value.shape[-1] > ROWS else ''}"
+                )
+        return "\n".join(rows)
+
+    __str__ = __repr__
 
     @property
     def parameters(self) -> int:
@@ -94,7 +107,7 @@ def force_inference(
     drifts that outrun the noise. s = dt, ..., `lags` dt, and the limit s -> 0 of the polynomial through them.
 
     basis, noise_basis: the degree of polynomials, a NumPy function of x that returns (count,), or a list of functions; basis=None takes the degree 1, 2 or
-    3: a higher one where chance would raise the information as much in one of a thousand runs (half a nat for each parameter in the mean).
+    3: a higher one where chance would raise the information at one lag as much in one of a thousand runs, those of at most 20,000 rows beside simulated linear ones.
     recording: of `nets.train` on a subspace, or an array (replica, time, k) or (time, k) with its `dt`. Raises ValueError for functions that are
     linearly dependent along the run and for fewer than ten transitions a function, momentum. Sources: Frishman and Ronceray, PRX 10, 021009
     (2020); Vestergaard, Blainey, Flyvbjerg, Phys. Rev. E 89, 022726 (2014).
@@ -104,14 +117,22 @@ def force_inference(
     options = (noise_basis, calculus == "stratonovich", estimator, checks.count("lags", lags))
     if basis is not None:
         return _fitted(run, basis, *options)
-    found = _fitted(run, DEGREES[0], *options)
+    found, taken = _fitted(run, DEGREES[0], *options), DEGREES[0]
+    center, scale = _standard(run)
+    tests = Degrees(center, scale, noise_basis, calculus == "stratonovich", estimator, run.dt)
     for degree in DEGREES[1:]:
         try:
             richer = _fitted(run, degree, *options)
         except ValueError:
             break  # too few transitions for so many functions, or dependent ones
-        found = richer if _worth(found, richer) else found
+        if tests.needed(run, taken, degree):
+            found, taken = richer, degree
     return found
+
+
+def _standard(run: Series) -> tuple[Floats, Floats]:
+    center, scale = run.x.mean(axis=(0, 1)), run.x.std(axis=(0, 1))
+    return center, np.where(scale > 0, scale, 1.0)
 
 
 def _check(calculus: str, estimator: str) -> None:
@@ -122,8 +143,7 @@ def _check(calculus: str, estimator: str) -> None:
 
 
 def _fitted(run: Series, basis: Any, noise_basis: Any, stratonovich: bool, estimator: str, lags: int) -> ForceInference:
-    center, scale = run.x.mean(axis=(0, 1)), run.x.std(axis=(0, 1))
-    scale = np.where(scale > 0, scale, 1.0)
+    center, scale = _standard(run)
     force, noise = written(basis, center, scale), written(noise_basis, center, scale)
     count = run.x.shape[0] * (run.x.shape[1] - 2 * lags)
     if count < LEAST * max(force.shape[0], noise.shape[0]):
@@ -145,22 +165,12 @@ def _fitted(run: Series, basis: Any, noise_basis: Any, stratonovich: bool, estim
 
 def _information(gram: Floats, noise: Floats, c: Floats, d: Floats, dt: float) -> tuple[Estimate, float]:
     """(bits, relative error of the drift). Frishman and Ronceray (2020), eqs. for I_b and its fluctuations; the mean T D stands for T D(x)."""
-    D = np.einsum("mva,a->mv", d, noise.mean(axis=(0, 1)))
-    values, vectors = np.linalg.eigh(D)
-    inverse = (vectors / np.maximum(values, 1e-12 * abs(values[-1]))) @ vectors.T
-    nats, count = float(dt / 4 * np.einsum("ma,ab,vb,mv->", c, gram, c, inverse)), c.size
-    spread = float(np.sqrt(2 * max(nats, 0.0) + count / 2))
+    found, count = nats(gram, noise, c, d, dt), c.size
+    spread = float(np.sqrt(2 * max(found, 0.0) + count / 2))
     bits = Estimate(
-        (nats - count / 2) / np.log(2), spread / np.log(2), f"bits, {count} parameters, less half a nat for each"
+        (found - count / 2) / np.log(2), spread / np.log(2), f"bits, {count} parameters, less half a nat for each"
     )
-    return bits, float(np.sqrt(count / (2 * max(nats, 1e-300))))
-
-
-def _worth(plain: ForceInference, richer: ForceInference) -> bool:
-    """Functions that are not needed add half a chi² variable, with as many degrees of freedom, to the information in nats."""
-    more = richer.parameters - plain.parameters
-    gain = (richer.information.value - plain.information.value) * np.log(2) + more / 2
-    return bool(2 * gain > stats.chi2.isf(RISK, more))
+    return bits, float(np.sqrt(count / (2 * max(found - count / 2, 1e-300))))
 
 
 def _at(basis: Formula, x: ArrayLike, found: Estimate, replicates: Floats) -> Estimate:

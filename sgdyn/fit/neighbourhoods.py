@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scipy.interpolate import RegularGridInterpolator
 
 from sgdyn.fit.bandwidths import mesh
+from sgdyn.fit.continuation import continued
 from sgdyn.fit.local_moments import DEGREE, Pieces, Stretch, kernel_sums, local_fit, support
-from sgdyn.fit.tables import continued
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]

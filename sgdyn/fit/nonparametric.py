@@ -14,11 +14,14 @@ from sgdyn.density.grid import Grid
 from sgdyn.estimate import Estimate
 from sgdyn.fit.bandwidths import cross_validated
 from sgdyn.fit.conditional import conditional_rates
+from sgdyn.fit.continuation import Known, remarks, trimmed
 from sgdyn.fit.local_moments import Pieces, Stretch, increments, pieces, squares
 from sgdyn.fit.markov import Independence, independence
 from sgdyn.fit.neighbourhoods import Neighbourhoods, at_nodes, box_of, over_grid, without_means
-from sgdyn.fit.stretches import Series, combined, series
-from sgdyn.fit.tables import continued, process_from
+from sgdyn.fit.projections import DEPENDENT
+from sgdyn.fit.propagation import propagated
+from sgdyn.fit.stretches import Series, series
+from sgdyn.fit.tabulated import process_from
 from sgdyn.nets.recording import Recording
 from sgdyn.printing import Printed
 from sgdyn.problem import Langevin
@@ -28,6 +31,8 @@ Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 MOST_LAGS = 4
+SHOWN = 5
+"""Points that are printed."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -57,6 +62,20 @@ class KramersMoyal(Printed):
     def dim(self) -> int:
         return int(self.points.shape[1])
 
+    def __repr__(self) -> str:
+        places, found = (
+            np.flatnonzero(self.known),
+            [f"KramersMoyal: {self.known.sum()} of {len(self.points)} points known"],
+        )
+        for i in places[np.unique(np.linspace(0, len(places) - 1, SHOWN).astype(int))]:
+            at = [np.array2string(part[i], precision=4, separator=", ") for part in (
+                self.points, self.drift.value, self.drift.error, self.noise.value, self.noise.error
+            )]  # fmt: skip
+            found.append("  x = {}: F = {} ± {}, T D = {} ± {}".format(*(text.replace("\n", "") for text in at)))
+        return "\n".join([*found, *(f"  note: {text}" for text in self.noise.warnings)])
+
+    __str__ = __repr__
+
     @property
     def box(self) -> list[tuple[float, float]]:
         """The smallest box around the known points: type boundary=sg.box(found.box) in simulations."""
@@ -68,25 +87,35 @@ class KramersMoyal(Printed):
         return Grid([(low, high, checks.count("count", count)) for low, high in self.box])
 
     def process(self) -> Langevin:
-        """The fitted process with T = 1 and D = `noise`, which every solver takes: cubic splines through the points.
+        """The fitted process with T = 1 and D = `noise`: cubic splines through the points; in one dimension U with -U' = drift.
 
-        Negative eigenvalues of `noise` are cut off, and its Cholesky factor is interpolated, so that D is positive semidefinite everywhere.
-        Points of the box that are not known have the values of the nearest known one; beyond the box all is NaN, and a path that gets there raises
-        `BlowUpError`: type boundary=sg.box(found.box), and found.grid(200) for grids. Raises ValueError for points that were chosen.
+        Its drift is C², T D the square of a factor whose diagonal is the exponential of a spline: positive everywhere. T D that is not two errors above zero
+        is set to the upper end of that range, at most the nearest value that is (a note of `noise` says where). Points that are not known, and all beyond
+        the box, have the nearest known T D, and the nearest known drift with a linear pull back at the rate T D/variance of the run (more where the drift
+        points away): paths come back, and what they do there is no finding. found.grid(200), boundary=sg.box(found.box): the box alone.
+        Solvers that ask for formulas refuse it (`Heun`, `SRIW1`, `RI6`, `Milstein` in more dimensions, `probability_before`), and what rests on
+        third derivatives (`kramers_time`, `instanton` at few data) suffers from the splines': see `force_inference`. Raises ValueError for chosen points.
         """
         return self._process(self.drift.value, self.noise.value)
 
     def _process(self, drift: Floats, noise: Floats) -> Langevin:
+        return process_from(*self._known.everywhere(drift, noise))
+
+    @property
+    def _known(self) -> Known:
         if self.axes is None:
             raise ValueError(
                 "got a fit at chosen points, expected one on its own grid; type sgdyn.fit.kramers_moyal(recording) without points="
             )
-        return process_from(self.axes, *continued(self.axes, self.known, drift, noise))
+        variance = self.series.x.var(axis=(0, 1))
+        return Known(self.axes, self.known, np.asarray(self.noise.error), variance, self.series.dt)
 
     def estimate(self, quantity: Callable[[Langevin], Any], groups: int = 20) -> Estimate:
         """What a function of the fitted process gives, with the jackknife error that the run's length makes: a time, a density, a rate.
 
-        quantity(process): a number or an array; it is called once for the process and once without each of `groups` parts of the run.
+        quantity(process): a number or an array; it is called once for the process and once without each of `groups` parts of the run. Where all values
+        are positive, the jackknife is that of the logarithm, so that times of escape, which errors multiply, stay positive. The note says where a part of
+        the run alone moves the value by more than the error of the others.
         """
         fitted, away = (self.drift.value, self.noise.value), [part - part.mean(axis=0) for part in self.replicates]
         count = len(away[0])
@@ -96,9 +125,7 @@ class KramersMoyal(Printed):
             share = (count - 1) / (count - len(left))
             shifted = (value + share * part[left].sum(axis=0) for value, part in zip(fitted, away, strict=True))
             parts.append(np.asarray(quantity(self._process(*shifted)), dtype=np.float64))
-        return combined(
-            whole, np.array(parts), len(splits), f"of the fitted process, jackknife over {len(splits)} parts of the run"
-        )
+        return propagated(whole, np.array(parts))
 
     def plot(self, ax: Any = None) -> Any:
         """Drift and noise with their errors (one dimension), or the drift as arrows over the noise (see `sgdyn.plot`)."""
@@ -143,6 +170,12 @@ def _checked(recording: Recording | Any, dt: float | None) -> Series:
         raise ValueError(
             f"got {run.dim} coordinates, expected at most 3: in more, no run has points near each other; type x[..., :2], or "
             "sgdyn.fit.force_inference(recording)"
+        )
+    y = (run.x - run.x.mean(axis=(0, 1))).reshape(-1, run.dim)
+    sizes = np.linalg.norm(y, axis=0)
+    if np.all(sizes > 0) and np.linalg.eigvalsh((y / sizes).T @ (y / sizes))[0] < DEPENDENT:
+        raise ValueError(
+            "got coordinates of which one is a linear function of the others, expected independent ones; leave it out of the recording"
         )
     return run
 
@@ -195,9 +228,18 @@ def _result(
     run: Series, whole: Pieces, drift: Neighbourhoods, noise: Neighbourhoods, lags: int, tests: Independence
 ) -> KramersMoyal:
     found, unit = conditional_rates(whole, drift, noise, lags), whole.scale
-    axes = drift.axes and tuple(c + s * a for a, c, s in zip(drift.axes, whole.center, unit, strict=True))
+    axes, nodes = drift.axes, drift.nodes
+    if axes is not None and (good := found.resolved()).any():
+        known = trimmed(axes, found.known, good)
+        axes, which = box_of(known, axes)
+        found, nodes = found.cut(known, which), nodes[which]
+    axes = axes and tuple(c + s * a for a, c, s in zip(axes, whole.center, unit, strict=True))
     notes = tests.remarks + found.remarks
-    return KramersMoyal(
-        whole.center + unit * drift.nodes, replace(found.drift, warnings=notes), replace(found.noise, warnings=notes), found.known,
+    fit = KramersMoyal(
+        whole.center + unit * nodes, replace(found.drift, warnings=notes), replace(found.noise, warnings=notes), found.known,
         found.drift_bias, found.noise_bias, found.pawula, tests, np.stack([drift.h, noise.h]) * unit, axes, run, found.replicates,
     )  # fmt: skip
+    if axes is None:
+        return fit
+    strange = fit._known.floored(fit.noise.value)[1]
+    return replace(fit, noise=replace(fit.noise, warnings=notes + remarks(fit.points, strange, fit.known)))

@@ -35,6 +35,11 @@ class Projection:
         found = [self._stretch(run.x[r], a, min(b, last)) for r, a, b in run.stretches() if min(b, last) > a]
         return np.array([np.sum(part, axis=0) for part in np.array_split(np.array(found), min(BLOCKS, len(found)))])
 
+    def total(self, run: Series) -> Floats:
+        """The sums over all of the run."""
+        last = run.x.shape[1] - 2 * self.lags
+        return np.asarray(np.sum([self._stretch(x, 0, last) for x in run.x], axis=0))
+
     def _stretch(self, x: Floats, a: int, b: int) -> Floats:
         here, rows = x[a:b], [np.array([float(b - a)])]
         f, d = self.force(here), self.noise(here)

@@ -1,70 +1,97 @@
-"""Processes known by their drift and diffusion on a grid: cubic splines with compiled values."""
+"""Tables of several components over one to three dimensions: cubic splines with compiled values, continued beyond their mesh."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import interpolate, ndimage
+from scipy import interpolate
 
 from sgdyn.codegen.jit import MATRIX, VECTOR, helper, kernel
-from sgdyn.covariance import semidefinite_cholesky
-from sgdyn.fields import Opaque
-from sgdyn.noise import Varying, nearest_covariance
-from sgdyn.problem import Langevin
 from sgdyn.tabulation import ORDER, contracted, located, table_starts
 
 Floats = NDArray[np.float64]
 
 
 @helper
-def _values(x: Any, theta: Any, p: int, starts: Any, out: Any) -> None:
-    """All components at the point p, NaN beyond the table. theta = (counts (3), components, knots of each axis, coefficients)."""
-    counts = (int(theta[0]), int(theta[1]), int(theta[2]))
+def _clipped(x: Any, theta: Any, p: int, starts: Any, y: Any) -> bool:
+    """Fills in the point of the table that is nearest to the point p; whether they differ."""
+    beyond = False
+    for a in range(x.shape[0]):
+        low, high = theta[starts[a]], theta[starts[a] + int(theta[a]) + ORDER - 1]
+        y[a, 0] = x[a, p]
+        if x[a, p] < low:
+            y[a, 0] = low
+        if x[a, p] > high:
+            y[a, 0] = high
+        beyond = beyond or y[a, 0] != x[a, p]
+    return beyond
+
+
+@helper
+def _values(x: Any, theta: Any, p: int, starts: Any, straight: bool, out: Any) -> None:
+    """All components at the point p, beyond the table as straight lines or as constants. theta = (counts (3), components, knots of each axis, coefficients)."""
+    dim, counts = x.shape[0], (int(theta[0]), int(theta[1]), int(theta[2]))
     size = counts[0] * counts[1] * counts[2]
     value, slope, first = np.zeros((3, ORDER)), np.zeros((3, ORDER)), np.zeros(3, np.int64)
-    inside = located(x, theta, p, starts, value, slope, first)
+    y = np.empty((dim, 1))
+    beyond = _clipped(x, theta, p, starts, y)
+    inside = located(y, theta, 0, starts, value, slope, first)
     for c in range(len(out)):
         begin = starts[3] + c * size
         coefficients = theta[begin : begin + size].reshape(counts)
-        out[c] = contracted(coefficients, first, value, slope, x.shape[0], -1) if inside else np.nan
+        out[c] = contracted(coefficients, first, value, slope, dim, -1) if inside else np.nan
+        if straight and beyond and inside:
+            for a in range(dim):
+                if x[a, p] != y[a, 0]:
+                    out[c] += (x[a, p] - y[a, 0]) * contracted(coefficients, first, value, slope, dim, a)
 
 
 @kernel(MATRIX, VECTOR, MATRIX)
 def spline_values(x: Any, theta: Any, out: Any) -> None:
-    """Splines of several components over one to three dimensions."""
+    """Splines of several components, which go on as straight lines."""
     starts, found = table_starts(theta, x.shape[0], 4), np.empty(int(theta[3]))
     for p in range(x.shape[1]):
-        _values(x, theta, p, starts, found)
+        _values(x, theta, p, starts, True, found)
         for c in range(len(found)):
             out[c, p] = found[c]
 
 
 @kernel(MATRIX, VECTOR, MATRIX, MATRIX)
 def spline_factor(x: Any, theta: Any, z: Any, out: Any) -> None:
-    """L(x) z, the components being the rows of the lower triangle of L one after the other."""
+    """L(x) z, the components being the rows of the lower triangle of L one after the other, logarithms on its diagonal."""
     dim = x.shape[0]
     starts, found = table_starts(theta, dim, 4), np.empty(int(theta[3]))
     for p in range(x.shape[1]):
-        _values(x, theta, p, starts, found)
+        _values(x, theta, p, starts, False, found)
         c = 0
         for i in range(dim):
             total = 0.0
-            for j in range(i + 1):
+            for j in range(i):
                 total += found[c] * z[j, p]
                 c += 1
-            out[i, p] = total
+            out[i, p] = total + math.exp(found[c]) * z[i, p]
+            c += 1
 
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Tensor-product cubic splines of several components: knots of each axis, coefficients (component, *shape)."""
+    """Tensor-product cubic splines of several components: knots of each axis, coefficients (component, *shape).
+
+    Beyond the knots they go on as straight lines, or (`straight=False`) as constants.
+    """
 
     knots: tuple[Floats, ...]
     coefficients: Floats
+    straight: bool = True
+
+    @property
+    def dim(self) -> int:
+        return len(self.knots)
 
     @cached_property
     def theta(self) -> Floats:
@@ -75,102 +102,37 @@ class Table:
     def _spline(self) -> interpolate.NdBSpline:
         return interpolate.NdBSpline(self.knots, np.moveaxis(self.coefficients, 0, -1), 3, extrapolate=False)
 
-    def __call__(self, x: Floats) -> Floats:
-        """Values (..., component)."""
-        return np.asarray(self._spline(x))
+    def beyond(self, x: Floats) -> tuple[Floats, Floats]:
+        """The nearest points of the table, and the way from there (..., k)."""
+        y = np.clip(x, [t[0] for t in self.knots], [t[-1] for t in self.knots])
+        return y, x - y
 
-    def slopes(self, x: Floats) -> Floats:
-        """Derivatives (..., component, axis)."""
-        axes = np.eye(len(self.knots), dtype=int)
-        return np.stack([self._spline(x, nu=order) for order in axes], axis=-1)
+    def __call__(self, x: Floats, *axes: int) -> Floats:
+        """Values (..., component), or a mixed derivative, one axis number for each differentiation."""
+        orders = np.array([axes.count(a) for a in range(self.dim)])
+        y, away = self.beyond(x)
+        found = np.asarray(self._spline(y, nu=orders))
+        if not np.any(away):
+            return found
+        across = (away != 0) @ orders  # how often it is differentiated along an axis beyond whose end the point lies
+        if not self.straight:
+            return np.where((across > 0)[..., None], 0.0, found)
+        for a in range(self.dim):
+            here = (across == 0) & (away[..., a] != 0)
+            found[here] += away[here][:, a, None] * self._spline(y[here], nu=orders + np.eye(self.dim, dtype=int)[a])
+        return np.where((across > 1)[..., None], 0.0, found)
+
+    def negated(self) -> Table:
+        return replace(self, coefficients=-self.coefficients)
 
 
-def table(axes: tuple[Floats, ...], values: Floats) -> Table:
-    """Splines through values (*shape, component) on the mesh of the axes, at least four nodes each."""
+def table(axes: tuple[Floats, ...], values: Floats, straight: bool = True) -> Table:
+    """Splines through values (*shape, component) on the mesh of the axes, at least four nodes each, with continuous slopes where they go on."""
     knots, coefficients = [], np.asarray(values)
     for a, x in enumerate(axes):
-        spline = interpolate.make_interp_spline(x, coefficients, k=3, axis=a)
+        spline = interpolate.make_interp_spline(
+            x, coefficients, k=3, axis=a, bc_type="natural" if straight else "clamped"
+        )
         knots.append(np.asarray(spline.t))
         coefficients = np.moveaxis(spline.c, 0, a)
-    return Table(tuple(knots), np.ascontiguousarray(np.moveaxis(coefficients, -1, 0)))
-
-
-@dataclass(frozen=True, eq=False)
-class TabulatedDrift(Opaque):
-    """A drift from a table, compiled."""
-
-    table: Table | None = None
-
-    @property
-    def block(self) -> Any:  # type: ignore[override]
-        return spline_values.compiled
-
-    @property
-    def theta(self) -> Floats:  # type: ignore[override]
-        assert self.table is not None
-        return self.table.theta
-
-
-@dataclass(frozen=True, eq=False)
-class TabulatedNoise(Varying):
-    """D(x) = L(x) L(x)' from a table of Cholesky factors: positive semidefinite between the nodes as at them."""
-
-    factor: Table
-
-    @property
-    def theta(self) -> Floats:
-        return self.factor.theta
-
-    @property
-    def block(self) -> Any:
-        return spline_factor.compiled
-
-    def apply(self, x: Floats, z: Floats) -> Floats:
-        return np.asarray(np.einsum("...ij,...j->...i", _lower(self.factor(x), self.dim), z))
-
-
-def process_from(axes: tuple[Floats, ...], drift: Floats, noise: Floats) -> Langevin:
-    """The process with T = 1 whose drift (node, k) and D = noise (node, k, k) at the mesh of the axes are given."""
-    dim, shape = len(axes), [len(a) for a in axes]
-    force = table(axes, drift.reshape(*shape, dim))
-    slope = Opaque(force.slopes, dim, (dim, dim), name="the slope of the fitted drift")
-    field = TabulatedDrift(force, dim, (dim,), slope, "the fitted drift", force)
-    return Langevin(None, 1.0, _noise(axes, noise), field)
-
-
-def _noise(axes: tuple[Floats, ...], noise: Floats) -> TabulatedNoise:
-    dim = len(axes)
-    rows = np.tril_indices(dim)
-    roots = semidefinite_cholesky(np.array([nearest_covariance(D) for D in noise]))[:, rows[0], rows[1]]
-    factor = table(axes, roots.reshape(*[len(a) for a in axes], len(rows[0])))
-
-    def matrix(x: Floats) -> Floats:
-        L = _lower(factor(x), dim)
-        return np.asarray(np.einsum("...ik,...jk->...ij", L, L))
-
-    def slope(x: Floats) -> Floats:
-        L, dL = _lower(factor(x), dim), _lower(np.moveaxis(factor.slopes(x), -1, -2), dim)
-        half = np.einsum("...aik,...jk->...ija", dL, L)
-        return np.asarray(half + np.swapaxes(half, -2, -3))
-
-    slopes = Opaque(slope, dim, (dim, dim, dim), name="the slope of the fitted D")
-    divergence = Opaque(
-        lambda x: np.einsum("...ijj->...i", slope(x)), dim, (dim,), name="the divergence of the fitted D"
-    )
-    return TabulatedNoise(Opaque(matrix, dim, (dim, dim), slopes, name="the fitted D"), divergence, factor)
-
-
-def _lower(rows: Floats, dim: int) -> Floats:
-    """Lower triangles (..., dim, dim) of their rows (..., component)."""
-    out = np.zeros((*rows.shape[:-1], dim, dim))
-    i, j = np.tril_indices(dim)
-    out[..., i, j] = rows
-    return out
-
-
-def continued(axes: tuple[Floats, ...], known: NDArray[np.bool_], *values: Floats) -> tuple[Floats, ...]:
-    """Values (node, ...) with those at nodes that are not known replaced by the nearest known ones, distances in nodes."""
-    shape = [len(a) for a in axes]
-    nearest = ndimage.distance_transform_edt(~known.reshape(shape), return_distances=False, return_indices=True)
-    places = np.ravel_multi_index(tuple(nearest), tuple(shape)).ravel()
-    return tuple(v[places] for v in values)
+    return Table(tuple(knots), np.ascontiguousarray(np.moveaxis(coefficients, -1, 0)), straight)

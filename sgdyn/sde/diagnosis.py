@@ -105,8 +105,13 @@ def _explain(process: Langevin, course: Course, x0: Floats, path: int, lost: int
         message = f"{head}, where the step dt={dt:g} is too large for the drift; type dt={stable:.2g}"
     elif not np.all(np.isfinite(process.drift(x))):
         message = f"{head}, where the drift is not finite; check the potential, or widen its table"
+    elif not (smallest := _smallest(process.D(x))) >= 0:
+        message = f"{head}, where D(x) has the eigenvalue {smallest:.4g}; expected none below 0"
     else:
-        message = f"{head}, where D(x) has the eigenvalue {_smallest(process.D(x)):.4g}; expected none below 0"
+        message = (
+            f"{head}, where drift and D(x) are finite: a stage of the step dt={dt:g} went to points at which one of them is not; check their domains, widen "
+            "tables, or type a smaller dt=..."
+        )
     raise BlowUpError(message, path=path, time=time, dt=stable)
 
 

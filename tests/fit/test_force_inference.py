@@ -64,6 +64,43 @@ def test_a_random_walk_carries_no_information(rng):
     assert abs(found.information.value) < 4 * found.information.error and found.force_error > 0.5
 
 
+TURN = np.array([[1.0, 0.4], [-0.6, 0.5]])
+
+
+def short_runs(count, dt, paths=1):
+    D = np.array([[0.5, 0.1], [0.1, 0.2]])
+    return [ornstein_uhlenbeck(TURN, D, dt, 500, seed=seed, paths=paths) for seed in range(count)]
+
+
+def test_short_linear_runs_take_no_higher_degree():
+    """By the information over two lags 6 of 100 did."""
+    found = [sg.fit.force_inference(x, dt=0.05) for x in short_runs(12, 0.05)]
+    assert all(f.basis.shape == (3,) for f in found)
+    errors = []
+    for f, x in zip(found, short_runs(12, 0.05), strict=True):
+        miss, force = f.drift(x[0]).value + x[0] @ TURN.T, x[0] @ TURN.T
+        errors.append(np.sqrt(np.sum(miss**2) / np.sum(force**2)))
+    assert 0.7 < np.median([f.force_error for f in found]) / np.median(errors) < 1.6
+
+
+@pytest.mark.slow
+def test_the_chance_of_a_degree_that_is_not_needed():
+    """1 in 1000, of 60 runs each: 25 and 100 relaxation times, random walks."""
+    walks = [np.random.default_rng(s).standard_normal((1, 1000, 2)).cumsum(axis=1) for s in range(60)]
+    for runs_, dt in ((short_runs(60, 0.05), 0.05), (short_runs(60, 0.2), 0.2), (walks, 1.0)):
+        higher = sum(sg.fit.force_inference(x, dt=dt).basis.shape != (3,) for x in runs_)
+        assert higher <= 1
+
+
+def test_a_double_well_needs_degree_three_in_short_runs_too():
+    assert sg.fit.force_inference(run(WELL, [1.0], 3, t=30.0), dt=0.02).basis.shape == (4,)
+
+
+def test_printed_with_errors():
+    text = str(sg.fit.force_inference(short_runs(1, 0.05)[0], dt=0.05))
+    assert "F[1]: " in text and "T D[0, 1]: " in text and text.count("±") >= 6
+
+
 def test_six_coordinates_with_a_curl():
     x = ornstein_uhlenbeck(SIX, np.eye(6), 0.02, 8000)
     found = sg.fit.force_inference(x, dt=0.02)
