@@ -114,8 +114,8 @@ class KramersMoyal(Printed):
         """What a function of the fitted process gives, with the jackknife error that the run's length makes: a time, a density, a rate.
 
         quantity(process): a number or an array; it is called once for the process and once without each of `groups` parts of the run. Where all values
-        are positive, the jackknife is that of the logarithm, so that times of escape, which errors multiply, stay positive. The note says where a part of
-        the run alone moves the value by more than the error of the others.
+        are positive, the jackknife is that of the logarithm, so that times of escape, which errors multiply, stay positive. Raises
+        ValueError where a value is not finite.
         """
         fitted, away = (self.drift.value, self.noise.value), [part - part.mean(axis=0) for part in self.replicates]
         count = len(away[0])

@@ -14,7 +14,7 @@ Floats = NDArray[np.float64]
 def propagated(whole: Floats, parts: Floats) -> Estimate:
     """A value with its jackknife error, from its values without each part (part, ...): of logarithms where all are positive.
 
-    Raises ValueError where a value is not finite. Source: Tukey's advice on transformations before the jackknife; Miller, Biometrika 61, 1 (1974), section 4.
+    Raises ValueError where a value is not finite. Source: Miller, Biometrika 61, 1 (1974), on transformations before the jackknife.
     """
     if not (np.all(np.isfinite(whole)) and np.all(np.isfinite(parts))):
         raise ValueError(
