@@ -272,6 +272,7 @@ def test_an_interrupt_says_how_to_go_on(mine):
     assert "interrupted; the same command continues" in process.communicate()[1] and process.returncode == 130
 
 
+@pytest.mark.slow
 def test_a_network_with_kinks_is_described_where_the_search_ends(mine):
     """At the lowest points of a ReLU network the gradient jumps; the report says that the center is no minimum, and goes on."""
     from sgdyn.fit.run import Case, build, run_case

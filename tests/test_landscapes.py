@@ -30,6 +30,7 @@ def test_barriers_of_muller_brown():
     )
 
 
+@pytest.mark.slow
 def test_passage_time_of_muller_brown():
     scene = landscapes.muller_brown()
     found = sg.first_passage(scene.problem(20.0), scene.minima[0], lambda x: x[0] > 0.4, dt=2e-5, n_paths=4000, seed=1)

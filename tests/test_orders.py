@@ -135,7 +135,18 @@ STRONG_GENERAL = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("method", "mesh"), STRONG_ADDITIVE, ids=repr)
+LONG = [sg.Adaptive(levels=0), sg.RI6(), sg.Milstein(), sg.Theta()]
+"""Methods whose orders are found with other noise too."""
+
+
+@pytest.mark.parametrize(
+    ("method", "mesh"),
+    [
+        pytest.param(*pair, marks=pytest.mark.slow) if pair[0] in LONG else pytest.param(*pair)
+        for pair in STRONG_ADDITIVE
+    ],
+    ids=repr,
+)
 def test_strong_order_with_additive_noise(method, mesh):
     check(method.strong_order_additive, mesh[0], strong_errors(method, Logistic(), *mesh))
 

@@ -15,13 +15,13 @@ from sgdyn.estimate import Estimate
 from sgdyn.fit.bandwidths import cross_validated
 from sgdyn.fit.conditional import conditional_rates
 from sgdyn.fit.continuation import Known, remarks, trimmed
+from sgdyn.fit.fitted_fields import process_from
 from sgdyn.fit.local_moments import Pieces, Stretch, increments, pieces, squares
 from sgdyn.fit.markov import Independence, independence
 from sgdyn.fit.neighbourhoods import Neighbourhoods, at_nodes, box_of, over_grid, without_means
 from sgdyn.fit.projections import DEPENDENT
 from sgdyn.fit.propagation import propagated
 from sgdyn.fit.stretches import Series, series
-from sgdyn.fit.tabulated import process_from
 from sgdyn.nets.recording import Recording
 from sgdyn.printing import Printed
 from sgdyn.problem import Langevin

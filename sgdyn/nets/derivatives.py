@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
@@ -117,7 +118,11 @@ def each(function: Callable[..., Any], in_dims: Sequence[int | None]) -> Callabl
         nonlocal refused
         if not refused:
             try:
-                return together(*arguments)
+                with warnings.catch_warnings():
+                    warnings.filterwarnings(
+                        "ignore", message="There is a performance drop"
+                    )  # torch's, of kl_div and its like
+                    return together(*arguments)
             except RuntimeError:  # if it is the function itself that fails, it fails again below
                 refused = True
         return _one_by_one(function, in_dims, arguments)

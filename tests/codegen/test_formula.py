@@ -189,6 +189,7 @@ print(json.dumps([len(recorder.buffer), len(made), x.sum(), time.value, float(U.
 """
 
 
+@pytest.mark.slow
 def test_a_second_process_generates_and_compiles_nothing(tmp_path):
     runs = []
     for _ in range(2):

@@ -163,6 +163,7 @@ def test_what_is_refused_says_what_to_type():
         Particles().start(sg.Langevin(well, 0.3), "here", energy, SEED)
 
 
+@pytest.mark.slow
 def test_a_curved_double_well_falls_as_on_a_grid():
     """Against `Entropic` with half the temperature, whose energies are right to 2e-3; the maps are a family that is good to 3 %."""
     problem, cov = sg.Langevin.gibbs(well, 0.3, [[1.0, 0.3], [0.3, 0.5]]), 0.2 * np.eye(2)

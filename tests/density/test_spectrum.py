@@ -47,6 +47,7 @@ def test_a_complex_pair():
     assert slope(errors) == pytest.approx(2, abs=0.15)
 
 
+@pytest.mark.slow
 def test_kinetic_double_well():
     """Order one: the position is carried upwind. Hermite-Fourier expansion, two resolutions."""
     problem = sg.Momentum(quartic, T=1 / 3, friction=1.0)

@@ -90,6 +90,7 @@ def chain(n=30, stiffness=20.0):
     return sg.Potential.from_functions(value, grad, dim=n)
 
 
+@pytest.mark.slow
 def test_thirty_dimensions_from_gradients_alone():
     """All left and all right are minima; the origin is a saddle of index 3 (modes with 1 > 4 k sin²(pi m/n)), so ways lead around it."""
     U = chain()

@@ -27,7 +27,9 @@ LANDSCAPES = {
 }
 
 
-@pytest.mark.parametrize("name", LANDSCAPES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n == "entropic" else n for n in LANDSCAPES]
+)
 def test_every_theory_of_the_escape_time_agrees(name):
     problem, grid, x0, dt = LANDSCAPES[name]
     found = sg.crosscheck(

@@ -213,6 +213,7 @@ def test_barriers_of_maier_and_stein(alpha):
     assert len(ways) == 2 and ways[0] == pytest.approx(ways[1] * [1, -1], abs=2e-3)
 
 
+@pytest.mark.slow
 def test_a_given_path_takes_the_place_of_the_one_that_is_found():
     """Of two mirror paths one leads to half the rate; the straight line of alpha = 10 is no path of least action, and seen not to be."""
     from sgdyn.escape.fluctuation import instantons

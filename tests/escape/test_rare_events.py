@@ -62,7 +62,9 @@ MEANS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("way", [pytest.param(w, marks=pytest.mark.slow) if w == "last one" else w for w in MEANS])
+@pytest.mark.parametrize(
+    "way", [pytest.param(w, marks=pytest.mark.slow) if w in ("last one", "adaptive") else w for w in MEANS]
+)
 def test_probabilities_of_the_chain_are_unbiased_whatever_the_score_the_levels_and_the_number_of_walkers(way):
     """500 repetitions of very few walkers: a bias of a few percent, as of a wrong count of ties or of overlapping levels, would show."""
     found = sg.hitting_probability(
@@ -87,6 +89,7 @@ def test_errors_are_those_of_independent_repetitions():
     assert 0.6 < np.std(pulls) < 1.6
 
 
+@pytest.mark.slow
 def test_a_barrier_of_15_T_is_climbed_within_four_errors():
     T = 1 / 60
     problem = WELL.problem(T)

@@ -165,6 +165,7 @@ def test_slow_series_without_any_relation_are_not_called_a_law():
     assert "shifted runs" in str(found)
 
 
+@pytest.mark.slow
 def test_null_models_are_calibrated():
     """Of linear processes and random walks, the chances that they are as they are spread evenly over (0, 1)."""
     rng = np.random.default_rng(8)

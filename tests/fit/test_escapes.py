@@ -70,6 +70,7 @@ def test_minima_stand_for_the_parts_of_space_near_them(rng):
     np.testing.assert_array_equal(moved.counts, by_minima.counts)
 
 
+@pytest.mark.slow
 def test_limits_cover_over_many_seeds(rng):
     """Two states, 300 seeds: 95 % limits hold the true rate in 93 to 99 % (exact limits of counts cover more than they say)."""
     k, held, pulls = np.array([0.02, 0.05]), 0, []

@@ -113,6 +113,7 @@ def test_the_report_holds_what_is_true_of_the_process(examined, circling):
     assert "how to cite" in text and "@software{sgdyn" in text and manifest["data"] in text
 
 
+@pytest.mark.slow
 def test_a_recording_is_asked_for_its_balance_and_four_coordinates_not_for_drift_without_a_model(recording, tmp_path):
     found = sg.fit.examine(recording, tmp_path)
     assert "balance" in {section.name for section in found.sections} and "lr 0.02, batch 64" in found["run"].lines[0]

@@ -102,6 +102,7 @@ def test_large_steps_are_named_as_the_reason():
     assert c.verdict.discrete_deviation.value < c.verdict.deviation.value / 3
 
 
+@pytest.mark.slow
 def test_a_run_that_leaves_its_minimum_is_called_so():
     """Recorded around the wrong point; every reason that applies is named."""
     net = build(SMALL).minimize()
@@ -115,6 +116,7 @@ def test_a_run_that_leaves_its_minimum_is_called_so():
     )
 
 
+@pytest.mark.slow
 def test_momentum_is_compared_with_the_heavy_ball():
     from dataclasses import replace
 

@@ -101,6 +101,7 @@ def test_printed_with_errors():
     assert "F[1]: " in text and "T D[0, 1]: " in text and text.count("±") >= 6
 
 
+@pytest.mark.slow
 def test_six_coordinates_with_a_curl():
     x = ornstein_uhlenbeck(SIX, np.eye(6), 0.02, 8000)
     found = sg.fit.force_inference(x, dt=0.02)

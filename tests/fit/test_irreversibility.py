@@ -30,6 +30,7 @@ def path(problem, seed, dt=0.2, times=800, replicas=4):
     return np.stack(seen, axis=1)
 
 
+@pytest.mark.slow
 def test_chances_of_reversible_runs_are_even_and_turning_ones_are_found():
     """Of 40 reversible runs about 4 have a chance below .1 (at most 10: 4e-3), 0.4 below .01; every turning run is at the least chance."""
     chances = np.array([sg.fit.irreversibility(path(REVERSIBLE, seed, times=300), dt=0.2).chance for seed in range(40)])
@@ -39,6 +40,7 @@ def test_chances_of_reversible_runs_are_even_and_turning_ones_are_found():
     assert "irreversible" in str(found[0]) and found[0].plot() is not None
 
 
+@pytest.mark.slow
 def test_entropy_production_is_that_of_the_linear_process_without_bias():
     """Pulls of 24 runs of each process; the bound holds and, for a process that turns, is more than a quarter of the truth."""
     for problem in (REVERSIBLE, TURNING):
@@ -106,6 +108,7 @@ def test_a_bound_for_a_process_that_is_not_linear():
     assert float(found.least_entropy_production) < 0.01
 
 
+@pytest.mark.slow
 def test_sgd_with_noise_that_does_not_commute_with_the_hessian_circulates():
     net = network()
     space = net.subspace(k=3)

@@ -64,6 +64,7 @@ def test_a_wrong_temperature_and_a_wrong_sign_are_seen():
     assert not found.drift.agrees(-FORCE) and not found.drift.agrees(1.3 * FORCE) and not found.noise.agrees(0.48)
 
 
+@pytest.mark.slow
 def test_the_fitted_process_has_the_true_density_and_escape_time():
     """Bandwidths by cross-validation; errors of what the process gives are of the run's length. Quadrature and grid against the true process."""
     found = sg.fit.kramers_moyal(run(WELL, [1.0], 5, t=300.0, paths=8), dt=0.02)
@@ -249,6 +250,7 @@ def test_two_dimensions_with_a_curl():
     np.testing.assert_allclose(moved.noise.value, same.noise.value * np.outer(M, M) / 2, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_the_process_of_the_plane_goes_to_grid_and_simulation():
     found = sg.fit.kramers_moyal(plane_run(1, t=250.0), dt=0.02, bandwidth=0.3)
     process, true = found.process(), sg.Langevin.from_drift(spiral, 1.0, oblique, dim=2)

@@ -131,6 +131,7 @@ def test_a_center_that_is_no_minimum_is_found():
     assert found["minimum"].size.value == pytest.approx(0.5 / np.sqrt(0.1 / 8 / 1.9), rel=0.15)  # D of 300 samples
 
 
+@pytest.mark.slow
 def test_curvature_and_noise_along_a_run_are_those_of_gaussian_coordinates():
     """U = w²/2 + c w⁴/4 and g_i = ... - x_i (1 + 2 b w): E[w U']/E[w²] = 1 + 3 c E[w²] and D/D_0 = 1 + 4 b E[w] + 4 b² E[w²]."""
     net = bowl([1.0], n=100, c=3.0, b=1.0)

@@ -36,6 +36,7 @@ def test_large_steps_and_small_batches_fail_by_name():
     assert found["Gaussian noise"].size.value > 2
 
 
+@pytest.mark.slow
 def test_the_epoch_sampler_is_no_white_noise():
     found = sg.fit.validity(NET, lr=0.02, batch=64, k=4, sampler="epoch", replicas=16, relaxations=6)
     assert found["white noise"].state == "fails" and found["white noise"].size.value < -0.3

@@ -70,6 +70,7 @@ def test_drawn_batches_have_the_cumulants_that_are_reported():
         assert np.all(np.abs(moments) < 6 * errors)
 
 
+@pytest.mark.slow
 def test_gaussian_gradients_are_called_gaussian_along_eigenvectors_too():
     """200 networks with normal gradients of widely different variances: p-values are uniform, also along the top eigenvectors of D."""
     p = {name: [] for name in ("p_skewness", "p_kurtosis", "p_tail")}

@@ -6,6 +6,7 @@ import pytest
 from sgdyn.studies import noise_spectrum, perform, sloppy
 
 
+@pytest.mark.slow
 def test_the_noise_spectrum_is_that_of_the_network_at_each_time(tmp_path):
     config = noise_spectrum.Config(samples=90, hidden=3, epochs=5, batch=30)
     found, place = perform("noise_spectrum", config, tmp_path)

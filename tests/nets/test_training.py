@@ -65,6 +65,7 @@ def test_the_shadow_is_the_quadratic_model_with_the_same_batches():
         assert np.abs(found.x - found.shadow).max() < 0.02 * np.abs(found.x).max()
 
 
+@pytest.mark.slow
 def test_the_shadow_has_exactly_the_discrete_theory():
     net = models.network(weight_decay=0.1).minimize()
     space = net.subspace(4)

@@ -170,6 +170,7 @@ def test_coordinates_time_and_energy_have_no_units():
         assert np.allclose(found.x, plain.x @ A.T, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_agreement_with_the_quasipotential_on_a_grid():
     problem = sg.landscapes.maier_stein(6.67).problem(1.0)
     V = sg.quasipotential(problem, [-1, 0], sg.Grid([(-1.5, 0.5, 160), (-0.8, 0.8, 128)]), show_progress=False)

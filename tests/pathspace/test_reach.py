@@ -108,6 +108,7 @@ def test_rare_arrivals_that_no_simulation_sees():
     assert "none of 1000 paths arrived" in found.table.excluded["simulation"]
 
 
+@pytest.mark.slow
 def test_splitting_in_space_and_time():
     problem = WELL.problem(0.05)
     grid = sg.Grid(((-2, 0.7, 540),))

@@ -124,6 +124,7 @@ def test_the_lean_way_is_taken_where_it_can_be():
 
 
 @pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.slow
 def test_wide_blocks_hold_the_same_numbers(precision):
     """One thread with many paths has blocks wider than the engine's; the paths are those of narrow ones."""
     problem, x0 = PROBLEMS["double well"]

@@ -25,6 +25,7 @@ def test_the_last_path_numbers_can_be_used():
     assert times.min() > 0 and len(set(times)) == 3
 
 
+@pytest.mark.slow
 def test_the_example_of_the_design_agrees_with_the_exact_value():
     @sg.potential(dim=2)
     def double_well(x, height=1.0, tilt=0.1):
