@@ -210,6 +210,7 @@ def test_a_device_that_is_not_there_is_said_so(mine, monkeypatch, capsys):
     assert "device='cuda'" in one_line(monkeypatch, capsys, *OWN, "--device", "cuda")
 
 
+@pytest.mark.slow
 def test_a_data_loader_and_fewer_parameters_than_directions_will_do(mine):
     from sgdyn.fit.run import Case, build, run_case
 

@@ -1,10 +1,12 @@
 """What the noise does to the stationary state, as the study draws it."""
 
 import numpy as np
+import pytest
 
 from sgdyn.studies import anisotropy
 
 
+@pytest.mark.slow
 def test_anisotropic_noise_leaves_the_minima_and_circulates():
     config = anisotropy.Config(cells=80)
     found = anisotropy.run(config)

@@ -136,6 +136,7 @@ def test_escape_times_in_two_dimensions_agree_with_the_grid_also_with_its_commit
         assert p.agrees(exact)
 
 
+@pytest.mark.slow
 def test_state_dependent_noise_curls_and_momentum_are_accepted():
     noisy = sg.Langevin(WELL.U, 0.1, lambda x: 1 + x[0] ** 2 / 2)
     found = sg.mean_escape_time(noisy, [-1.0], lambda x: x[0] > 1, dt=0.01, seed=5, repetitions=16)

@@ -99,6 +99,7 @@ def test_three_basins_give_their_rates_and_mean_times(rng):
     assert float(found.rate("a", "c")) < 0.05 * Q[0, 1]
 
 
+@pytest.mark.slow
 def test_error_of_a_mean_time_is_that_of_many_runs(rng):
     Q = np.array([[-0.03, 0.03, 0.0], [0.02, -0.05, 0.03], [0.01, 0.01, -0.02]])
     found = [sg.fit.escape(chain(Q, 20, 300, 0.5, rng), THREE, dt=0.5).time("a", "c") for _ in range(60)]

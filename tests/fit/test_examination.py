@@ -131,7 +131,7 @@ def test_what_cannot_be_answered_says_why_and_the_rest_is_there(tmp_path):
     assert not found["confinement"].holds and "no answer" in found.report.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("finished", [2, 5])
+@pytest.mark.parametrize("finished", [2, pytest.param(5, marks=pytest.mark.slow)])
 def test_killed_between_two_sections_it_goes_on_to_the_same_files(examined, circling, tmp_path, monkeypatch, finished):
     asked, real = [], examinations._asked
 

@@ -91,6 +91,7 @@ def test_at_the_edge_of_stability_the_verdict_is_about_the_edge():
     assert "edge of stability (1.05)" in beyond.verdict and "diverges" in str(beyond)
 
 
+@pytest.mark.slow
 def test_the_epoch_sampler_fails_by_as_much_as_its_exact_theory_says():
     net = bowl([1.0, 0.5], n=64)
     found = sg.fit.validity(net, lr=0.1, batch=4, sampler="epoch", replicas=16, relaxations=5, amplification=2)

@@ -15,6 +15,7 @@ def path(problem=PROCESS, dt=0.1, times=2000, replicas=8, **options):
     return sg.simulate(problem, [0.0, 0.0], t=(times + 200) * dt, **chosen).x[:, 200:]
 
 
+@pytest.mark.slow
 def test_small_steps_and_large_batches_leave_nothing_to_say():
     found = sg.fit.validity(NET, lr=0.05, batch=256, k=4, gaussian=True, replicas=12, relaxations=4)
     assert not found.failing, str(found)

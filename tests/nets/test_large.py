@@ -55,6 +55,7 @@ def test_pictures_are_read_from_folders_archives_and_the_binary_version(large, t
         large.images(tmp_path / "binary", 5)
 
 
+@pytest.mark.slow
 def test_the_script_writes_its_table(large, tmp_path):
     sizes = "--samples 12 --width 2 --k 2 --layers 1 --embedding 8 --vocabulary 9 --length 4 --sequences 3 --steps 4 --epochs 1 --device cpu"
     large.main(["--small", *sizes.split(), "--out", str(tmp_path / "large.md")])

@@ -181,6 +181,7 @@ def wells():
     return nets.Network(Bumpy(), nn.MSELoss(), (torch.tensor(x), torch.tensor(y))).minimize()
 
 
+@pytest.mark.slow
 def test_critical_points_and_escape_on_the_real_loss(wells):
     """The potential of the network goes where every potential goes: wells, saddle, Kramers, string."""
     space = wells.subspace(basis=np.eye(2))

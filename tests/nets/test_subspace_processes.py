@@ -38,6 +38,7 @@ def moments(x):
     return [(v.mean(), v.std(ddof=1) / len(v) ** 0.5) for v in (mean, square)]
 
 
+@pytest.mark.slow
 def test_sgd_the_sde_and_fokker_planck_agree_on_the_real_loss(bumpy):
     """One weight is trained, the other rests at the minimum: what the process on that subspace describes. A step of Euler-Maruyama with dt = lr has
     the mean and the covariance of a step of SGD; Fokker-Planck has no steps, which take 6 % off its variance here. The quadratic model has mean 0."""  # fmt: skip

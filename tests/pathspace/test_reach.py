@@ -86,8 +86,7 @@ LANDSCAPES = {
     [
         "two wells",
         "bent channel",
-        "whirl, full D",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("cusp", "varying D")),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("whirl, full D", "cusp", "varying D")),
     ],
 )
 def test_all_methods_agree_in_two_dimensions(name):

@@ -8,6 +8,7 @@ from sgdyn.studies import reachability as study
 CONFIG = study.Config()
 
 
+@pytest.mark.slow
 def test_valleys_and_costs_are_equal_and_prefactors_are_not():
     """Depths, eigenvalues of the Hessians and heights of the gates; Kramers' rates differ by the curvatures across the gates."""
     U, process = study.landscape(CONFIG), study.problem(CONFIG)

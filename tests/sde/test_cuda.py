@@ -44,7 +44,6 @@ def check_equal(results):
     assert results["far steps"][0] < ROUNDING and results["far steps"][1] < SINGLE
 
 
-@pytest.mark.slow
 def test_points_observables_and_arrivals_equal_the_cpus(simulated):
     check_equal(simulated)
 
