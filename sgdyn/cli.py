@@ -92,6 +92,10 @@ def fit(
         float | None, typer.Option(help="Of --recording: time between two rows, if the file lacks it.")
     ] = None,
     skip: Annotated[int, typer.Option(help="Of --recording: rows to leave out at the beginning.")] = 0,
+    odd: Annotated[
+        list[int] | None,
+        typer.Option(help="Of --recording: a coordinate that is a velocity (its sign changes backwards in time)."),
+    ] = None,
 ) -> None:
     """Train to a minimum, extract D and H, predict SGD's stationary state, measure it, compare; write a report.
 
@@ -102,14 +106,16 @@ def fit(
         "weight_decay": weight_decay, "directions": directions, "replicas": replicas, "relaxations": relaxations, "minimize": minimize, "tolerance": tolerance, "device": device, "seed": seed,
     }  # fmt: skip
     if recording is not None:
-        _examine(recording, {"model": model, "only": only} | options, dt, skip, seed or 0, out)
-    elif dt is not None or skip:
-        _fail("got --dt or --skip without --recording, expected --recording run.npz too")
+        _examine(recording, {"model": model, "only": only} | options, dt, skip, odd or [], seed or 0, out)
+    elif dt is not None or skip or odd:
+        _fail("got --dt, --skip or --odd without --recording, expected --recording run.npz too")
     else:
         _compare(model, only, options, out)
 
 
-def _examine(path: Path, others: dict[str, Any], dt: float | None, skip: int, seed: int, out: Path | None) -> None:
+def _examine(
+    path: Path, others: dict[str, Any], dt: float | None, skip: int, odd: list[int], seed: int, out: Path | None
+) -> None:
     """The report on a run that is there."""
     from sgdyn.fit.examinations import default_folder, examine_file
     from sgdyn.fit.pages import headed
@@ -117,8 +123,10 @@ def _examine(path: Path, others: dict[str, Any], dt: float | None, skip: int, se
 
     given = [f"--{name.replace('_', '-')}" for name, value in others.items() if value is not None and name != "seed"]
     if given:
-        _fail(f"got {', '.join(given)} with --recording, whose run is over; expected only --dt, --skip, --seed, --out")
-    run = load_run(path, dt=dt, skip=skip)
+        _fail(
+            f"got {', '.join(given)} with --recording, whose run is over; expected only --dt, --skip, --odd, --seed, --out"
+        )
+    run = load_run(path, dt=dt, skip=skip, odd=odd)
     folder = out or default_folder(run, seed)
     examine_file(run, folder, seed=seed, tell=lambda section: typer.echo(headed(section.title, section.verdict)))
     _written(folder)

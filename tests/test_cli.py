@@ -235,7 +235,7 @@ def test_a_run_of_ones_own_is_examined(tmp_path):
     ("words", "says"),
     [
         (("--recording", "x.npz", "--lr", 0.1, "--model", "mlp"), "got --model, --lr with --recording"),
-        (("--dt", 0.1), "--dt or --skip without --recording"), (("--skip", 3), "without --recording"),
+        (("--dt", 0.1), "--dt, --skip or --odd without --recording"), (("--odd", 1), "without --recording"), (("--skip", 3), "without --recording"),
     ],
 )  # fmt: skip
 def test_options_that_do_not_go_together_are_refused(words, says):

@@ -124,7 +124,7 @@ def coming_back(run: RunFile, seed: int) -> Section:
 
 def arrow_of_time(run: RunFile, seed: int) -> Section:
     """Whether the run is reversible."""
-    found = irreversibility(run.source, dt=run.dt, seed=seed)
+    found = irreversibility(run.source, dt=run.dt, odd=run.odd, seed=seed)
     first, *rest = str(found).splitlines()
     figures = (
         (pages.svg(lambda ax: plot.figure(found, ax)), "Antisymmetric part of the lagged covariance against what stretches run backwards at random make of it."),

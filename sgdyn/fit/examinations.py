@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -56,15 +56,15 @@ class Examination(Printed):
 
 
 def examine(
-    recording: Recording | Any, folder: str | Path, *, dt: float | None = None, seed: int = 0, show_progress: bool | None = None
+    recording: Recording | Any, folder: str | Path, *, dt: float | None = None, odd: Sequence[int] = (), seed: int = 0, show_progress: bool | None = None
 ) -> Examination:  # fmt: skip
     """Write a report on a run into a folder: report.html, result.npz, manifest.json.
 
-    recording: of `nets.train`, an array (replica, time, k) or (time, k) with its `dt`. Asked are `linear`, `confinement`, `balance` (of a
+    recording: of `nets.train`, an array (replica, time, k) or (time, k) with its `dt`. odd: coordinates that change their sign backwards in time, as velocities do (see `irreversibility`). Asked are `linear`, `confinement`, `balance` (of a
     Recording), `irreversibility` (of two coordinates or more), `validity`, and `kramers_moyal` (of three coordinates at most); what cannot be
     answered says why. Killed and called again, it goes on to the same report. Raises ValueError as `linear` does for what is no run.
     """
-    return examine_file(of_source(recording, dt), Path(folder), seed=seed, show_progress=show_progress)
+    return examine_file(of_source(recording, dt, odd), Path(folder), seed=seed, show_progress=show_progress)
 
 
 def examine_file(
@@ -92,7 +92,7 @@ def examine_file(
 def _identity(run: RunFile, seed: int) -> dict[str, Any]:
     """What makes two reports the same."""
     found = run.series
-    return {"data": run.digest, "name": run.name, "shape": list(found.x.shape), "dt": found.dt, "seed": seed, "version": __version__}  # fmt: skip
+    return {"data": run.digest, "name": run.name, "shape": list(found.x.shape), "dt": found.dt, "odd": ", ".join(map(str, run.odd)) or "none", "seed": seed, "version": __version__}  # fmt: skip
 
 
 def _stored(kept: storage.Folder, index: dict[str, Any], number: int) -> Section | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,12 @@ SUFFIXES = (".npz", ".npy", ".safetensors")
 
 @dataclass(frozen=True, eq=False)
 class RunFile:
-    """A run as it was found: a `Recording`, or an array (replica, time, k) with the time dt between two rows."""
+    """A run as it was found: a `Recording`, or an array (replica, time, k) with the time dt between two rows; odd: coordinates that are velocities."""
 
     source: Recording | NDArray[np.float64]
     dt: float | None
     name: str
+    odd: tuple[int, ...] = ()
 
     @property
     def series(self) -> Series:
@@ -42,22 +44,22 @@ class RunFile:
         return storage.digest(found.x, np.array(found.dt), *more)
 
 
-def load_run(path: str | Path, *, dt: float | None = None, skip: int = 0) -> RunFile:
+def load_run(path: str | Path, *, dt: float | None = None, skip: int = 0, odd: Sequence[int] = ()) -> RunFile:
     """The run in a file: .npz or .safetensors with arrays x (replica, time, k) or (time, k) and dt, .npy with dt=, or a saved `Recording`.
 
-    skip: rows to leave out at the beginning. Raises ValueError that says what was expected, and as `fit.linear` does.
+    skip: rows to leave out at the beginning. odd: coordinates that change their sign backwards in time. Raises ValueError that says what was expected, and as `fit.linear` does.
     """
     place = Path(path)
     if not place.is_file() or place.suffix not in SUFFIXES:
         found = "is no file" if not place.is_file() else f"ends in {place.suffix!r}"
         raise ValueError(f"got {place}, which {found}, expected a file that ends in {', '.join(SUFFIXES)}; {HOW}")
-    return _without(_read(place, dt), checks.count("skip", skip, least=0))
+    return replace(_without(_read(place, dt), checks.count("skip", skip, least=0)), odd=tuple(odd))
 
 
-def of_source(source: Any, dt: float | None = None) -> RunFile:
+def of_source(source: Any, dt: float | None = None, odd: Sequence[int] = ()) -> RunFile:
     """A run that is in memory."""
     kept = source if isinstance(source, Recording) else checks.real("x", source)
-    return RunFile(kept, dt, "this run")
+    return RunFile(kept, dt, "this run", tuple(odd))
 
 
 def _read(place: Path, dt: float | None) -> RunFile:

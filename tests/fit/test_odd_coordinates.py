@@ -5,7 +5,9 @@ import pytest
 from scipy import linalg
 
 import sgdyn as sg
+from sgdyn.fit import chapters
 from sgdyn.fit.entropies import entropy_production
+from sgdyn.fit.run_files import load_run, of_source
 from sgdyn.fit.spectra import correlations
 from sgdyn.fit.stretches import Series
 
@@ -86,3 +88,12 @@ def test_the_reversible_process_beside_spectra_keeps_the_oscillation():
 def test_wrong_odd_coordinates_are_refused(odd, error):
     with pytest.raises(error, match="got odd="):
         sg.fit.irreversibility(path(ONE, [1.0], 0, times=100), dt=DT, odd=odd)
+
+
+def test_reports_know_of_odd_coordinates(tmp_path):
+    np.savez(tmp_path / "run.npz", x=path(ONE, [1.0], 3), dt=DT)
+    plain, odd = (
+        chapters.arrow_of_time(load_run(tmp_path / "run.npz", odd=odd), 0).arrays["chance"] for odd in ((), (1,))
+    )
+    assert plain < 0.01 < odd
+    assert of_source(np.zeros((2, 30, 2)), 0.1, [1]).odd == (1,)
