@@ -223,7 +223,7 @@ def test_killed_in_any_part_it_gives_the_same(part, whole, tmp_path, monkeypatch
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(owner, part, dying)
         run_all(TWO, tmp_path, lambda outcome: None)
-    monkeypatch.setattr(sg.nets.Network, "minimize", lambda self: looked.append(1) or find(self))
+    monkeypatch.setattr(sg.nets.Network, "minimize", lambda self, **options: looked.append(1) or find(self, **options))
     run_all(TWO, tmp_path, lambda outcome: None)
     assert len(looked) == (part == "minimize")
     for name in ("report.html", "result.npz"):
